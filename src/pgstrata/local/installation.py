@@ -28,10 +28,26 @@ def installed(package: str = PACKAGE) -> dict[int, Path]:
     if spec is None or not spec.submodule_search_locations:
         raise not_installed()
     home = Path(spec.submodule_search_locations[0])
-    versions = {int(version(path).split(".")[0]): path for path in home.glob("pginstall*/bin")}
+    versions = {int(full_version(path).split(".")[0]): path for path in home.glob("pginstall*/bin")}
     if not versions:
         raise LocalServerError(f"{package} in {home} carries no PostgreSQL", hint=INSTALL)
     return dict(sorted(versions.items()))
+
+
+def bindir(version: int | None = None) -> Path:
+    """Return the programs of a major version, by default the newest.
+
+    Raises ``LocalServerError`` where the package is missing or does not carry that version.
+    """
+    carried = installed()
+    if version is None:
+        return carried[max(carried)]
+    if version not in carried:
+        raise LocalServerError(
+            f"the embedded PostgreSQL does not come in version {version}",
+            hint=f"it comes in {', '.join(map(str, carried))}",
+        )
+    return carried[version]
 
 
 def not_installed() -> LocalServerError:
@@ -39,50 +55,52 @@ def not_installed() -> LocalServerError:
     return LocalServerError("the embedded PostgreSQL is not installed", hint=INSTALL)
 
 
-def version(bindir: Path) -> str:
+def full_version(programs: Path) -> str:
     """Return the version of the programs, e.g. ``18.4``."""
     try:
-        said = run([program(bindir, "postgres"), "--version"]).stdout
+        said = run([program(programs, "postgres"), "--version"]).stdout
     except OSError as error:
         raise LocalServerError(
-            f"{program(bindir, 'postgres')} cannot be executed: {error.strerror}", hint=INSTALL
+            f"{program(programs, 'postgres')} cannot be executed: {error.strerror}", hint=INSTALL
         ) from None
     number = re.search(r"\d+(\.\d+)?", said)
     if number is None:
-        raise LocalServerError(f"{program(bindir, 'postgres')} names no version", hint=INSTALL)
+        raise LocalServerError(f"{program(programs, 'postgres')} names no version", hint=INSTALL)
     return number[0]
 
 
-def reachable(bindir: Path, account: Account | None, shared: Path) -> Path:
-    """Return ``bindir``, or that of a copy below ``shared`` where the account cannot run it.
+def reachable(programs: Path, account: Account | None, shared: Path) -> Path:
+    """Return ``programs``, or that of a copy below ``shared`` where the account cannot run it.
 
     That is so for root with a virtual environment in its home. The copy (about 40 MB) is made once.
     """
-    if account is None or _can_run(bindir, account):
-        return bindir
-    copy = shared / f"postgresql-{version(bindir)}"
+    if account is None or _can_run(programs, account):
+        return programs
+    copy = shared / f"postgresql-{full_version(programs)}"
     if not copy.exists():
-        _copy(bindir.parents[1], copy)
-    return copy / bindir.relative_to(bindir.parents[2])
+        _copy(programs.parent, copy)
+    return copy / programs.relative_to(programs.parents[2])
 
 
-def _can_run(bindir: Path, account: Account) -> bool:
+def _can_run(programs: Path, account: Account) -> bool:
     try:
-        return run([program(bindir, "postgres"), "--version"], account).returncode == 0
+        return run([program(programs, "postgres"), "--version"], account).returncode == 0
     except OSError:
         return False
 
 
-def _copy(package: Path, target: Path) -> None:
-    """Copy the package to ``target``, with the libraries that Linux wheels keep beside it.
+def _copy(install: Path, target: Path) -> None:
+    """Copy one PostgreSQL out of its package, with the libraries that wheels keep beside it.
 
-    It gets its name when it is complete, so nobody ever sees half of one.
+    ``target`` gets its name when it is complete, so nobody ever sees half of one.
     """
+    package = install.parent
+    libraries = (package.with_name(f"{package.name}.libs"), package / ".dylibs")  # Linux, macOS
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".copy-") as scratch:
         new = Path(scratch, "new")
-        for source in package, package.with_name(f"{package.name}.libs"):
+        for source in (install, *libraries):
             if source.is_dir():
-                shutil.copytree(source, new / source.name)
+                shutil.copytree(source, new / source.relative_to(package.parent))
         for path in (new, *new.rglob("*")):
             mode = path.stat().st_mode & 0o755
             path.chmod(mode | (mode & 0o500) >> 3 | (mode & 0o500) >> 6)  # as open as to its owner
