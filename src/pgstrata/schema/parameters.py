@@ -46,12 +46,13 @@ class Parameter:
 
 def find(name: str) -> Parameter | None:
     """Return the parameter of that name, in whatever case, or None."""
-    return _table().get(name.lower())
+    line = _lines().get(name.lower())
+    return _parameter(line) if line else None
 
 
 def names() -> tuple[str, ...]:
     """Return the official spelling of every parameter, in alphabetical order."""
-    return tuple(parameter.name for parameter in _table().values())
+    return tuple(line.partition("\t")[0] for line in _lines().values())
 
 
 # Letters beyond ASCII are allowed: the server looks at bytes, and all of theirs have the high bit.
@@ -91,17 +92,22 @@ def lacks_unit(parameter: Parameter, text: str) -> bool:
 
 
 @cache
-def _table() -> dict[str, Parameter]:
-    """Return the parameters by lower-case name; the file is sorted by it."""
+def _lines() -> dict[str, str]:
+    """Return the lines of the table by lower-case name, which the file is sorted by.
+
+    A line becomes a Parameter only when it is asked for: all together would take longer than
+    reading the file.
+    """
     from importlib.resources import files  # slow to import, and most commands never come here
 
     table = files(__package__).joinpath("parameters.tsv").read_text(encoding="utf-8")
-    rows = (line.split("\t") for line in table.splitlines()[1:])
-    return {row[0].lower(): _parameter(row) for row in rows}
+    return {line.partition("\t")[0].lower(): line for line in table.splitlines()[1:]}
 
 
-def _parameter(row: list[str]) -> Parameter:
-    name, vartype, unit, context, minimum, maximum, values, spellings, since, until = row
+@cache
+def _parameter(line: str) -> Parameter:
+    name, vartype, unit, context, minimum, maximum, *rest = line.split("\t")
+    values, spellings, since, until = rest
     return Parameter(
         name,
         vartype,
@@ -214,12 +220,13 @@ def _wanted(parameter: Parameter) -> str:
         return "a time; write e.g. 30s, 500ms or 2min"
     if parameter.unit:
         return "an amount of memory; write e.g. 64MB, 512kB or 1GB"
-    return f"a {'whole number' if parameter.vartype == 'integer' else 'number'} without a unit"
+    return f"a {'whole number' if parameter.vartype == 'integer' else 'number'}, without a unit"
 
 
 def _in_range(parameter: Parameter, number: float, text: str) -> float:
-    low, high = parameter.minimum, parameter.maximum
-    if (low is None or low <= number) and (high is None or number <= high):
+    low = -math.inf if parameter.minimum is None else parameter.minimum
+    high = math.inf if parameter.maximum is None else parameter.maximum
+    if low <= number <= high:
         return number
     unit = " blocks of 8kB" if parameter.unit == "8kB" else f" {parameter.unit}".rstrip()
     raise ValueError(f"{text!r} is out of range; allowed is {low:.12g} to {high:.12g}{unit}")
