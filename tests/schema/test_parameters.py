@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 
 SERVERS = ["server", pytest.param("tls_server", marks=pytest.mark.tls)]
 
-# At least one of every type and unit that a session can set, all free to be set at any time.
+# Every type and unit that a session can set. None disturbs the next statements of the test, as
+# statement_timeout would: at 1 ms it cancels them.
 NUMBERS = (
-    *("statement_timeout", "vacuum_cost_delay", "log_min_duration_statement", "work_mem"),
+    *("lock_timeout", "vacuum_cost_delay", "log_min_duration_statement", "work_mem"),
     *("log_temp_files", "wal_skip_threshold", "temp_buffers", "effective_cache_size"),
     *("geqo_threshold", "extra_float_digits", "commit_delay", "random_page_cost", "jit_above_cost"),
     *("geqo_selection_bias", "hash_mem_multiplier", "cursor_tuple_fraction"),
@@ -117,8 +118,8 @@ def read_here(parameter: Parameter, text: str) -> str | float | None:
 @given(name=st.sampled_from(NUMBERS), text=AMOUNTS)
 @example(name="work_mem", text="30.1GB")
 @example(name="temp_buffers", text="1.1MB")
-@example(name="statement_timeout", text="1.5 min")
-@example(name="statement_timeout", text="2.5")
+@example(name="lock_timeout", text="1.5 min")
+@example(name="lock_timeout", text="2.5")
 @settings(max_examples=400, deadline=None)
 def test_numbers_are_read_as_by_the_server(
     connection: psycopg.Connection, name: str, text: str
