@@ -108,6 +108,15 @@ def test_lock_is_held_by_one(tmp_path: Path) -> None:
         pass
 
 
+def test_lock_where_there_is_no_directory(tmp_path: Path) -> None:
+    """A state directory that went away is named."""
+    with (
+        pytest.raises(LocalServerError, match="cannot be used"),
+        directory.locked(tmp_path / "gone"),
+    ):
+        pass
+
+
 def test_lock_ends_with_its_holder(tmp_path: Path) -> None:
     """A process that is killed leaves no lock behind."""
     with subprocess.Popen(

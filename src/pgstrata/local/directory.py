@@ -103,14 +103,17 @@ def locked(directory: Path, seconds: float = LOCK_SECONDS) -> Iterator[None]:
     The operating system frees it when its holder ends, however it ends. Raises
     ``LocalServerError`` where somebody else holds it for more than ``seconds``.
     """
-    file = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        file = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise _unusable(directory, str(error.strerror)) from None
     try:
         deadline = time.monotonic() + seconds
         while not _try_lock(file):
             if time.monotonic() > deadline:
                 raise LocalServerError(
-                    f"another process has been starting or stopping it for {seconds:g} seconds",
-                    hint=f"find out who holds {directory / 'lock'}, and try again",
+                    f"another process is starting or stopping the local server, for {seconds:g} s",
+                    hint=f"find out which one holds {directory / 'lock'}, and try again",
                 )
             time.sleep(0.02)
         yield
