@@ -116,6 +116,7 @@ def read_here(parameter: Parameter, text: str) -> str | float | None:
 
 
 @given(name=st.sampled_from(NUMBERS), text=AMOUNTS)
+@example(name="geqo_threshold", text="010")
 @example(name="work_mem", text="30.1GB")
 @example(name="temp_buffers", text="1.1MB")
 @example(name="lock_timeout", text="1.5 min")

@@ -135,7 +135,7 @@ _BOOLEANS = {
 
 def _boolean(text: str) -> bool:
     # The server takes any beginning of these words that leaves no doubt.
-    meant = {value for word, value in _BOOLEANS.items() if text and word.startswith(text.lower())}
+    meant = {value for word, value in _BOOLEANS.items() if word.startswith(text.lower())}
     if len(meant) != 1:
         raise ValueError(f"{text!r} is not a boolean; write true or false")
     return meant.pop()
