@@ -1,4 +1,5 @@
-"""Effective settings: the merged tree as settings for each connection, with inheritance, defaults and libpq's share.
+"""Effective settings: the merged tree as settings for each connection, with inheritance, defaults
+and libpq's share.
 
 A stack holds all that was said about a key, strongest first::
 
@@ -23,7 +24,9 @@ Stacks: TypeAlias = dict[tuple[str, ...], Stack]
 def resolve(
     layers: Sequence[Layer], merged: dict[str, Any], environ: Mapping[str, str]
 ) -> tuple[dict[str, Setting], dict[str, dict[str, Setting]], list[Finding]]:
-    """Return the settings of the environment, those of each connection by its name, and unresolved references."""
+    """Return the settings of the environment, those of each connection by its name, and unresolved
+    references.
+    """
     said = stacks(layers, merged)
     shared = {path: stack for path, stack in said.items() if path[0] in TARGET_SECTIONS}
     general = {
@@ -48,7 +51,9 @@ def _connections(merged: Mapping[str, Any]) -> list[str]:
 
 
 def _inherit(own: Stacks, shared: Stacks) -> Stacks:
-    """Put a connection's own stacks on top of the shared ones. Its null of a section hides what is below."""
+    """Put a connection's own stacks on top of the shared ones. Its null of a section hides what is
+    below.
+    """
     result: Stacks = {}
     for path in (*own, *(path for path in shared if path not in own)):
         cleared = own.get(path[:1], []) if len(path) > 1 else []
@@ -108,7 +113,13 @@ def _setting(key: str, stack: Stack, findings: list[Finding]) -> Setting | None:
     if isinstance(winner.value, Unresolved):
         problem = winner.value
         findings.append(
-            Finding("interpolation", f"{key}: {problem.message}", winner.origin, key=key, hint=problem.hint)
+            Finding(
+                "interpolation",
+                f"{key}: {problem.message}",
+                winner.origin,
+                key=key,
+                hint=problem.hint,
+            )
         )
         return None
     overrode = tuple(_given(leaf) for leaf in stack if leaf is not winner)
@@ -116,15 +127,21 @@ def _setting(key: str, stack: Stack, findings: list[Finding]) -> Setting | None:
 
 
 def _cleared(key: str, stack: Stack) -> Setting | None:
-    """Return a setting that some layer unset, so that it can be explained. A cleared section is none."""
+    """Return a setting that some layer unset, so that it can be explained. A cleared section is
+    none.
+    """
     if key in SECTIONS and SECTIONS[key].key is None:
         return None
     null = stack[0]
-    return Setting(key, None, null.origin, _is_secret(key), tuple(_given(leaf) for leaf in stack[1:]))
+    return Setting(
+        key, None, null.origin, _is_secret(key), tuple(_given(leaf) for leaf in stack[1:])
+    )
 
 
 def _winner(stack: Stack) -> Leaf | None:
-    """Return the strongest value. A null hides what layers said below it, but not the default or libpq's share."""
+    """Return the strongest value. A null hides what layers said below it, but not the default or
+    libpq's share.
+    """
     hidden = False
     for leaf in stack:
         if leaf.value is None:

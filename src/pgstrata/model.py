@@ -1,4 +1,4 @@
-"""The values that everything else passes around: secrets, origins, settings, findings, the Config."""
+"""The values that everything else passes around: secrets, origins, settings, findings, Config."""
 
 from __future__ import annotations
 
@@ -32,9 +32,10 @@ Severity: TypeAlias = Literal["error", "warning", "info"]
 class Secret:
     """A text that shows itself only to ``reveal()``.
 
-    The text sits in a closure, not in an attribute: ``vars``, ``repr``, ``format``, ``asdict``, pickling, JSON and
-    YAML writers and tracebacks with locals find nothing. It may be given as a function, which is then called at each
-    ``reveal()``: so a secret is resolved when it is used, and a rotated one is seen by the next use.
+    The text sits in a closure, not in an attribute: ``vars``, ``repr``, ``format``, ``asdict``,
+    pickling, JSON and YAML writers and tracebacks with locals find nothing. It may be given as a
+    function, which is then called at each ``reveal()``: so a secret is resolved when it is used,
+    and a rotated one is seen by the next use.
 
     ``source`` says where it comes from in words that may be shown, e.g. ``env DB_PASSWORD``.
     """
@@ -95,7 +96,9 @@ class Origin:
         return f"{self.layer} {self.source}".rstrip()
 
     def as_json(self) -> dict[str, object]:
-        """Return the JSON shape of an origin: layer, source, and line and column where there are any."""
+        """Return the JSON shape of an origin: layer, source, and line and column where there are
+        any.
+        """
         place = {"line": self.line, "column": self.column} if self.line else {}
         return {"layer": self.layer, "source": self.source, **place}
 
@@ -134,11 +137,12 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Leaf:
-    """One value as a layer gave it: opaque to the merge, which so can neither cast, evaluate nor join it.
+    """One value as a layer gave it: opaque to the merge, which so can neither cast, evaluate nor
+    join it.
 
-    ``value`` is decoded by the type of its key; None unsets the key, or all of a section. An ``Unresolved`` is a
-    reference that leads nowhere, which is an error only if no stronger layer has a value.
-    Leaves compare by identity: comparing values would reveal the secrets among them.
+    ``value`` is decoded by the type of its key; None unsets the key, or all of a section. An
+    ``Unresolved`` is a reference that leads nowhere, which is an error only if no stronger layer
+    has a value. Leaves compare by identity: comparing values would reveal the secrets among them.
     """
 
     value: Value | Unresolved
@@ -172,7 +176,7 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One dotted key with its typed value, its origin, and all that it overrode, strongest first."""
+    """One dotted key with its typed value, its origin, and what it overrode, strongest first."""
 
     key: str
     value: Value
@@ -189,8 +193,9 @@ class Setting:
 class Config(Mapping[str, Value]):
     """One environment: frozen, validated, every value with its origin.
 
-    A mapping from dotted keys to values, e.g. ``config["connection_settings.host"]``. Named connections stand under
-    ``connections.<name>.``, with all that they inherit. ``findings`` are the warnings that loading gave.
+    A mapping from dotted keys to values, e.g. ``config["connection_settings.host"]``. Named
+    connections stand under ``connections.<name>.``, with all that they inherit. ``findings`` are
+    the warnings that loading gave.
     """
 
     __slots__ = ("_targets", "_values", "environment", "findings", "project", "settings")
@@ -199,6 +204,8 @@ class Config(Mapping[str, Value]):
     project: Path
     settings: Mapping[str, Setting]
     findings: tuple[Finding, ...]
+    _targets: Mapping[str, Mapping[str, Setting]]
+    _values: dict[str, Value]
 
     def __init__(
         self,
@@ -220,7 +227,11 @@ class Config(Mapping[str, Value]):
         write(self, "project", project)
         write(self, "settings", MappingProxyType(everything))
         write(self, "findings", findings)
-        write(self, "_targets", {name: MappingProxyType(dict(target)) for name, target in targets.items()})
+        write(
+            self,
+            "_targets",
+            {name: MappingProxyType(dict(target)) for name, target in targets.items()},
+        )
         write(self, "_values", {key: setting.value for key, setting in everything.items()})
 
     def __getitem__(self, key: str) -> Value:
@@ -242,14 +253,18 @@ class Config(Mapping[str, Value]):
         return f"Config({self.environment!r}, {len(self)} settings)"
 
     def explain(self, key: str) -> Setting:
-        """Return the setting of ``key``, with its origin and all that it overrode. Raises ``UnknownKeyError``."""
+        """Return the setting of ``key``, with its origin and all that it overrode. Raises
+        ``UnknownKeyError``.
+        """
         if key not in self.settings:
             raise self._unknown(key)
         return self.settings[key]
 
     @property
     def connections(self) -> tuple[str, ...]:
-        """The names of the connections, ``default`` first where the top-level sections describe one."""
+        """The names of the connections, ``default`` first where the top-level sections describe
+        one.
+        """
         return tuple(self._targets)
 
     def connection(self, name: str = "default") -> Mapping[str, Setting]:

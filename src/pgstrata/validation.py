@@ -21,8 +21,8 @@ _SESSION_SECTIONS = ("session_settings", "sync_settings", "async_settings")
 def problems(target: Target, *, home: Origin, complete: bool) -> list[Finding]:
     """Return all findings about one connection.
 
-    ``home`` is where something missing would be written. ``complete`` demands the parts without which libpq would
-    choose host, user or database by itself.
+    ``home`` is where something missing would be written. ``complete`` demands the parts without
+    which libpq would choose host, user or database by itself.
     """
     found = [finding for rule in RULES for finding in rule(target)]
     return found + list(_missing(target, home) if complete else ())
@@ -31,7 +31,8 @@ def problems(target: Target, *, home: Origin, complete: bool) -> list[Finding]:
 def file_problems(target: Target, project: Path) -> list[Finding]:
     """Return all findings about the files that a connection needs on this machine.
 
-    They are no part of ``problems``: another machine than the one that connects may well load the configuration.
+    They are no part of ``problems``: another machine than the one that connects may well load the
+    configuration.
     """
     if is_local(target):
         return []
@@ -60,7 +61,9 @@ def _unreadable(path: Path) -> str:
 
 
 def _too_open(path: Path) -> str:
-    """Return what libpq has against a key file: others may read it. Of root's files a group may (fe-secure-openssl.c)."""
+    """Return what libpq has against a key file: others may read it. Of root's files a group may
+    (fe-secure-openssl.c).
+    """
     if os.name != "posix":
         return ""
     status = path.stat()
@@ -69,7 +72,9 @@ def _too_open(path: Path) -> str:
 
 
 def _root_certificate(target: Target) -> Finding | None:
-    """libpq refuses to verify without a root certificate; by default it looks for one in the home folder."""
+    """Libpq refuses to verify without a root certificate; by default it looks for one in the home
+    folder.
+    """
     mode = target.get("connection_settings.sslmode")
     if mode is None or mode.value not in ("verify-ca", "verify-full"):
         return None
@@ -122,7 +127,11 @@ def _sizes(target: Target) -> Iterator[Finding]:
         least, most = (target.get(f"{section}.{name}") for name in ("min_size", "max_size"))
         if least is None or most is None or least.origin.layer == "default":
             continue
-        if isinstance(least.value, int) and isinstance(most.value, int) and least.value > most.value:
+        if (
+            isinstance(least.value, int)
+            and isinstance(most.value, int)
+            and least.value > most.value
+        ):
             yield Finding(
                 "pool-size",
                 f"min_size {least.value} is larger than max_size {most.value}",
@@ -156,7 +165,10 @@ def _pooler(target: Target) -> Iterator[Finding]:
     if pooler is None or pooler.value not in ("transaction", "pgbouncer"):
         return
     for key, setting in target.items():
-        if key.startswith(tuple(f"{name}." for name in _SESSION_SECTIONS)) and setting.value is not None:
+        if (
+            key.startswith(tuple(f"{name}." for name in _SESSION_SECTIONS))
+            and setting.value is not None
+        ):
             yield Finding(
                 "pooler-session-settings",
                 f"{key} cannot be kept by a pooler that changes servers between transactions",

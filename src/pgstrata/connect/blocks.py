@@ -1,9 +1,10 @@
 """``with`` on a shared object, where each block has a connection of its own.
 
-A handle is shared by threads and tasks, its blocks may nest, and a block may be entered in one thread and left in
-another, as web frameworks do with generators. So ``__exit__`` must know which block it ends, and is told only the
-exception. The language gives a way: a ``with`` statement loads ``__enter__`` and ``__exit__`` from the object, in this
-order and before it calls either. Both are descriptors here, and loading the pair makes one block that both belong to.
+A handle is shared by threads and tasks, its blocks may nest, and a block may be entered in one
+thread and left in another, as web frameworks do with generators. So ``__exit__`` must know which
+block it ends, and is told only the exception. The language gives a way: a ``with`` statement loads
+``__enter__`` and ``__exit__`` from the object, in this order and before it calls either. Both are
+descriptors here, and loading the pair makes one block that both belong to.
 """
 
 from __future__ import annotations
@@ -59,12 +60,14 @@ class Exit:
             if blocks[index][0] is handle:
                 return getattr(blocks.pop(index)[1], self.method)  # type: ignore[no-any-return]  # as above
         raise RuntimeError(
-            f"{self.method} of a handle that was not entered in this thread; use `with`, or handle.connection()"
+            f"{self.method}: the handle was not entered in this thread; use `with`, or connection()"
         )
 
 
 class _Unbound:
-    """A block whose halves were loaded from the class and not from the handle, as contextlib's ExitStack does."""
+    """A block whose halves were loaded from the class and not from the handle, as contextlib's
+    ExitStack does.
+    """
 
     def __init__(self) -> None:
         self.block: Any = None
@@ -84,7 +87,9 @@ class _Unbound:
 
 
 def _unbound(half: str) -> _Unbound:
-    """Return the block that the other half was just loaded for, or a new one. Either half may come first."""
+    """Return the block that the other half was just loaded for, or a new one. Either half may come
+    first.
+    """
     waiting = _pending.unbound
     if waiting and waiting[-1][0] != half:
         return waiting.pop()[1]

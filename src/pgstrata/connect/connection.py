@@ -1,7 +1,9 @@
-"""psycopg's connections, made from a Conninfo: secrets are revealed inside ``connect`` and nowhere else.
+"""psycopg's connections, made from a Conninfo: secrets are revealed inside ``connect`` and nowhere
+else.
 
-A failed attempt is raised as a new error of the same kind, when the frames that held the password are gone: psycopg's
-own error keeps libpq's connection object, and its traceback the keywords, which any reporter of locals would print.
+A failed attempt is raised as a new error of the same kind, when the frames that held the password
+are gone: psycopg's own error keeps libpq's connection object, and its traceback the keywords, which
+any reporter of locals would print.
 """
 
 from __future__ import annotations
@@ -25,13 +27,19 @@ class Connection(psycopg.Connection[TupleRow]):
     """A psycopg connection that is made from a Conninfo."""
 
     @classmethod
-    def connect(cls, _conninfo: str = "", *, made_with: Conninfo, failures: Failures | None = None, **_: Any) -> Connection:  # type: ignore[override]  # a pool gives a conninfo and a time-out of its own; made_with has both
+    def connect(  # type: ignore[override]  # the time-out that a pool adds is in made_with too
+        cls, _conninfo: str = "", *, made_with: Conninfo, failures: Failures | None = None, **_: Any
+    ) -> Connection:
         """Connect. Raises ``ConnectionFailedError`` with psycopg's error as its cause."""
         try:
             connection = super().connect(**_arguments(made_with))
-            if made_with.session:
-                connection.execute(*set_config(made_with.session), prepare=False)
-            connection.autocommit = made_with.autocommit
+            try:
+                if made_with.session:
+                    connection.execute(*set_config(made_with.session), prepare=False)
+                connection.autocommit = made_with.autocommit
+            except BaseException:
+                connection.close()
+                raise
         except PgstrataError:
             raise
         except Exception as error:  # noqa: BLE001  # whatever it is, it must not carry the password
@@ -55,9 +63,13 @@ class AsyncConnection(psycopg.AsyncConnection[TupleRow]):
             if made_with.local:
                 await asyncio.to_thread(_start_local, made_with)
             connection = await super().connect(**_arguments(made_with))
-            if made_with.session:
-                await connection.execute(*set_config(made_with.session), prepare=False)
-            await connection.set_autocommit(made_with.autocommit)
+            try:
+                if made_with.session:
+                    await connection.execute(*set_config(made_with.session), prepare=False)
+                await connection.set_autocommit(made_with.autocommit)
+            except BaseException:
+                await connection.close()
+                raise
         except PgstrataError:
             raise
         except Exception as error:  # noqa: BLE001  # whatever it is, it must not carry the password
@@ -84,7 +96,9 @@ def set_config(session: Mapping[str, str]) -> tuple[str, list[str]]:
 
 
 def _arguments(made_with: Conninfo) -> dict[str, Any]:
-    """Return psycopg's arguments. Autocommit is on until the session is set: no rollback may revert that."""
+    """Return psycopg's arguments. Autocommit is on until the session is set: no rollback may revert
+    that.
+    """
     keywords: dict[str, Any] = made_with.resolve()
     if made_with.local:
         keywords |= _start_local(made_with)

@@ -1,4 +1,6 @@
-"""What to connect with, computed from settings alone: the same for sync and async, pool and single connection."""
+"""What to connect with, computed from settings alone: the same for sync and async, pool and single
+connection.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ from pgstrata.validation import is_local
 ConnectionType: TypeAlias = Literal["normal", "pool", "async", "async_pool"]
 Target: TypeAlias = Mapping[str, Setting]
 
-# The embedded server says itself where it is and how to log in; all else of a connection stays as configured.
+# The embedded server says itself where it is and how to log in; all else of a connection stays as
+# configured.
 _KEPT_LOCALLY = (
     "dbname",
     "application_name",
@@ -31,8 +34,9 @@ _POOLERS_WITHOUT_STATEMENTS = ("transaction", "pgbouncer")
 class Conninfo:
     """All that one connection is made with. Secrets stay Secrets until ``resolve``.
 
-    ``session`` are parameters to SET once connected; without a pooler it is empty, because the parameters then travel
-    in the start-up packet's ``options``: no rollback reverts them, and a misspelt one fails the connection.
+    ``session`` are parameters to SET once connected; without a pooler it is empty, because the
+    parameters then travel in the start-up packet's ``options``: no rollback reverts them, and a
+    misspelt one fails the connection.
     """
 
     name: str
@@ -43,7 +47,7 @@ class Conninfo:
     local: Path | None = None
 
     def resolve(self) -> dict[str, str]:
-        """Return libpq's keywords with the secrets revealed. Raises ``SecretError`` and its like."""
+        """Return libpq's keywords with the secrets revealed. Raises ``ConfigError``."""
         return {
             name: value.reveal() if isinstance(value, Secret) else value
             for name, value in self.keywords.items()
@@ -73,13 +77,17 @@ def conninfo(config: Config, connection: str, connection_type: ConnectionType) -
 
 
 def session_parameters(target: Target, connection_type: ConnectionType) -> dict[str, str]:
-    """Return the PostgreSQL parameters of a session: those of all types, then those of its own kind."""
+    """Return the PostgreSQL parameters of a session: those of all types, then those of its own
+    kind.
+    """
     own = "sync_settings" if connection_type in SYNC_TYPES else "async_settings"
     return _section(target, "session_settings") | _section(target, own)
 
 
 def options(parameters: Mapping[str, str]) -> str:
-    """Return parameters as libpq's ``options``: spaces and backslashes escaped, as the server's parser asks."""
+    """Return parameters as libpq's ``options``: spaces and backslashes escaped, as the server's
+    parser asks.
+    """
     return " ".join(
         f"-c {name}=" + text.replace("\\", "\\\\").replace(" ", "\\ ")
         for name, text in parameters.items()
@@ -89,7 +97,8 @@ def options(parameters: Mapping[str, str]) -> str:
 def pool_options(target: Target, connection_type: ConnectionType) -> dict[str, Any]:
     """Return the arguments of psycopg_pool's constructor; ``check_on_checkout`` is not among them.
 
-    A default gives way to the size that a file does give, so that ``max_size: 2`` alone is no contradiction.
+    A default gives way to the size that a file does give, so that ``max_size: 2`` alone is no
+    contradiction.
     """
     section = "async_pool_settings" if connection_type == "async_pool" else "pool_settings"
     given = {name: target[f"{section}.{name}"] for name in POOL if f"{section}.{name}" in target}

@@ -1,4 +1,6 @@
-"""The errors of connecting. They are psycopg's errors too, so that an existing ``except`` keeps working."""
+"""The errors of connecting. They are psycopg's errors too, so that an existing ``except`` keeps
+working.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ class ConnectionFailedError(PgstrataError, psycopg.OperationalError):
 
 
 class PoolTimeoutError(ConnectionFailedError, PoolTimeout):
-    """The pool had no connection in time. ``__cause__`` is the last attempt to connect that failed, if one did."""
+    """The pool had no connection in time. ``__cause__`` is the last attempt to connect that failed,
+    if one did.
+    """
 
 
 def connection_failed(made_with: Conninfo, cause: Exception) -> ConnectionFailedError:
@@ -48,7 +52,9 @@ def pool_timeout(
 
 
 def scrubbed(error: Exception, made_with: Conninfo) -> Exception:
-    """Return an error of the same kind and message, without a traceback, libpq's connection, or any secret."""
+    """Return an error of the same kind and message, without a traceback, libpq's connection, or any
+    secret.
+    """
     message = str(error)
     for value in made_with.keywords.values():
         if isinstance(value, Secret) and (text := value.reveal()):
@@ -65,11 +71,17 @@ _ADVICE = (
     (r'database "[^"]*" does not exist', "check dbname, or create the database"),
     (r'role "[^"]*" does not exist', "check user, or create the role"),
     (r"no pg_hba\.conf entry", "the server admits no such client; see its pg_hba.conf"),
-    (r"certificate verify failed", "sslrootcert must hold the CA that signed the server's certificate"),
-    (r'does not match host name', "host must be a name that is in the server's certificate"),
+    (
+        r"certificate verify failed",
+        "sslrootcert must hold the CA that signed the server's certificate",
+    ),
+    (r"does not match host name", "host must be a name that is in the server's certificate"),
     (r"root certificate file .* does not exist", "set sslrootcert to a CA file, or to system"),
     (r"does not support SSL|SSL was required", "the server has no TLS; sslmode asks for it"),
-    (r"unrecognized configuration parameter", "this server does not know a parameter of session_settings"),
+    (
+        r"unrecognized configuration parameter",
+        "this server does not know a parameter of session_settings",
+    ),
     (r"unsupported startup parameter", "a pooler stands between: say so with pooler:"),
     (r"timeout expired|timed out", "the host does not answer within connect_timeout"),
     (r"too many (clients|connections)|remaining connection slots", "the server has no free slot"),

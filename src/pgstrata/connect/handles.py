@@ -1,7 +1,8 @@
 """The four handles: what the manager gives out.
 
-A handle is safe to share between threads and tasks. Each ``with`` block on it has a connection of its own, which it
-commits on success and rolls back on an exception; so blocks may nest, and may end in another thread.
+A handle is safe to share between threads and tasks. Each ``with`` block on it has a connection of
+its own, which it commits on success and rolls back on an exception; so blocks may nest, and may end
+in another thread.
 
 ========== =============================== ==========================================
 type       a block                         kept between blocks
@@ -16,6 +17,7 @@ async_pool the same                        an AsyncConnectionPool for each event
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import weakref
 from collections import deque
@@ -35,8 +37,6 @@ if TYPE_CHECKING:
     import psycopg
     from typing_extensions import Self
 
-Kind: TypeAlias = type[BaseException] | None
-Trace: TypeAlias = TracebackType | None
 Loop: TypeAlias = asyncio.AbstractEventLoop
 
 
@@ -58,7 +58,7 @@ class NormalHandle:
     if TYPE_CHECKING:
 
         def __enter__(self) -> psycopg.Connection: ...
-        def __exit__(self, kind: Kind, error: BaseException | None, trace: Trace) -> None: ...
+        def __exit__(self, *exception: object) -> None: ...
 
     else:
         __enter__, __exit__ = Enter("__enter__"), Exit("__exit__")
@@ -76,7 +76,12 @@ class NormalBlock:
         self._connection = Connection.connect(made_with=self._plan.conninfo)
         return self._connection
 
-    def __exit__(self, kind: Kind, error: BaseException | None, trace: Trace) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._connection.__exit__(kind, error, trace)
 
 
@@ -107,7 +112,12 @@ class AsyncHandle:
     if TYPE_CHECKING:
 
         async def __aenter__(self) -> psycopg.AsyncConnection: ...
-        async def __aexit__(self, kind: Kind, error: BaseException | None, trace: Trace) -> None: ...
+        async def __aexit__(
+            self,
+            kind: type[BaseException] | None,
+            error: BaseException | None,
+            trace: TracebackType | None,
+        ) -> None: ...
 
     else:
         __aenter__, __aexit__ = Enter("__aenter__"), Exit("__aexit__")
@@ -125,7 +135,12 @@ class AsyncBlock:
         self._connection = await AsyncConnection.connect(made_with=self._plan.conninfo)
         return self._connection
 
-    async def __aexit__(self, kind: Kind, error: BaseException | None, trace: Trace) -> None:
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         await self._connection.__aexit__(kind, error, trace)
 
 
@@ -144,14 +159,17 @@ class PoolHandle:
 
     @property
     def pool(self) -> ConnectionPool[Connection]:
-        """psycopg_pool's own pool, open. Raises ``ConnectionFailedError`` where it cannot be opened."""
+        """psycopg_pool's own pool, open. Raises ``ConnectionFailedError`` where it cannot be
+        opened.
+        """
         return self._pool or self.open()
 
     def open(self) -> ConnectionPool[Connection]:
-        """Open the pool if it is not open. Any number of threads open one pool, and share one failure.
+        """Open the pool if it is not open. Any number of threads open one pool, and share one
+        failure.
 
-        One connection is tried before the pool is made, because a pool by itself would try in the background and tell
-        its callers only, when their time is over, that there was no connection.
+        One connection is tried before the pool is made, because a pool by itself would try in the
+        background and tell its callers only, when their time is over, that there was no connection.
         """
         began = monotonic()
         with self._lock:
@@ -166,7 +184,7 @@ class PoolHandle:
                 self._refused = (monotonic(), error)
                 raise
             self._pool = self._new_pool()
-            self._finalizer = weakref.finalize(self, self._pool.close, timeout=0)
+            self._finalizer = weakref.finalize(self, _close_quietly, self._pool)
             return self._pool
 
     def _new_pool(self) -> ConnectionPool[Connection]:
@@ -181,11 +199,13 @@ class PoolHandle:
         return pool
 
     def connection(self) -> PoolBlock:
-        """Return one block. Entering it raises ``ConnectionFailedError`` or ``PoolTimeoutError``."""
+        """Return one block. Entering raises ``ConnectionFailedError`` or ``PoolTimeoutError``."""
         return PoolBlock(self)
 
     def close(self) -> None:
-        """Close the pool: idle connections now, borrowed ones as they come back. The next block opens a new one."""
+        """Close the pool: idle connections now, borrowed ones as they come back. The next block
+        opens a new one.
+        """
         with self._lock:
             if self._finalizer is not None:
                 self._finalizer.detach()
@@ -201,14 +221,16 @@ class PoolHandle:
     if TYPE_CHECKING:
 
         def __enter__(self) -> psycopg.Connection: ...
-        def __exit__(self, kind: Kind, error: BaseException | None, trace: Trace) -> None: ...
+        def __exit__(self, *exception: object) -> None: ...
 
     else:
         __enter__, __exit__ = Enter("__enter__"), Exit("__exit__")
 
 
 class PoolBlock:
-    """One block of a ``PoolHandle``. It remembers its pool, as the handle may be closed and opened meanwhile."""
+    """One block of a ``PoolHandle``. It remembers its pool, as the handle may be closed and opened
+    meanwhile.
+    """
 
     __slots__ = ("_connection", "_handle", "_pool")
 
@@ -225,7 +247,12 @@ class PoolBlock:
             return self._connection
         raise error from error.__cause__
 
-    def __exit__(self, kind: Kind, error: BaseException | None, trace: Trace) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         try:
             self._connection.__exit__(kind, error, trace)
         finally:
@@ -233,7 +260,9 @@ class PoolBlock:
 
 
 class AsyncPoolHandle:
-    """The same, asynchronous: one pool for each event loop. It may be awaited, which opens the pool of this loop."""
+    """The same, asynchronous: one pool for each event loop. It may be awaited, which opens the pool
+    of this loop.
+    """
 
     connection_type: Literal["async_pool"] = "async_pool"
 
@@ -247,16 +276,21 @@ class AsyncPoolHandle:
 
     @property
     def pool(self) -> AsyncConnectionPool[AsyncConnection]:
-        """psycopg_pool's own pool of the running loop. Raises ``RuntimeError`` before it was opened."""
+        """psycopg_pool's own pool of the running loop. Raises ``RuntimeError`` before it was
+        opened.
+        """
         pool = self._pools.get(asyncio.get_running_loop())
         if pool is None:
-            raise RuntimeError("the pool of this event loop is not open yet; await the handle first")
+            raise RuntimeError(
+                "the pool of this event loop is not open yet; await the handle first"
+            )
         return pool
 
     async def open(self) -> AsyncConnectionPool[AsyncConnection]:
         """Open the pool of the running loop if it is not open; any number of tasks open one.
 
-        The work is a task of its own: when the caller that began it is cancelled, the others still get their pool.
+        The work is a task of its own: when the caller that began it is cancelled, the others still
+        get their pool.
         """
         loop = asyncio.get_running_loop()
         if loop in self._pools:
@@ -291,7 +325,7 @@ class AsyncPoolHandle:
             del self._opening[loop]
 
     def connection(self) -> AsyncPoolBlock:
-        """Return one block. Entering it raises ``ConnectionFailedError`` or ``PoolTimeoutError``."""
+        """Return one block. Entering raises ``ConnectionFailedError`` or ``PoolTimeoutError``."""
         return AsyncPoolBlock(self)
 
     def __await__(self) -> Generator[Any, None, Self]:
@@ -302,14 +336,18 @@ class AsyncPoolHandle:
         return self
 
     async def aclose(self) -> None:
-        """Close the pool of the running loop and wait; see to it that those of other loops are closed."""
+        """Close the pool of the running loop and wait; see to it that those of other loops are
+        closed.
+        """
         pool = self._pools.pop(asyncio.get_running_loop(), None)
         if pool is not None:
             await pool.close()
         self.close()
 
     def close(self) -> None:
-        """See to it that all pools are closed: by their own loops where these run, at once where they do not."""
+        """See to it that all pools are closed: by their own loops where these run, at once where
+        they do not.
+        """
         while self._pools:
             loop, pool = self._pools.popitem()
             if loop.is_running():
@@ -325,7 +363,12 @@ class AsyncPoolHandle:
     if TYPE_CHECKING:
 
         async def __aenter__(self) -> psycopg.AsyncConnection: ...
-        async def __aexit__(self, kind: Kind, error: BaseException | None, trace: Trace) -> None: ...
+        async def __aexit__(
+            self,
+            kind: type[BaseException] | None,
+            error: BaseException | None,
+            trace: TracebackType | None,
+        ) -> None: ...
 
     else:
         __aenter__, __aexit__ = Enter("__aenter__"), Exit("__aexit__")
@@ -349,7 +392,12 @@ class AsyncPoolBlock:
             return self._connection
         raise error from error.__cause__
 
-    async def __aexit__(self, kind: Kind, error: BaseException | None, trace: Trace) -> None:
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         try:
             await self._connection.__aexit__(kind, error, trace)
         finally:
@@ -359,12 +407,32 @@ class AsyncPoolBlock:
 Handle: TypeAlias = NormalHandle | PoolHandle | AsyncHandle | AsyncPoolHandle
 
 
+def _close_quietly(pool: ConnectionPool[Connection]) -> None:
+    """Close a pool that nobody can use any more, at the latest when the program ends.
+
+    Workers that hang in an attempt to connect are neither waited for nor spoken of: they are daemon
+    threads and end with the program.
+    """
+    logger = logging.getLogger("psycopg.pool")
+    logger.addFilter(_nothing)
+    try:
+        pool.close(timeout=0.1)
+    finally:
+        logger.removeFilter(_nothing)
+
+
+def _nothing(_record: logging.LogRecord) -> bool:
+    return False
+
+
 def _abandon_all(pools: dict[Loop, AsyncConnectionPool[AsyncConnection]]) -> None:
     while pools:
         _abandon(pools.popitem()[1])
 
 
 def _abandon(pool: AsyncConnectionPool[AsyncConnection]) -> None:
-    """Close the idle connections of a pool whose loop does not run any more; nothing of it can be awaited."""
+    """Close the idle connections of a pool whose loop does not run any more; nothing of it can be
+    awaited.
+    """
     for connection in list(pool._pool):  # noqa: SLF001  # psycopg_pool has no way to close without its loop
         connection.pgconn.finish()

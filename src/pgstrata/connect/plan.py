@@ -9,17 +9,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pgstrata.connect.conninfo import ConnectionType, Conninfo, conninfo, pool_options
-from pgstrata.connect.conninfo import checks_on_checkout
+from pgstrata.connect.conninfo import (
+    ConnectionType,
+    Conninfo,
+    checks_on_checkout,
+    conninfo,
+    pool_options,
+)
 from pgstrata.model import Config, Secret
 
-# Tells equal literal secrets apart from different ones without keeping them; worthless outside this process.
+# Tells equal literal secrets apart from different ones without keeping them; worthless outside this
+# process.
 _PROCESS_KEY = secrets.token_bytes(32)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The plan of one handle. ``key`` is equal for plans that connect to the same with the same settings."""
+    """The plan of one handle. ``key`` is equal for plans that connect to the same with the same
+    settings.
+    """
 
     connection_type: ConnectionType
     conninfo: Conninfo
@@ -28,7 +36,9 @@ class Plan:
 
     @property
     def key(self) -> str:
-        """A name for the plan, made with a key that only this process has, so that it tells nothing outside."""
+        """A name for the plan, made with a key that only this process has, so that it tells nothing
+        outside.
+        """
         made_with = self.conninfo
         parts = (
             self.connection_type,
@@ -51,7 +61,9 @@ def plan(config: Config, connection: str, connection_type: ConnectionType) -> Pl
 
 
 def _identity(value: str | Secret) -> str:
-    """Return what tells a value from another: for a secret that is looked up, where; for a literal one, its text."""
+    """Return what tells a value from another: for a secret that is looked up, where; for a literal
+    one, its text.
+    """
     if not isinstance(value, Secret):
         return value
     looked_up = value.source.startswith(("env ", "file "))

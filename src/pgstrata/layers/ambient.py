@@ -1,6 +1,8 @@
-"""What libpq itself fills in where the configuration is silent: a service file, ``PG*`` variables, a password file.
+"""What libpq itself fills in where the configuration is silent: a service file, ``PG*`` variables,
+a password file.
 
-These values are shown, so that nobody is surprised by them. They are not passed on: libpq reads them by itself.
+These values are shown, so that nobody is surprised by them. They are not passed on: libpq reads
+them by itself.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import stat
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from pgstrata.model import Leaf, Origin, Secret, Value
 from pgstrata.schema.libpq import connection_keys, keywords
@@ -19,15 +22,16 @@ from pgstrata.schema.libpq import connection_keys, keywords
 def ambient(settings: Mapping[str, Value], environ: Mapping[str, str]) -> dict[str, list[Leaf]]:
     """Return what libpq would take for each keyword, strongest first.
 
-    ``settings`` is the configured ``connection_settings``; only for keywords missing there does libpq look further.
-    The order is libpq's own: service file, variable, and for the password a password file at the end.
+    ``settings`` is the configured ``connection_settings``; only for keywords missing there does
+    libpq look further. The order is libpq's own: service file, variable, and for the password a
+    password file at the end.
     """
     found: dict[str, list[Leaf]] = {}
     for name, leaf in (*_service(settings, environ), *_variables(environ)):
         found.setdefault(name, []).append(leaf)
-    known = {name: leaves[0].value for name, leaves in found.items()} | dict(settings)
-    if leaf := _passfile(known, environ):
-        found.setdefault("password", []).append(leaf)
+    known: dict[str, Any] = {name: leaves[0].value for name, leaves in found.items()}
+    if password := _passfile({**known, **settings}, environ):
+        found.setdefault("password", []).append(password)
     return found
 
 
@@ -61,7 +65,9 @@ def _service_files(environ: Mapping[str, str]) -> Iterator[Path]:
     if named := environ.get("PGSERVICEFILE"):
         yield Path(named)
     else:
-        yield _home(environ) / ("pg_service.conf" if sys.platform == "win32" else ".pg_service.conf")
+        yield _home(environ) / (
+            "pg_service.conf" if sys.platform == "win32" else ".pg_service.conf"
+        )
     if folder := environ.get("PGSYSCONFDIR"):
         yield Path(folder) / "pg_service.conf"
 
@@ -81,7 +87,9 @@ def _passfile(settings: Mapping[str, Value], environ: Mapping[str, str]) -> Leaf
         if len(fields) >= 5 and all(  # noqa: PLR2004  # host, port, database, user, password
             field in ("*", want) for field, want in zip(fields, wanted, strict=False)
         ):
-            return Leaf(Secret(fields[4], source=f"{path}:{number}"), Origin("libpq", str(path), number, 1))
+            return Leaf(
+                Secret(fields[4], source=f"{path}:{number}"), Origin("libpq", str(path), number, 1)
+            )
     return None
 
 
@@ -93,11 +101,17 @@ def _passfile_path(settings: Mapping[str, Value], environ: Mapping[str, str]) ->
 
 
 def _wanted(settings: Mapping[str, Value], name: str) -> str:
-    """Return what a password file's field is compared with, as libpq does: its own defaults where nothing is set."""
+    """Return what a password file's field is compared with, as libpq does: its own defaults where
+    nothing is set.
+    """
     value = settings.get(name)
     if value is not None:
         return str(value)
-    fallback = {"host": "localhost", "port": "5432", "dbname": _wanted(settings, "user") if name == "dbname" else ""}
+    fallback = {
+        "host": "localhost",
+        "port": "5432",
+        "dbname": _wanted(settings, "user") if name == "dbname" else "",
+    }
     return fallback.get(name, "")
 
 

@@ -1,4 +1,6 @@
-"""The strongest layer: what the calling code says, as values by dotted key or as a whole dictionary."""
+"""The strongest layer: what the calling code says, as values by dotted key or as a whole
+dictionary.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ _LITERAL = References({}, Path(), in_text=False)
 
 
 def read(overrides: Mapping[str, object]) -> tuple[Layer, list[Finding]]:
-    """Return the layer of ``overrides``, e.g. ``{"connection_settings.host": "db"}``, and what is wrong with it."""
+    """Return the layer of ``overrides``, e.g. ``{"connection_settings.host": "db"}``, and what is
+    wrong with it.
+    """
     nested: dict[str, Any] = {}
     for key, value in overrides.items():
         node = nested
@@ -30,8 +34,7 @@ def read(overrides: Mapping[str, object]) -> tuple[Layer, list[Finding]]:
 
 def _path(key: str) -> list[str]:
     """Split a dotted key. A PostgreSQL parameter may itself have a dot, which stays."""
-    parts = key.split(".", 3 if key.startswith("connections.") else 1)
-    return parts
+    return key.split(".", 3 if key.startswith("connections.") else 1)
 
 
 def document(data: Mapping[str, Any]) -> Document:
@@ -42,7 +45,9 @@ def document(data: Mapping[str, Any]) -> Document:
 
 
 def unwrap(wrapped: Document) -> Document:
-    """Return a document without the ``postgresql:`` around its sections that old pgmonkey files have."""
+    """Return a document without the ``postgresql:`` around its sections that old pgmonkey files
+    have.
+    """
     inner = wrapped.root.entries["postgresql"]
     outer = {name: node for name, node in wrapped.root.entries.items() if name != "postgresql"}
     if not isinstance(inner, Map):
@@ -61,4 +66,6 @@ def _node(value: Any) -> Node:
         return Scalar("null", plain=True, span=_NOWHERE)
     if isinstance(value, bool):
         return Scalar(str(value).lower(), plain=False, span=_NOWHERE)
-    return Scalar(value.reveal() if isinstance(value, Secret) else str(value), plain=False, span=_NOWHERE)
+    return Scalar(
+        value.reveal() if isinstance(value, Secret) else str(value), plain=False, span=_NOWHERE
+    )

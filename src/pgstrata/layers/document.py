@@ -1,7 +1,7 @@
 """YAML text to nodes that know their place. Nothing is cast, resolved or constructed.
 
-The tree is built from libyaml's events and not by its composer: the composer recurses in C, and a file of some
-thousand opening brackets ends the whole process there.
+The tree is built from libyaml's events and not by its composer: the composer recurses in C, and a
+file of some thousand opening brackets ends the whole process there.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import yaml
 
@@ -17,11 +17,17 @@ from pgstrata.errors import InvalidConfigError
 from pgstrata.model import Finding, LayerName, Origin
 
 MAX_DEPTH = 32
-MAX_NODES = 100_000  # aliases of aliases grow exponentially; this many is more than any real file holds
+MAX_NODES = (
+    100_000  # aliases of aliases grow exponentially; this many is more than any real file holds
+)
 MAX_BYTES = 4 * 1024 * 1024
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C one is missing from some builds
-_TAGS = {None, "!", *(f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "null"))}
+_TAGS = {
+    None,
+    "!",
+    *(f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "null")),
+}
 _NULLS = {"", "~", "null", "Null", "NULL"}
 
 
@@ -37,7 +43,9 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """A single value as written. ``plain`` means without quotes, where ``null`` and ``~`` mean nothing."""
+    """A single value as written. ``plain`` means without quotes, where ``null`` and ``~`` mean
+    nothing.
+    """
 
     text: str
     plain: bool
@@ -66,6 +74,7 @@ class Map:
     span: Span
 
 
+Event: TypeAlias = Any  # the stubs know only what all events have in common
 Node: TypeAlias = Scalar | Sequence | Map
 
 
@@ -85,7 +94,9 @@ class Document:
 
 
 def parse(content: bytes, layer: LayerName, source: str) -> Document:
-    """Parse one YAML file. Raises ``InvalidConfigError`` where it is not YAML; an empty file is an empty map."""
+    """Parse one YAML file. Raises ``InvalidConfigError`` where it is not YAML; an empty file is an
+    empty map.
+    """
     text = _decode(content, layer, source)
     builder = _Builder(layer, source)
     try:
@@ -120,7 +131,7 @@ class _Builder:
         self._anchors: dict[str, tuple[Node, int]] = {}
         self._nodes = 0
 
-    def build(self, events: Iterator[yaml.Event]) -> Map:
+    def build(self, events: Iterator[Event]) -> Map:
         self._events = events
         empty = Map({}, {}, Span(0, 0, 0, 0))
         root: Node = empty
@@ -138,7 +149,7 @@ class _Builder:
             return empty
         return root
 
-    def _node(self, event: yaml.Event, depth: int) -> tuple[Node, int]:
+    def _node(self, event: Event, depth: int) -> tuple[Node, int]:
         """Return the node that starts with ``event``, and how many nodes it is made of."""
         if depth > MAX_DEPTH:
             raise _Refused(f"nested deeper than {MAX_DEPTH} levels", event.start_mark)
@@ -155,7 +166,7 @@ class _Builder:
             raise _Refused(f"more than {MAX_NODES} values", event.start_mark)
         return node, size
 
-    def _collection_or_scalar(self, event: yaml.Event, depth: int) -> tuple[Node, int]:
+    def _collection_or_scalar(self, event: Event, depth: int) -> tuple[Node, int]:
         if isinstance(event, yaml.MappingStartEvent):
             return self._map(event, depth)
         if isinstance(event, yaml.SequenceStartEvent):
@@ -168,7 +179,7 @@ class _Builder:
             raise _Refused("alias of an anchor that is not defined above", event.start_mark)
         return self._anchors[event.anchor]
 
-    def _sequence(self, start: yaml.Event, depth: int) -> tuple[Sequence, int]:
+    def _sequence(self, start: Event, depth: int) -> tuple[Sequence, int]:
         items: list[Node] = []
         size = 1
         while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
@@ -177,7 +188,7 @@ class _Builder:
             size += inner
         return Sequence(tuple(items), _span(start, event)), size
 
-    def _map(self, start: yaml.Event, depth: int) -> tuple[Map, int]:
+    def _map(self, start: Event, depth: int) -> tuple[Map, int]:
         entries: dict[str, Node] = {}
         keys: dict[str, Span] = {}
         merged: list[Map] = []
@@ -215,7 +226,7 @@ class _Builder:
 class _Refused(yaml.MarkedYAMLError):
     """Well-formed YAML that is not taken."""
 
-    def __init__(self, problem: str, mark: yaml.Mark) -> None:
+    def __init__(self, problem: str, mark: Any) -> None:
         super().__init__(problem=problem, problem_mark=mark)
 
 
@@ -223,13 +234,13 @@ def _is_collection_tag(tag: str | None) -> bool:
     return tag in {"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"}
 
 
-def _span(start: yaml.Event, end: yaml.Event | None = None) -> Span:
+def _span(start: Event, end: Event | None = None) -> Span:
     first, last = start.start_mark, (end or start).end_mark
     return Span(first.line, first.column, last.line, last.column)
 
 
 def _syntax_finding(error: yaml.YAMLError, layer: LayerName, source: str, text: str) -> Finding:
-    mark = getattr(error, "problem_mark", None)
+    mark: Any = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None) or "not readable as YAML"
     line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
     lines = text.splitlines()

@@ -1,4 +1,4 @@
-"""The files of a project: which there are, which of them make an environment, and what is in them."""
+"""The files of a project: which there are, which make an environment, and what is in them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,9 @@ def _folder(project: Path) -> Path:
 
 @dataclass
 class Reader:
-    """Reads the files of one project. Each file is read once, however many environments it is part of."""
+    """Reads the files of one project. Each file is read once, however many environments it is part
+    of.
+    """
 
     project: Path
     environ: Mapping[str, str]
@@ -90,7 +92,9 @@ class Reader:
             return f"goes round in a circle: {' -> '.join((*seen, parent))}"
         if not self._exists(parent):
             guess = closest(parent, environments(self.project))
-            return f"there is no environment {parent!r}" + (f"; did you mean {guess!r}?" if guess else "")
+            return f"there is no environment {parent!r}" + (
+                f"; did you mean {guess!r}?" if guess else ""
+            )
         return ""
 
     def _exists(self, environment: str) -> bool:
@@ -129,7 +133,9 @@ def _advice(looked: Path, guess: str | None) -> str:
 def read_file(
     path: Path, layer: LayerName, source: str, references: References
 ) -> tuple[Layer, list[Finding]]:
-    """Return one file as a layer, and what is wrong with it. An unreadable one is an empty layer and findings."""
+    """Return one file as a layer, and what is wrong with it. An unreadable one is an empty layer
+    and findings.
+    """
     try:
         document = parse(path.read_bytes(), layer, source)
     except OSError as error:

@@ -1,8 +1,9 @@
 """The merge, done by dynaconf. The only place that imports it.
 
-Dynaconf by itself casts text, evaluates ``@`` tokens, joins lists, looks for files in parent folders, runs hook files and
-obeys ``*_FOR_DYNACONF`` variables. None of it is wanted here, so it is given nothing to do it with: values arrive as
-opaque leaves, from a loader of our own, in an object whose environment is empty and whose other sources are off.
+Dynaconf by itself casts text, evaluates ``@`` tokens, joins lists, looks for files in parent
+folders, runs hook files and obeys ``*_FOR_DYNACONF`` variables. None of it is wanted here, so it is
+given nothing to do it with: values arrive as opaque leaves, from a loader of our own, in an object
+whose environment is empty and whose other sources are off.
 """
 
 from __future__ import annotations
@@ -60,9 +61,7 @@ def merge(layers: Sequence[Layer]) -> Tree:
     finally:
         _layers.reset(token)
     # Dynaconf keeps some of its own options among the settings; none of them is a leaf or a map.
-    return {
-        name.lower(): value for name, value in merged.items() if isinstance(value, dict | Leaf)
-    }
+    return {name.lower(): value for name, value in merged.items() if isinstance(value, dict | Leaf)}
 
 
 def load(obj: Any, env: object = None, silent: object = True, key: object = None) -> None:  # noqa: ARG001, FBT002  # the signature that dynaconf calls loaders with
@@ -73,7 +72,9 @@ def load(obj: Any, env: object = None, silent: object = True, key: object = None
 
 
 def fold(layers: Sequence[Layer]) -> Tree:
-    """Return what ``merge`` returns, by dynaconf's merge function alone: for many environments at once."""
+    """Return what ``merge`` returns, by dynaconf's merge function alone: for many environments at
+    once.
+    """
     merged: Tree = {}
     for layer in layers:
         merged = object_merge(merged, _copy(layer.tree))
@@ -90,8 +91,8 @@ def _copy(tree: Tree) -> Tree:
 def stacks(layers: Sequence[Layer], merged: Tree) -> dict[tuple[str, ...], list[Leaf]]:
     """Return for each leaf of the merged tree all that was said about it, strongest first.
 
-    The winner is the merged tree's own leaf. Below it stand the leaves that weaker layers have at that path, and the
-    nulls by which one of them cleared a map above it.
+    The winner is the merged tree's own leaf. Below it stand the leaves that weaker layers have at
+    that path, and the nulls by which one of them cleared a map above it.
     """
     flats = [flatten(layer.tree) for layer in reversed(layers)]
     result = {}
@@ -108,7 +109,7 @@ def flatten(tree: Tree, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Lea
         if isinstance(value, dict):
             flat.update(flatten(value, (*path, name)))
         else:
-            flat[*path, name] = value
+            flat[path + (name,)] = value  # noqa: RUF005  # a star in a subscript needs Python 3.11
     return flat
 
 

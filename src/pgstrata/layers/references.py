@@ -1,4 +1,5 @@
-"""Values that point elsewhere: ``${NAME}`` in a text, ``{from_env: NAME}`` and ``{from_file: path}``.
+"""Values that point elsewhere: ``${NAME}`` in a text, ``{from_env: NAME}`` and ``{from_file:
+path}``.
 
 Nothing else in a value is ever evaluated, and what a reference yields is not looked at again.
 """
@@ -23,7 +24,9 @@ MAX_FILE_BYTES = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class References:
-    """How references are followed: in which variables, from which folder, and whether texts hold any at all."""
+    """How references are followed: in which variables, from which folder, and whether texts hold
+    any at all.
+    """
 
     environ: Mapping[str, str] = field(repr=False)
     folder: Path
@@ -31,10 +34,11 @@ class References:
     secret_fallbacks: bool = False
 
     def reader(self, kind: str, operand: str, *, secret: bool) -> Callable[[], str]:
-        """Return a function that follows one reference. ``kind`` is ``text``, ``from_env`` or ``from_file``.
+        """Return a function that follows one reference. ``kind`` is ``text``, ``from_env`` or
+        ``from_file``.
 
-        Raises ``EnvInterpolationError`` for a reference that can never be followed; the function raises it for one
-        that cannot be followed now.
+        Raises ``EnvInterpolationError`` for a reference that can never be followed; the function
+        raises it for one that cannot be followed now.
         """
         if kind == "from_env":
             if not re.fullmatch(_NAME, operand):
@@ -52,7 +56,7 @@ class References:
             if match["broken"]:
                 raise EnvInterpolationError(
                     "a ${ that does not begin a reference",
-                    hint="write ${NAME}, ${NAME:-fallback} or ${NAME:?message}; $${ is a literal ${",
+                    hint="write ${NAME}, ${NAME:-fallback} or ${NAME:?message}; $${ is literal",
                 )
             if secret and match["operator"] == ":-" and not self.secret_fallbacks:
                 raise EnvInterpolationError(
@@ -67,14 +71,18 @@ class References:
         if operator == ":-":
             return self.environ.get(name) or rest
         if operator == ":?" and not self.environ.get(name):
-            raise EnvInterpolationError(f"variable {name} is not set: {rest}" if rest else _unset(name))
+            raise EnvInterpolationError(
+                f"variable {name} is not set: {rest}" if rest else _unset(name)
+            )
         return self._variable(name)
 
     def _variable(self, name: str) -> str:
         try:
             return self.environ[name]
         except KeyError:
-            raise EnvInterpolationError(_unset(name), hint=f"set {name} where the program runs") from None
+            raise EnvInterpolationError(
+                _unset(name), hint=f"set {name} where the program runs"
+            ) from None
 
     def _file(self, path: str) -> str:
         text, problem = _read(self.folder / path)
@@ -86,7 +94,8 @@ class References:
 def _read(path: Path) -> tuple[str, str]:
     """Return the text of a file, or why there is none.
 
-    The reason is returned and not raised: a traceback with locals would show this frame, and in it the secret.
+    The reason is returned and not raised: a traceback with locals would show this frame, and in it
+    the secret.
     """
     try:
         with path.open("rb") as file:

@@ -1,4 +1,6 @@
-"""From nodes to a layer: every key is looked up in the table, every value decoded by the type of its key."""
+"""From nodes to a layer: every key is looked up in the table, every value decoded by the type of
+its key.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +19,7 @@ from pgstrata.schema.keys import POOL, SECRET_STORES, SECTIONS, Key, Section
 from pgstrata.schema.libpq import connection_keys
 from pgstrata.schema.suggest import closest
 
+MAX_NAME = 40
 CONNECTION_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 TARGET_SECTIONS = {name: section for name, section in SECTIONS.items() if section.target}
 
@@ -42,7 +45,9 @@ def parameter_key(name: str) -> Key | None:
 
 
 def shape(document: Document, references: References) -> tuple[Layer, list[Finding]]:
-    """Return the layer that a document is, and everything that is wrong with it, each with its source line."""
+    """Return the layer that a document is, and everything that is wrong with it, each with its
+    source line.
+    """
     shaper = _Shaper(document, references)
     tree = shaper.sections(document.root, SECTIONS)
     findings = [
@@ -67,7 +72,9 @@ class _Shaper:
             if section is None:
                 self._unknown("unknown-section", "section", name, node, known)
             elif section.only_in not in (None, self.document.layer):
-                self._report("misplaced-section", f"belongs into {_home(section)}", node.keys[name], name)
+                self._report(
+                    "misplaced-section", f"belongs into {_home(section)}", node.keys[name], name
+                )
             else:
                 self._section(tree, section, value)
         return tree
@@ -79,7 +86,8 @@ class _Shaper:
         elif section.shape == "list":
             tree[section.name] = self._list(section, node)
         elif isinstance(node, Scalar) and node.null:
-            # An empty section is one whose lines are all commented out. Only a written null clears it.
+            # An empty section is one whose lines are all commented out. Only a written null clears
+            # it.
             if node.text:
                 tree[section.name] = Leaf(None, self.document.origin(node.span))
         elif not isinstance(node, Map):
@@ -115,10 +123,12 @@ class _Shaper:
                 continue
             outer, self.path = self.path, (*self.path, key.name)
             if key.name in tree:
-                self._report("duplicate-key", "the same parameter in another spelling", node.keys[name])
+                self._report(
+                    "duplicate-key", "the same parameter in another spelling", node.keys[name]
+                )
             tree[key.name] = self._leaf(key, value)
             if section.shape == "parameters":
-                self._parameter(key.name, tree[key.name], node.keys[name])
+                self._parameter(key.name, tree[key.name])
             self.path = outer
         return tree
 
@@ -155,7 +165,7 @@ class _Shaper:
             self._report("invalid-value", str(error), span)
             return None
 
-    def _parameter(self, name: str, leaf: Leaf, key_span: Span) -> None:
+    def _parameter(self, name: str, leaf: Leaf) -> None:
         if isinstance(leaf.value, str):
             for rule, severity, message in parameter_problems(name, leaf.value):
                 self.findings.append(
@@ -176,11 +186,15 @@ class _Shaper:
     def _stores(self, node: Sequence) -> None:
         for item in node.items:
             if not isinstance(item, Scalar) or item.text not in SECRET_STORES:
-                self._report("invalid-value", f"stores are {' and '.join(SECRET_STORES)}", item.span)
+                self._report(
+                    "invalid-value", f"stores are {' and '.join(SECRET_STORES)}", item.span
+                )
 
     def _unknown_key(self, section: Section, name: str, node: Map) -> None:
         if section.shape == "parameters":
-            self._unknown("unknown-parameter", "PostgreSQL parameter", name, node, parameters.names())
+            self._unknown(
+                "unknown-parameter", "PostgreSQL parameter", name, node, parameters.names()
+            )
         else:
             self._unknown("unknown-key", f"key of {section.name}", name, node, keys_of(section))
 
@@ -216,7 +230,7 @@ class _Shaper:
         self.hidden.append(span)
 
     def excerpt(self, origin: Origin) -> str:
-        """Return the source line of ``origin`` with everything in it masked that may be a secret."""
+        """Return the source line of ``origin`` with all masked in it that may be a secret."""
         number = origin.line - 1
         if not 0 <= number < len(self.document.lines):
             return ""
@@ -233,7 +247,7 @@ def connection_name_problem(name: str) -> str:
     """Return why ``name`` cannot name a connection, or nothing."""
     if name == "default":
         return "'default' is the connection that the top-level sections describe"
-    if not CONNECTION_NAME.fullmatch(name) or len(name) > 40:
+    if not CONNECTION_NAME.fullmatch(name) or len(name) > MAX_NAME:
         # Variables carry names in upper case and join them with two underscores.
         return "names are lower-case letters, digits and single underscores"
     return ""
@@ -245,7 +259,11 @@ def parameter_problems(name: str, text: str) -> Iterable[tuple[str, Any, str]]:
     if parameter is None:
         return
     if not parameter.settable_by_session:
-        yield "server-parameter", "error", f"{name} belongs to the whole server; a session cannot set it"
+        yield (
+            "server-parameter",
+            "error",
+            f"{name} belongs to the whole server; a session cannot set it",
+        )
         return
     try:
         parameters.canonical(parameter, text)
@@ -266,7 +284,9 @@ def plain(node: Node) -> Any:
 
 
 def _operand(key: Key, node: Node) -> tuple[str, Scalar] | None:
-    """Return the kind of a value and its scalar, or None where the node cannot be a value of ``key``."""
+    """Return the kind of a value and its scalar, or None where the node cannot be a value of
+    ``key``.
+    """
     if isinstance(node, Scalar):
         return "text", node
     if isinstance(node, Map) and len(node.entries) == 1:

@@ -1,7 +1,9 @@
-"""``connection_settings.url`` taken apart into keywords, in a layer of its own just below the one that gave it.
+"""``connection_settings.url`` taken apart into keywords, in a layer of its own just below the one
+that gave it.
 
-A URL is one whole: the strongest layer that has one decides, and nothing of a weaker URL shines through. So a password
-can never travel to the host of another URL. A keyword beside the URL, or in a stronger layer, wins over it.
+A URL is one whole: the strongest layer that has one decides, and nothing of a weaker URL shines
+through. So a password can never travel to the host of another URL. A keyword beside the URL, or in
+a stronger layer, wins over it.
 """
 
 from __future__ import annotations
@@ -19,11 +21,13 @@ _HINT = "percent-encode the special characters of user and password, e.g. %40 fo
 
 
 class MalformedUrlError(ConfigError):
-    """Not a PostgreSQL URL. Carries no part of it: in a malformed URL any part may be the password."""
+    """Not a PostgreSQL URL. Carries no part of it: in a malformed one any may be the password."""
 
 
 def expand(layers: Sequence[Layer]) -> tuple[list[Layer], list[Finding]]:
-    """Return the layers with one more below each that gives a deciding URL, and what is wrong with those URLs."""
+    """Return the layers with one more below each that gives a deciding URL, and what is wrong with
+    those URLs.
+    """
     expanded: list[Layer] = []
     findings: list[Finding] = []
     decided: set[tuple[str, ...]] = set()
@@ -66,14 +70,18 @@ def _settings(leaf: Leaf, key: str) -> tuple[dict[str, Leaf], list[Finding]]:
     except EnvInterpolationError as error:
         return {}, [Finding("interpolation", str(error), leaf.origin, key=key, hint=error.hint)]
     except MalformedUrlError as error:
-        return {}, [Finding("invalid-url", f"{key}: {error}", leaf.origin, key=key, hint=error.hint)]
+        return {}, [
+            Finding("invalid-url", f"{key}: {error}", leaf.origin, key=key, hint=error.hint)
+        ]
     return {name: Leaf(value, leaf.origin) for name, value in values.items()}, []
 
 
 def keywords(url: Secret) -> dict[str, Value]:
-    """Return the keywords that a URL stands for; those that are secret, as Secrets that read the URL again.
+    """Return the keywords that a URL stands for; those that are secret, as Secrets that read the
+    URL again.
 
-    Raises ``MalformedUrlError``, or ``EnvInterpolationError`` where the URL is a reference that leads nowhere.
+    Raises ``MalformedUrlError``, or ``EnvInterpolationError`` where the URL is a reference that
+    leads nowhere.
     """
     parsed = _parse(url)
     values: dict[str, Value] = {}

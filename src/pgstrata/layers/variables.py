@@ -1,6 +1,7 @@
 """The layer of the process environment: ``PGSTRATA_<SECTION>__<KEY>``.
 
-A variable is literal text: it is decoded by the type of its key, and never parsed, cast or interpolated.
+A variable is literal text: it is decoded by the type of its key, and never parsed, cast or
+interpolated.
 """
 
 from __future__ import annotations
@@ -8,8 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pgstrata.layers.shape import TARGET_SECTIONS, connection_name_problem, key_of, keys_of
-from pgstrata.layers.shape import parameter_problems
+from pgstrata.layers.shape import (
+    TARGET_SECTIONS,
+    connection_name_problem,
+    key_of,
+    keys_of,
+    parameter_problems,
+)
 from pgstrata.model import Finding, Layer, Leaf, Origin, Secret, Value
 from pgstrata.schema.decode import decode
 from pgstrata.schema.keys import SECTIONS, Key, Section
@@ -108,7 +114,9 @@ def _unknown(variable: str, word: str, known: Mapping[str, Any] | tuple[str, ...
 
 
 def undeclared(layers: Sequence[Layer]) -> list[Finding]:
-    """Return a finding for each connection that only variables or arguments name: most likely a misspelt one."""
+    """Return a finding for each connection that only variables or arguments name: most likely a
+    misspelt one.
+    """
     declared: dict[str, Any] = {}
     findings = []
     for layer in layers:

@@ -1,1 +1,1 @@
-"""What may be written in an environment file: one table of keys, and all that is derived from it."""
+"""What may be written in an environment file: one table of keys, and what comes of it."""

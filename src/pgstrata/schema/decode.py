@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from pgstrata.model import Value
 from pgstrata.schema.keys import Key
@@ -18,7 +19,8 @@ _LAST_PORT = 65535
 def decode(key: Key, text: str) -> Value:
     """Return the value that ``text`` stands for under ``key``.
 
-    Raises ``ValueError`` with a message that fits behind the key's name. A secret is never passed here.
+    Raises ``ValueError`` with a message that fits behind the key's name. A secret is never passed
+    here.
     """
     value = _DECODERS[key.kind](text)
     if key.choices and value not in key.choices:
@@ -71,7 +73,7 @@ def _port(text: str) -> int:
     return int(text)
 
 
-_DECODERS = {
+_DECODERS: dict[str, Callable[[str], Value]] = {
     "text": _text,
     "integer": _integer,
     "number": _number,

@@ -1,7 +1,8 @@
 """The table of sections and keys.
 
-Decoding, did-you-mean, the scaffold of ``pgstrata init`` and the reference page all come from here. The keywords of
-``connection_settings`` that the installed libpq knows and this table does not are added by ``schema.libpq``.
+Decoding, did-you-mean, the scaffold of ``pgstrata init`` and the reference page all come from here.
+The keywords of ``connection_settings`` that the installed libpq knows and this table does not are
+added by ``schema.libpq``.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ SYNC_TYPES = ("normal", "pool")
 class Key:
     """One key: how its text is decoded, what it may be, and what it is for.
 
-    ``flag`` is libpq's 0 or 1, written as a boolean or a number. ``many`` keys take a YAML list too, which is joined
-    by commas as libpq wants it. ``path`` keys name a file; a relative one starts at the project folder. ``example`` is
-    what the scaffold shows.
+    ``flag`` is libpq's 0 or 1, written as a boolean or a number. ``many`` keys take a YAML list
+    too, which is joined by commas as libpq wants it. ``path`` keys name a file; a relative one
+    starts at the project folder. ``example`` is what the scaffold shows.
     """
 
     name: str

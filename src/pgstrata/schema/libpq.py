@@ -1,10 +1,13 @@
-"""What the installed libpq knows: asked of libpq itself, so that a newer one brings its new keywords along."""
+"""What the installed libpq knows: asked of libpq itself, so that a newer one brings its new
+keywords along.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
+from types import ModuleType
 
 from pgstrata.errors import PgstrataError
 from pgstrata.schema.keys import CONNECTION, Key
@@ -26,8 +29,8 @@ class Keyword:
 def keywords() -> dict[str, Keyword]:
     """Return libpq's own list of connection keywords, by name.
 
-    libpq marks what must be hidden with a star. Both SCRAM keys stand in for a password and are not marked, so they
-    are added.
+    libpq marks what must be hidden with a star. Both SCRAM keys stand in for a password and are not
+    marked, so they are added.
     """
     return {
         option.keyword.decode(): Keyword(
@@ -42,7 +45,9 @@ def keywords() -> dict[str, Keyword]:
 
 @cache
 def connection_keys() -> dict[str, Key]:
-    """Return the keys of ``connection_settings``: this project's own, and every keyword of the libpq in use."""
+    """Return the keys of ``connection_settings``: this project's own, and every keyword of the
+    libpq in use.
+    """
     keys = {name: CONNECTION[name] for name in OURS}
     for name, keyword in keywords().items():
         known = CONNECTION.get(name) or Key(name, "text", "A keyword of the installed libpq.")
@@ -53,8 +58,8 @@ def connection_keys() -> dict[str, Key]:
 def parse_url(url: str) -> dict[str, str] | str:
     """Return the keywords that a connection URL stands for, or why it is none.
 
-    The reason is returned and not raised, and holds no part of the URL: libpq's own messages quote what they cannot
-    read, which in a malformed URL may be the rest of the password.
+    The reason is returned and not raised, and holds no part of the URL: libpq's own messages quote
+    what they cannot read, which in a malformed URL may be the rest of the password.
     """
     if not url.startswith(("postgresql://", "postgres://")):
         return "a URL begins with postgresql:// or postgres://"
@@ -64,7 +69,8 @@ def parse_url(url: str) -> dict[str, str] | str:
     except Exception:  # noqa: BLE001  # psycopg's error quotes the URL
         return "not a PostgreSQL URL"
     values = {option.keyword.decode(): option.val.decode() for option in options if option.val}
-    # libpq ends the user part at the first @ or /, so an unescaped one leaves its tracks further on.
+    # libpq ends the user part at the first @ or /, so an unescaped one leaves its tracks further
+    # on.
     if any(mark in values.get(name, "") for name in ("host", "dbname") for mark in "@ "):
         return "not a PostgreSQL URL: it has an @ or a space too many"
     return values
@@ -73,8 +79,9 @@ def parse_url(url: str) -> dict[str, str] | str:
 def complain(settings: Mapping[str, str]) -> str:
     """Return libpq's own complaint about the values of these keywords, or nothing.
 
-    libpq checks them before it opens a connection, so it is given a Unix socket that cannot exist, one for each host,
-    and asked to connect: nothing is looked up and nothing is sent. No secret may be among the settings.
+    libpq checks them before it opens a connection, so it is given a Unix socket that cannot exist,
+    one for each host, and asked to connect: nothing is looked up and nothing is sent. No secret may
+    be among the settings.
     """
     hosts = settings.get("host") or settings.get("hostaddr") or "x"
     nowhere = ",".join("/nonexistent" for _ in hosts.split(","))
@@ -105,7 +112,7 @@ def version() -> int:
     return int(_pq().version())
 
 
-def _pq():  # type: ignore[no-untyped-def]  # noqa: ANN202  # the type is a module, imported late
+def _pq() -> ModuleType:
     try:
         from psycopg import pq
     except ImportError as error:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from pgstrata.effective import resolve
 from pgstrata.errors import ConfigError, InvalidConfigError
 from pgstrata.layers import arguments, urls, variables
 from pgstrata.layers.document import Document, parse
@@ -16,7 +17,6 @@ from pgstrata.layers.files import FOLDER, Reader
 from pgstrata.layers.references import References
 from pgstrata.layers.shape import shape
 from pgstrata.model import Config, Finding, Layer, Origin
-from pgstrata.effective import resolve
 from pgstrata.validation import describes_a_server, problems
 
 Merge: TypeAlias = Callable[[Sequence[Layer]], dict[str, Any]]
@@ -33,9 +33,10 @@ def load(
 ) -> Config:
     """Load one environment of a project.
 
-    ``environment`` falls back to ``PGSTRATA_ENV``, then to ``development``; ``project``, the folder that holds
-    ``environments/``, to ``PGSTRATA_PROJECT``, then to the current folder. ``environ`` stands in for the variables of
-    the process. ``overrides`` are the strongest layer: values by dotted key.
+    ``environment`` falls back to ``PGSTRATA_ENV``, then to ``development``; ``project``, the folder
+    that holds ``environments/``, to ``PGSTRATA_PROJECT``, then to the current folder. ``environ``
+    stands in for the variables of the process. ``overrides`` are the strongest layer: values by
+    dotted key.
 
     Raises ``InvalidConfigError`` with everything that is wrong, ``ProjectNotFoundError`` and
     ``EnvironmentNotFoundError``.
@@ -53,7 +54,9 @@ def load_many(
     project: str | Path | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> dict[str, Config | ConfigError]:
-    """Load several environments, reading each file once. One that cannot be loaded is there as its error."""
+    """Load several environments, reading each file once. One that cannot be loaded is there as its
+    error.
+    """
     from pgstrata.layers.merge import fold
 
     environ = os.environ if environ is None else environ
@@ -76,14 +79,16 @@ def load_file(
 ) -> Config:
     """Load one file that is all of the configuration, in pgmonkey's format.
 
-    References to variables and files are followed only with ``resolve_env``; fallbacks for secrets are taken only
-    with ``allow_sensitive_defaults``. Raises ``InvalidConfigError``.
+    References to variables and files are followed only with ``resolve_env``; fallbacks for secrets
+    are taken only with ``allow_sensitive_defaults``. Raises ``InvalidConfigError``.
     """
     path = Path(path)
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}", hint="give the path of a YAML file") from None
+        raise ConfigError(
+            f"cannot read {path}: {error.strerror}", hint="give the path of a YAML file"
+        ) from None
     document = parse(content, "file", str(path))
     environ = os.environ if environ is None else environ
     references = References(environ, Path(), resolve_env, allow_sensitive_defaults)
@@ -97,7 +102,9 @@ def load_mapping(
     allow_sensitive_defaults: bool = False,
     environ: Mapping[str, str] | None = None,
 ) -> Config:
-    """Load what a file in pgmonkey's format would hold from a dictionary. Raises ``InvalidConfigError``."""
+    """Load what a file in pgmonkey's format would hold from a dictionary. Raises
+    ``InvalidConfigError``.
+    """
     environ = os.environ if environ is None else environ
     references = References(environ, Path(), resolve_env, allow_sensitive_defaults)
     return _single(arguments.document(data), references, environ)
@@ -168,5 +175,7 @@ def _config(
 def _sorted(findings: Iterable[Finding], environment: str) -> tuple[Finding, ...]:
     own = {replace(finding, environment=environment) for finding in findings}
     return tuple(
-        sorted(own, key=lambda f: (f.origin.source, f.origin.line, f.origin.column, f.rule, f.message))
+        sorted(
+            own, key=lambda f: (f.origin.source, f.origin.line, f.origin.column, f.rule, f.message)
+        )
     )
