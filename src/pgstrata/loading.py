@@ -13,15 +13,14 @@ from pgstrata.effective import resolve
 from pgstrata.errors import ConfigError, InvalidConfigError
 from pgstrata.layers import arguments, urls, variables
 from pgstrata.layers.document import Document, parse
-from pgstrata.layers.files import FOLDER, Reader
+from pgstrata.layers.files import Reader
+from pgstrata.layers.project import FOLDER, environment_name, project_folder
 from pgstrata.layers.references import References
 from pgstrata.layers.shape import shape
 from pgstrata.model import Config, Finding, Layer, Origin
 from pgstrata.validation import describes_a_server, problems
 
 Merge: TypeAlias = Callable[[Sequence[Layer]], dict[str, Any]]
-
-DEFAULT_ENVIRONMENT = "development"
 
 
 def load(
@@ -108,16 +107,6 @@ def load_mapping(
     environ = os.environ if environ is None else environ
     references = References(environ, Path(), resolve_env, allow_sensitive_defaults)
     return _single(arguments.document(data), references, environ)
-
-
-def environment_name(name: str | None, environ: Mapping[str, str]) -> str:
-    """Return the environment that is meant where ``name`` is what the caller said."""
-    return name or environ.get("PGSTRATA_ENV") or DEFAULT_ENVIRONMENT
-
-
-def project_folder(project: str | Path | None, environ: Mapping[str, str]) -> Path:
-    """Return the project folder that is meant where ``project`` is what the caller said."""
-    return Path(project or environ.get("PGSTRATA_PROJECT") or ".").absolute()
 
 
 def _load(

@@ -1,48 +1,18 @@
-"""The files of a project: which there are, which make an environment, and what is in them."""
+"""The layers that are files: which make an environment, and what is in them."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pgstrata.errors import EnvironmentNotFoundError, InvalidConfigError, ProjectNotFoundError
-from pgstrata.layers.document import Document, parse
+from pgstrata.errors import EnvironmentNotFoundError, InvalidConfigError
+from pgstrata.layers.document import parse
+from pgstrata.layers.project import BASE, FOLDER, environments, environments_folder
 from pgstrata.layers.references import References
 from pgstrata.layers.shape import shape
 from pgstrata.model import Finding, Layer, LayerName, Leaf, Origin
 from pgstrata.schema.suggest import closest
-
-FOLDER = "environments"
-BASE = "base"
-RESERVED = (BASE, "waivers")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
-
-
-def environments(project: Path) -> tuple[str, ...]:
-    """Return the names of a project's environments, sorted: one for each overlay file.
-
-    Raises ``ProjectNotFoundError`` where there is no folder of environments.
-    """
-    folder = _folder(project)
-    names = (path.stem for path in folder.glob("*.yaml"))
-    return tuple(sorted(name for name in names if _NAME.fullmatch(name) and name not in RESERVED))
-
-
-def _folder(project: Path) -> Path:
-    folder = project / FOLDER
-    if not folder.is_dir():
-        raise ProjectNotFoundError(
-            f"no project here: {folder} is not a folder",
-            hint="pgstrata init makes one; -C FOLDER or PGSTRATA_PROJECT name another",
-        )
-    if not (folder / f"{BASE}.yaml").is_file():
-        raise ProjectNotFoundError(
-            f"{folder / 'base.yaml'} does not exist",
-            hint="it holds what all environments share, and may be empty",
-        )
-    return folder
 
 
 @dataclass
@@ -60,7 +30,7 @@ class Reader:
 
         Raises ``ProjectNotFoundError`` and ``EnvironmentNotFoundError``.
         """
-        folder = _folder(self.project)
+        folder = environments_folder(self.project)
         self._require(environment)
         results = [self._file(folder / f"{BASE}.yaml", "base")]
         chain, findings = self._chain(environment)
@@ -144,6 +114,3 @@ def read_file(
     except InvalidConfigError as error:
         return Layer(layer, source, {}), list(error.findings)
     return shape(document, references)
-
-
-__all__ = ["BASE", "FOLDER", "Document", "Reader", "environments", "read_file"]
