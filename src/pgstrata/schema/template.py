@@ -89,7 +89,7 @@ def _keys(section: str) -> Iterable[Key]:
 
 def _comment(key: Key) -> str:
     choices = f" One of {', '.join(key.choices)}." if key.choices else ""
-    return f"  # {key.name}: {_shown(key)}".rstrip() + f"    # {key.doc}{choices}"
+    return f"{f'  # {key.name}: {_shown(key)}':34}  # {key.doc}{choices}"
 
 
 def _shown(key: Key) -> str:

@@ -41,13 +41,13 @@ def _write(files: dict[Path, str], *, force: bool) -> None:
     """Write all files or, where one exists already, none of them."""
     there = [str(path) for path in files if path.exists()]
     if there and not force:
-        raise UsageError(f"{', '.join(there)} exists already", hint="--force overwrites it")
+        raise UsageError(f"already there: {', '.join(there)}", hint="--force overwrites")
     for path, text in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
         # Somebody will write a password into one of them, so none is readable by others.
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with open(descriptor, "w", encoding="utf-8") as file:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
         click.echo(path)
 
