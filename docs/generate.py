@@ -37,8 +37,8 @@ def settings() -> str:
         "",
         "## session_settings, sync_settings and async_settings",
         "",
-        "Any PostgreSQL parameter that a session may set, by the name that PostgreSQL gives it, and",
-        "custom ones such as `app.tenant`. They travel in libpq's `options`.",
+        "Any PostgreSQL parameter that a session may set, by PostgreSQL's own name, and custom",
+        "ones such as `app.tenant`. They travel in libpq's `options`.",
     ]
     return "\n".join(lines) + "\n"
 
@@ -55,7 +55,7 @@ def _keys(keys: Iterable[Key]) -> list[str]:
 
 
 def command_line() -> str:
-    """Return the page of all commands and options, as ``--help`` shows them, and of exit codes."""
+    """Return the page of commands and options, as ``--help`` shows them, and of exit codes."""
     lines = ["# Command line", NOTE, "```text", _help(commands, "pgstrata"), "```", ""]
     for title, names in COMMANDS.items():
         lines += [f"## {title.capitalize()}", ""]
