@@ -3,7 +3,8 @@ else.
 
 A failed attempt is raised as a new error of the same kind, when the frames that held the password
 are gone: psycopg's own error keeps libpq's connection object, and its traceback the keywords, which
-any reporter of locals would print.
+any reporter of locals would print. For the same reason an interruption loses the part of its
+traceback that is psycopg's.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ class Connection(psycopg.Connection[TupleRow]):
     ) -> Connection:
         """Connect. Raises ``ConnectionFailedError`` with psycopg's error as its cause."""
         try:
-            connection = super().connect(**_arguments(made_with))
+            local = _start_local(made_with) if made_with.local else {}
+            connection = super().connect(**_arguments(made_with, local))
             try:
                 if made_with.session:
                     connection.execute(*set_config(made_with.session), prepare=False)
@@ -40,10 +42,13 @@ class Connection(psycopg.Connection[TupleRow]):
             except BaseException:
                 connection.close()
                 raise
-        except PgstrataError:
+        except PgstrataError as error:
+            _remember(failures, error)
             raise
         except Exception as error:  # noqa: BLE001  # whatever it is, it must not carry the password
             failure = scrubbed(error, made_with)
+        except BaseException as interruption:  # noqa: BLE001  # psycopg's frames, as above
+            raise interruption.with_traceback(None) from None
         else:
             _remember(failures, None)
             return connection
@@ -60,9 +65,8 @@ class AsyncConnection(psycopg.AsyncConnection[TupleRow]):
     ) -> AsyncConnection:
         """Connect. Raises ``ConnectionFailedError`` with psycopg's error as its cause."""
         try:
-            if made_with.local:
-                await asyncio.to_thread(_start_local, made_with)
-            connection = await super().connect(**_arguments(made_with))
+            local = await asyncio.to_thread(_start_local, made_with) if made_with.local else {}
+            connection = await super().connect(**_arguments(made_with, local))
             try:
                 if made_with.session:
                     await connection.execute(*set_config(made_with.session), prepare=False)
@@ -70,10 +74,13 @@ class AsyncConnection(psycopg.AsyncConnection[TupleRow]):
             except BaseException:
                 await connection.close()
                 raise
-        except PgstrataError:
+        except PgstrataError as error:
+            _remember(failures, error)
             raise
         except Exception as error:  # noqa: BLE001  # whatever it is, it must not carry the password
             failure = scrubbed(error, made_with)
+        except BaseException as interruption:  # noqa: BLE001  # psycopg's frames, as above
+            raise interruption.with_traceback(None) from None
         else:
             _remember(failures, None)
             return connection
@@ -83,10 +90,12 @@ class AsyncConnection(psycopg.AsyncConnection[TupleRow]):
 
 def _remember(failures: Failures | None, failure: Exception | None) -> None:
     """Keep the last failure for whoever waits for a connection of the pool; a success ends it."""
-    if failures is not None:
+    if failures is None:
+        return
+    if failure is None:
         failures.clear()
-        if failure is not None:
-            failures.append(failure)
+    else:
+        failures.append(failure)
 
 
 def set_config(session: Mapping[str, str]) -> tuple[str, list[str]]:
@@ -95,15 +104,13 @@ def set_config(session: Mapping[str, str]) -> tuple[str, list[str]]:
     return f"SELECT {calls}", [text for setting in session.items() for text in setting]
 
 
-def _arguments(made_with: Conninfo) -> dict[str, Any]:
+def _arguments(made_with: Conninfo, local: Mapping[str, str]) -> dict[str, Any]:
     """Return psycopg's arguments. Autocommit is on until the session is set: no rollback may revert
     that.
     """
-    keywords: dict[str, Any] = made_with.resolve()
-    if made_with.local:
-        keywords |= _start_local(made_with)
     return {
-        **keywords,
+        **made_with.resolve(),
+        **local,
         "autocommit": True,
         "prepare_threshold": 5 if made_with.prepare else None,
     }

@@ -46,9 +46,20 @@ def pool_timeout(
         if cause
         else "connections are held too long, or max_size is too small for the load"
     )
-    return PoolTimeoutError(
+    error = PoolTimeoutError(
         f"pool {name} had no connection within {seconds:g} s ({counts}){why}", hint=hint
     )
+    error.__cause__ = cause
+    return error
+
+
+def again(refusal: ConnectionFailedError) -> ConnectionFailedError:
+    """Return the same failure for another of the callers that share it: with a traceback of its
+    own.
+    """
+    error = ConnectionFailedError(str(refusal), hint=refusal.hint)
+    error.__cause__ = refusal.__cause__
+    return error
 
 
 def scrubbed(error: Exception, made_with: Conninfo) -> Exception:
@@ -57,10 +68,18 @@ def scrubbed(error: Exception, made_with: Conninfo) -> Exception:
     """
     message = str(error)
     for value in made_with.keywords.values():
-        if isinstance(value, Secret) and (text := value.reveal()):
-            message = message.replace(text, MASK)
+        if isinstance(value, Secret):
+            message = _masked(message, value)
     kind = type(error) if isinstance(error, psycopg.Error) else psycopg.OperationalError
     return kind(message)
+
+
+def _masked(message: str, secret: Secret) -> str:
+    try:
+        text = secret.reveal()
+    except PgstrataError:  # it could be read a moment ago, but not any more
+        return message
+    return message.replace(text, MASK) if text else message
 
 
 _ADVICE = (
