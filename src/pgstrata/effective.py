@@ -36,9 +36,12 @@ class Effective(NamedTuple):
 
 
 def resolve(
-    layers: Sequence[Layer], merged: dict[str, Any], environ: Mapping[str, str]
+    layers: Sequence[Layer], merged: dict[str, Any], environ: Mapping[str, str] | None
 ) -> Effective:
-    """Return what holds in the end, for the environment and for each of its connections."""
+    """Return what holds in the end, for the environment and for each of its connections.
+
+    ``environ`` is None where libpq's share, which differs by machine, is to be left out.
+    """
     said = stacks(layers, merged)
     shared = {path: stack for path, stack in said.items() if path[0] in TARGET_SECTIONS}
     general = {
@@ -93,9 +96,15 @@ def _inherit(own: Stacks, shared: Stacks) -> Stacks:
 
 
 def _target(
-    said: Stacks, prefix: str, environ: Mapping[str, str], findings: list[Finding]
+    said: Stacks, prefix: str, environ: Mapping[str, str] | None, findings: list[Finding]
 ) -> dict[str, Setting]:
     said = _with_defaults(said, target=True)
+    if environ is not None:
+        _add_ambient(said, environ)
+    return _settings(said, prefix, findings)
+
+
+def _add_ambient(said: Stacks, environ: Mapping[str, str]) -> None:
     configured = {
         path[1]: winner.value
         for path, stack in said.items()
@@ -104,7 +113,6 @@ def _target(
     }
     for name, leaves in ambient(configured, environ).items():
         said[_CONNECTION, name] = [*said.get((_CONNECTION, name), []), *leaves]
-    return _settings(said, prefix, findings)
 
 
 def _with_defaults(said: Stacks, *, target: bool) -> Stacks:
