@@ -31,9 +31,9 @@ _URL = "connection_settings.url"
 _ORDER = {name: place for place, name in enumerate(SECTIONS)}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Cell:
-    """What one environment has for one key.
+    """What one environment has for one key. Cells are not compared: a secret may be in them.
 
     ``value`` is None where nothing is set; ``origin`` is then that of the null that unset it, or
     None. ``unknown`` says why a value cannot be compared, and is empty where it can. A secret that
@@ -51,7 +51,7 @@ class Cell:
         return self.value is None and not self.unknown
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Row:
     """One key: its cells stand in the order of the environments. ``groups`` numbers the values:
     two cells of one number mean the same; 0 is for what is missing or unknown.
@@ -65,7 +65,7 @@ class Row:
     groups: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Comparison:
     """Environments by their labels, and a row for each key that any of them has."""
 

@@ -20,7 +20,7 @@ State: TypeAlias = Literal["affected", "unaffected", "new", "removed", "broken",
 BEFORE, AFTER = "before", "after"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Change:
     """What happens to one key of one environment."""
 
@@ -31,7 +31,7 @@ class Change:
     after: Cell
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Impact:
     """What a change does to one environment.
 
