@@ -54,7 +54,8 @@ def resolve(
         inherited = _inherit(_own(said, name), shared)
         targets[name] = _target(inherited, f"connections.{name}.", environ, findings)
     for target in targets.values():
-        target["local"] = settings["local"]
+        # A reference that leads nowhere leaves it out.
+        target.update({key: settings[key] for key in ("local",) if key in settings})
     return Effective(settings, targets, findings)
 
 

@@ -6,12 +6,14 @@ page's own policy forbids every request, so nothing of it can leave the browser.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from html import escape
 
 from pgstrata.diff import STATUSES, Comparison, Row, Status
 from pgstrata.render.diff import lines, summary
 
+_SEPARATOR = re.compile(r"[./:_]")
 IN_TITLE = 4  # more environments than this are counted in the title, and not named
 
 _PAGE = """\
@@ -67,7 +69,7 @@ th, td { text-align: left; vertical-align: top; padding: .35rem .7rem; backgroun
   border-bottom: 1px solid var(--line); border-right: 1px solid var(--line); }
 td { max-width: 24rem; overflow-wrap: anywhere; min-width: 9rem; }
 thead th { position: sticky; top: 0; z-index: 1; white-space: nowrap; }
-tr > :first-child { position: sticky; left: 0; font-weight: 600; min-width: 12rem;
+tr > :first-child { position: sticky; left: 0; font-weight: 600; min-width: 13rem;
   max-width: 22rem; overflow-wrap: anywhere; }
 thead tr > :first-child { z-index: 2; }
 td.status { min-width: 5rem; font-weight: 600; }
@@ -138,10 +140,15 @@ def _row(everything: Comparison, row: Row, ticked: set[str]) -> str:
         for place, group in enumerate(row.groups)
     )
     said = f"{row.status} (expected)" if expected else row.status
-    head = f'<th scope="row">{escape(row.key)}</th><td class="status">{said}</td>'
+    head = f'<th scope="row">{_breakable(row.key)}</th><td class="status">{said}</td>'
     return f'<tr class="{row.status}" data-kinds="{" ".join(kinds)}"{hidden}>{head}{cells}</tr>'
 
 
 def _cell(value: str, place: str, note: str, *, odd: bool) -> str:
-    said = "".join(f"<small>{escape(text)}</small>" for text in (place, note) if text)
+    said = "".join(f"<small>{_breakable(text)}</small>" for text in (place, note) if text)
     return f"<td{' class=odd' if odd else ''}><code>{escape(value)}</code>{said}</td>"
+
+
+def _breakable(text: str) -> str:
+    """Return a text that breaks into lines behind its separators, and not within a word."""
+    return _SEPARATOR.sub(r"\g<0><wbr>", escape(text))
