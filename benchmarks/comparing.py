@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter
 
-ROUNDS = 5
+ROUNDS = 3
 IDENTITY = ("-c", "user.name=benchmark", "-c", "user.email=benchmark@example.com")
 BASE = """\
 connection_settings: {port: 5432, user: shop, dbname: shop, application_name: shop}
