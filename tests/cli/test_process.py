@@ -178,15 +178,14 @@ def _read(descriptor: int) -> bytes:
 
 @posix
 @pytest.mark.parametrize(
-    ("environ", "coloured"),
+    ("command", "environ", "coloured"),
     [
-        ({"TERM": "xterm"}, True),
-        ({"TERM": "xterm", "NO_COLOR": ""}, True),
-        ({"TERM": "xterm", "NO_COLOR": "1"}, False),
-        ({"TERM": "dumb"}, False),
+        ("check", {"TERM": "xterm"}, True),
+        ("check", {"TERM": "xterm", "NO_COLOR": "1"}, False),
+        ("check", {"TERM": "dumb"}, False),
+        ("show", {"TERM": "xterm"}, True),
     ],
 )
-@pytest.mark.parametrize("command", ["check", "show"])
 def test_colour_is_for_eyes(
     write: Callable[..., None],
     command: str,
