@@ -98,7 +98,7 @@ def compare(configs: Mapping[str, Config], connection: str | None = None) -> Com
     """
     sides = [_Side(config, connection) for config in configs.values()]
     keys = sorted({key for side in sides for key in side.keys}, key=_rank)
-    patterns = {pattern for side in sides for pattern in side.expected}
+    patterns = {pattern for config in configs.values() for pattern in expected_differences(config)}
     fingerprint = partial(_fingerprint, secrets.token_bytes(32))
     rows = []
     for key in keys:
@@ -108,6 +108,13 @@ def compare(configs: Mapping[str, Config], connection: str | None = None) -> Com
         if not all(cell.missing for cell in cells):
             rows.append(_row(key, cells, expected=_is_expected(key, patterns)))
     return Comparison(tuple(configs), tuple(rows))
+
+
+def expected_differences(config: Config) -> tuple[str, ...]:
+    """Return the keys, and patterns of keys, that base.yaml says may differ."""
+    setting = config.settings.get("expected_differences")
+    patterns = setting.value if setting is not None else ()
+    return tuple(map(str, patterns)) if isinstance(patterns, tuple) else ()
 
 
 class _Side:
@@ -128,12 +135,6 @@ class _Side:
     @property
     def keys(self) -> Iterable[str]:
         return (key for key in (*self.settings, *self.unresolved) if self._is_compared(key))
-
-    @property
-    def expected(self) -> Sequence[str]:
-        setting = self.config.settings.get("expected_differences")
-        patterns = setting.value if setting is not None else ()
-        return [p for p in patterns if isinstance(p, str)] if isinstance(patterns, tuple) else []
 
     def inherits(self, key: str) -> bool:
         """Whether a key of a named connection says nothing but what the top level says."""

@@ -126,3 +126,20 @@ def test_full_and_only(cli: Cli) -> None:
 def test_no_colour_in_a_pipe() -> None:
     """A process whose stdout is a pipe writes no colour."""
     assert "\x1b" not in fresh("diff", "production", "qa").out
+
+
+def test_a_misspelt_expected_difference(cli: Cli, write: Write) -> None:
+    """It would fold nothing away, which is said; a wildcard and a connection's key are fine."""
+    keys = "connections.a.connection_settings.host, pool_settings.*, protected"
+    write(base=SERVER + f"expected_differences: [{keys}, host, pool_settings.size]", a="", b="")
+    told = cli("diff", "a", "b").err.splitlines()
+    assert [line for line in told if not line.startswith("hint:")] == [
+        "pgstrata: expected_differences: 'host' names no setting",
+        "pgstrata: expected_differences: 'pool_settings.size' names no setting",
+    ]
+
+
+def test_no_environments(cli: Cli, write: Write) -> None:
+    """A project with none has no differences."""
+    write(base=SERVER)
+    assert cli("diff", "--all", "--exit-code", "--connection", "x").code == 0

@@ -28,8 +28,8 @@ def at_revision(project: Path, revision: str) -> Folder:
     the revision has no project.
     """
     commit = _commit(project, revision)
-    paths = _git(project, "ls-tree", "-z", "--name-only", commit, f"{FOLDER}/").decode("utf-8")
-    known = _contents(project, commit, [path for path in paths.split("\0") if _readable(path)])
+    listed = os.fsdecode(_git(project, "ls-tree", "-z", "--name-only", commit, f"{FOLDER}/"))
+    known = _contents(project, commit, [path for path in listed.split("\0") if _readable(path)])
     if f"{FOLDER}/{BASE}.yaml" not in known:
         raise ProjectNotFoundError(
             f"revision {revision!r} has no {FOLDER}/{BASE}.yaml",
@@ -70,7 +70,7 @@ def _commit(project: Path, revision: str) -> str:
 def _contents(project: Path, commit: str, paths: list[str]) -> dict[str, bytes]:
     """Return the content of those files that the commit has. Links are followed within it."""
     wanted = "".join(f"{commit}:./{path}\n" for path in paths)
-    output = _git(project, "cat-file", "--batch", "--follow-symlinks", given=wanted.encode())
+    output = _git(project, "cat-file", "--batch", "--follow-symlinks", given=os.fsencode(wanted))
     found: dict[str, bytes] = {}
     position = 0
     for path in paths:

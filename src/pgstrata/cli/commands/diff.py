@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pgstrata.cli import options
-from pgstrata.cli.output import has_colour, print_json
+from pgstrata.cli.output import has_colour, print_json, tell
 from pgstrata.errors import FINDINGS, OK, UsageError
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ def command(  # noqa: PLR0913  # one for each option
     names = _chosen(sides, folder.environments, everything=everything)
     configs = load_sides(session.folder, names)
     tell_left_out(folder, [config.environment for config in configs.values()])
+    _tell_misspelt(configs)
     _require_connection(configs, connection)
     compared = compare(configs, connection)
     wanted = only or (STATUSES if full else STATUSES[:-1])
@@ -101,10 +102,27 @@ def _statuses(said: str | None) -> Collection[Status] | None:
 
 
 def _require_connection(configs: dict[str, Config], connection: str | None) -> None:
+    """Raise ``UsageError`` where none of the environments has the connection."""
     from pgstrata.cli.choose import connection_of
 
-    if connection and not any(connection in config.connections for config in configs.values()):
-        connection_of(next(iter(configs.values())), connection)
+    if connection is None or any(connection in config.connections for config in configs.values()):
+        return
+    for config in configs.values():
+        connection_of(config, connection)
+
+
+def _tell_misspelt(configs: dict[str, Config]) -> None:
+    """Say which expected differences can never be one."""
+    from pgstrata.diff import expected_differences
+    from pgstrata.schema.names import is_setting, shown
+
+    said = dict.fromkeys(p for config in configs.values() for p in expected_differences(config))
+    for pattern in said:
+        if "*" not in pattern and not is_setting(pattern):
+            tell(
+                f"expected_differences: {shown(pattern)} names no setting",
+                hint="write keys as pgstrata show has them, e.g. connection_settings.host",
+            )
 
 
 def _print(
