@@ -217,6 +217,16 @@ def test_an_unresolved_url(tmp_path: Path) -> None:
     assert found["connection_settings.dbname"].status == "changed"
 
 
+def test_an_unresolved_url_of_a_connection(tmp_path: Path) -> None:
+    """It hides what the connection would inherit, also where that stands in the same file."""
+    named = "connections: {a: {connection_settings: {url: {from_env: UNSET}}}}"
+    write(tmp_path, SERVER + named, qa="connections: null")
+    found = compare(configs(tmp_path), connection="a").rows
+    cells = {row.key: row.cells for row in found}["connection_settings.host"]
+    assert [cell.unknown for cell in cells] == ["variable UNSET is not set", ""]
+    assert cells[1].missing
+
+
 def test_a_url_and_its_parts(tmp_path: Path) -> None:
     """A URL is compared by what it says."""
     parts = "connection_settings: {host: h, port: 5432, user: u, dbname: d, password: p}"

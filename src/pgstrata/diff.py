@@ -170,17 +170,20 @@ class _Side:
         section, _, keyword = inner.partition(".")
         url = self.urls.get(key.removesuffix(inner))
         if url and section == "connection_settings" and keyword in keywords():
-            return None if setting and self._outranks(setting, url.origin) else url
+            return None if setting and self._outranks(inner, setting, url) else url
         if setting is not None:
             return url if inner == _URL else None
         if name and name not in self.config.connections:
             return None
         return self.unresolved.get(key) or self.unresolved.get(inner)
 
-    def _outranks(self, setting: Setting, url: Origin) -> bool:
+    def _outranks(self, key: str, setting: Setting, url: Finding) -> bool:
         """Whether a keyword wins over whatever a URL may hold: it stands beside it or above it."""
+        top = self.config.settings.get(key)
+        if target_and_key(url.key)[0] and top is not None and top.origin == setting.origin:
+            return False  # inherited, and the URL is the connection's own
         own = f"environments/{self.config.environment}.yaml"
-        return setting.origin.source == url.source or setting.origin.source.endswith(own)
+        return setting.origin.source == url.origin.source or setting.origin.source.endswith(own)
 
 
 def _settings(config: Config, connection: str | None) -> Mapping[str, Setting]:
@@ -195,7 +198,8 @@ def _settings(config: Config, connection: str | None) -> Mapping[str, Setting]:
 def _unresolved(config: Config, connection: str | None) -> dict[str, Finding]:
     """Return the references that lead nowhere, by key; a named connection's own count first."""
     found: dict[str, Finding] = {}
-    for finding in config.findings:
+    there = connection is None or connection in config.connections
+    for finding in config.findings if there else ():
         if finding.rule != "interpolation":
             continue
         name, inner = target_and_key(finding.key)

@@ -62,7 +62,7 @@ def _commit(project: Path, revision: str) -> str:
     if done.returncode:
         raise UsageError(
             f"git knows no revision {revision!r} here",
-            hint="a shallow clone has but one commit; fetch more: git fetch --unshallow",
+            hint="git fetch gets it; a shallow clone needs git fetch --unshallow",
         )
     return done.stdout.decode().strip()
 

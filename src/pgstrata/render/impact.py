@@ -147,5 +147,5 @@ def _value(change: Change, cell: Cell) -> str:
     if cell.missing:
         return UNSET
     if change.secret:
-        return "differs" if change.effect == "changed" else "set"
+        return "differs" if change.effect == "changed" and cell is change.after else "set"
     return value_text(cell.value)
