@@ -23,7 +23,7 @@ LEAST = 2
 
 @click.command("diff")
 @click.argument(
-    "sides", nargs=-1, metavar="ENV[@GITREF]...", shell_complete=options.complete_environment
+    "env", nargs=-1, metavar="ENV[@GITREF]...", shell_complete=options.complete_environment
 )
 @click.option("--all", "everything", is_flag=True, help="All environments.")
 @click.option(
@@ -44,7 +44,7 @@ LEAST = 2
 @click.pass_obj
 def command(  # noqa: PLR0913  # one for each option
     session: options.Session,
-    sides: tuple[str, ...],
+    env: tuple[str, ...],
     connection: str | None,
     only: Collection[Status] | None,
     output: str,
@@ -65,7 +65,7 @@ def command(  # noqa: PLR0913  # one for each option
     from pgstrata.diff import compare
 
     folder = folder_of(session.folder)
-    names = _chosen(sides, folder.environments, everything=everything)
+    names = _chosen(env, folder.environments, everything=everything)
     configs = load_sides(session.folder, names)
     tell_left_out(folder, [config.environment for config in configs.values()])
     _tell_misspelt(configs)
