@@ -16,6 +16,7 @@ PAGE = HERE.parent / "docs" / "benchmarks.md"
 SUBJECTS = {
     "starting": "Starting the command line",
     "loading": "Loading environments",
+    "comparing": "Comparing environments",
     "borrowing": "Borrowing connections",
 }
 HEAD = """\

@@ -21,7 +21,7 @@ ROWS = (
     ("effective", "validation"),
     ("loading", "local"),
     ("diff", "check", "connect"),
-    ("audit", "tables", "codegen"),
+    ("audit", "tables", "codegen", "impact"),
     ("render",),
     ("cli",),
     ("__init__", "__main__"),

@@ -36,9 +36,12 @@ class Effective(NamedTuple):
 
 
 def resolve(
-    layers: Sequence[Layer], merged: dict[str, Any], environ: Mapping[str, str]
+    layers: Sequence[Layer], merged: dict[str, Any], environ: Mapping[str, str] | None
 ) -> Effective:
-    """Return what holds in the end, for the environment and for each of its connections."""
+    """Return what holds in the end, for the environment and for each of its connections.
+
+    ``environ`` is None where libpq's share, which differs by machine, is to be left out.
+    """
     said = stacks(layers, merged)
     shared = {path: stack for path, stack in said.items() if path[0] in TARGET_SECTIONS}
     general = {
@@ -51,7 +54,8 @@ def resolve(
         inherited = _inherit(_own(said, name), shared)
         targets[name] = _target(inherited, f"connections.{name}.", environ, findings)
     for target in targets.values():
-        target["local"] = settings["local"]
+        # A reference that leads nowhere leaves it out.
+        target.update({key: settings[key] for key in ("local",) if key in settings})
     return Effective(settings, targets, findings)
 
 
@@ -93,9 +97,15 @@ def _inherit(own: Stacks, shared: Stacks) -> Stacks:
 
 
 def _target(
-    said: Stacks, prefix: str, environ: Mapping[str, str], findings: list[Finding]
+    said: Stacks, prefix: str, environ: Mapping[str, str] | None, findings: list[Finding]
 ) -> dict[str, Setting]:
     said = _with_defaults(said, target=True)
+    if environ is not None:
+        _add_ambient(said, environ)
+    return _settings(said, prefix, findings)
+
+
+def _add_ambient(said: Stacks, environ: Mapping[str, str]) -> None:
     configured = {
         path[1]: winner.value
         for path, stack in said.items()
@@ -104,7 +114,6 @@ def _target(
     }
     for name, leaves in ambient(configured, environ).items():
         said[_CONNECTION, name] = [*said.get((_CONNECTION, name), []), *leaves]
-    return _settings(said, prefix, findings)
 
 
 def _with_defaults(said: Stacks, *, target: bool) -> Stacks:

@@ -15,6 +15,7 @@ from pgstrata.errors import ConfigError, EnvironmentNotFoundError, InvalidConfig
 from pgstrata.layers import arguments, urls, variables
 from pgstrata.layers.document import Document, content_of, parse
 from pgstrata.layers.files import Reader
+from pgstrata.layers.folder import Folder, on_disk
 from pgstrata.layers.project import FOLDER, environment_name, project_folder
 from pgstrata.layers.references import References
 from pgstrata.layers.shape import shape
@@ -49,7 +50,7 @@ def load(
     environ = variables.Environ(os.environ if environ is None else environ)
     given = arguments.overrides(overrides or {})
     del overrides  # a traceback with locals would show the passwords among them
-    reader = Reader(project_folder(project, environ), environ)
+    reader = Reader(on_disk(project_folder(project, environ)), environ)
     try:
         return _load(reader, environment_name(environment, environ), given, merge)
     except EnvironmentNotFoundError as error:
@@ -71,12 +72,32 @@ def load_many(
     from pgstrata.layers.merge import fold
 
     environ = variables.Environ(os.environ if environ is None else environ)
-    reader = Reader(project_folder(project, environ), environ)
+    reader = Reader(on_disk(project_folder(project, environ)), environ)
     given = arguments.overrides({})
+    return _each(environments, lambda name: _load(reader, name, given, fold))
+
+
+def load_shared(
+    environments: Iterable[str], folder: Folder, *, environ: Mapping[str, str] | None = None
+) -> dict[str, Config | ConfigError]:
+    """Load several environments as the files describe them that all machines share.
+
+    What differs by machine is left out: the local file, ``PGSTRATA_`` variables, and what libpq
+    would fill in. For the same reason a reference that leads nowhere is no error: its key has no
+    value, and the config's ``findings`` have a warning ``interpolation`` for it.
+    """
+    environ = variables.Environ(os.environ if environ is None else environ)
+    reader = Reader(folder.shared(), environ)
+    return _each(environments, lambda name: _load_shared(reader, name))
+
+
+def _each(
+    environments: Iterable[str], one: Callable[[str], Config]
+) -> dict[str, Config | ConfigError]:
     results: dict[str, Config | ConfigError] = {}
     for name in environments:
         try:
-            results[name] = _load(reader, name, given, fold)
+            results[name] = one(name)
         except ConfigError as error:
             results[name] = error
     return results
@@ -129,7 +150,16 @@ def _load(reader: Reader, environment: str, given: Document, merge: Merge) -> Co
         layers.append(layer)
         findings = findings + found
     home = Origin("overlay", f"{FOLDER}/{environment}.yaml", 1, 1)
-    return _config(environment, reader.project, layers, findings, merge, home, reader.environ)
+    project = reader.folder.project
+    return _config(environment, project, layers, findings, merge, home, reader.environ)
+
+
+def _load_shared(reader: Reader, environment: str) -> Config:
+    from pgstrata.layers.merge import fold
+
+    layers, findings = reader.layers(environment)
+    home = Origin("overlay", reader.folder.source(f"{environment}.yaml"), 1, 1)
+    return _config(environment, reader.folder.project, layers, findings, fold, home, None)
 
 
 def _single(document: Document, references: References, environ: Mapping[str, str]) -> Config:
@@ -154,15 +184,21 @@ def _config(
     findings: list[Finding],
     merge: Merge,
     home: Origin,
-    environ: Mapping[str, str],
+    environ: Mapping[str, str] | None,
 ) -> Config:
     layers, malformed = urls.expand(layers)
     settings, targets, unresolved = resolve(layers, merge(layers), environ)
-    findings = [*findings, *malformed, *unresolved, *variables.undeclared(layers)]
+    followed = [*malformed, *unresolved]
+    if environ is None:
+        followed = [_not_here(finding) for finding in followed]
+    findings = [*findings, *followed, *variables.undeclared(layers)]
     default = targets["default"]
     if len(targets) > 1 and not describes_a_server(default):
         settings |= targets.pop("default")
-    complete = home.layer == "overlay" and not any(f.rule in _NOT_READ for f in findings)
+    incomplete = any(f.rule in _NOT_READ for f in findings) or any(
+        f.severity == "warning" for f in followed
+    )
+    complete = home.layer == "overlay" and not incomplete
     found = [
         f for target in targets.values() for f in problems(target, home=home, complete=complete)
     ]
@@ -170,6 +206,11 @@ def _config(
     if any(finding.severity == "error" for finding in ordered):
         raise InvalidConfigError(ordered)
     return Config(environment, project, settings, targets, ordered)
+
+
+def _not_here(finding: Finding) -> Finding:
+    """Make a reference that leads nowhere on this machine a warning: another may well follow it."""
+    return replace(finding, severity="warning") if finding.rule == "interpolation" else finding
 
 
 def _not_said(found: Iterable[Finding], said: Iterable[Finding]) -> list[Finding]:

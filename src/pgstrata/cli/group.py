@@ -17,7 +17,7 @@ from pgstrata.errors import UsageError
 
 # One module of this package for each command, in the order of the help.
 COMMANDS = {
-    "environments": ("init", "envs", "show", "explain", "check"),
+    "environments": ("init", "envs", "show", "explain", "diff", "check", "impact"),
     "servers": ("test",),
     "local server": ("local",),
     "help": ("doctor", "completion"),

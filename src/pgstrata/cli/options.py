@@ -48,8 +48,8 @@ def environment(command: Command) -> Command:
         "--env",
         "environment",
         metavar="NAME",
-        callback=_not_empty,
-        shell_complete=_complete_environment,
+        callback=not_empty,
+        shell_complete=complete_environment,
         help="The environment [PGSTRATA_ENV, or development].",
     )(command)
 
@@ -63,8 +63,8 @@ def environments(command: Command) -> Command:
         "names",
         metavar="NAME",
         multiple=True,
-        callback=_not_empty,
-        shell_complete=_complete_environment,
+        callback=not_empty,
+        shell_complete=complete_environment,
         help="An environment; may be repeated [PGSTRATA_ENV, or development].",
     )(command)
 
@@ -74,7 +74,7 @@ def connection(command: Command) -> Command:
     return click.option(
         "--connection",
         metavar="NAME",
-        callback=_not_empty,
+        callback=not_empty,
         help="A named connection [the top-level one].",
     )(command)
 
@@ -91,7 +91,7 @@ def output(*formats: str) -> Callable[[Command], Command]:
     )
 
 
-def _not_empty(
+def not_empty(
     _context: click.Context, parameter: click.Parameter, value: str | tuple[str, ...] | None
 ) -> str | tuple[str, ...] | None:
     """Refuse an empty name: in ``-e "$NAME"`` with an unset variable, it must not mean another."""
@@ -100,9 +100,10 @@ def _not_empty(
     return value
 
 
-def _complete_environment(
+def complete_environment(
     context: click.Context, _parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
+    """Return the environments whose name begins with ``incomplete``."""
     from click.shell_completion import CompletionItem
 
     said = context.find_root().params.get("project")

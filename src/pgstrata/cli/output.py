@@ -1,8 +1,9 @@
 """What reaches the terminal.
 
 The result goes to stdout, everything else to stderr. Talk begins with ``pgstrata:``, is in lower
-case and has no full stop. A hint stands on a line of its own. Colour is for findings only, and
-only for eyes: never in a pipe, and never where ``NO_COLOR`` (no-color.org) is set.
+case and has no full stop. A hint stands on a line of its own. Colour is for findings and
+differences only, and only for eyes: never in a pipe, and never where ``NO_COLOR`` (no-color.org)
+is set.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
@@ -36,10 +37,14 @@ def print_findings(findings: Iterable[Finding], *, err: bool = False) -> None:
     """Print findings, in colour on a terminal."""
     from pgstrata.render import findings as render
 
-    stream = sys.stderr if err else sys.stdout
-    eyes = stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
-    colour = eyes and not os.environ.get("NO_COLOR")
+    colour = has_colour(sys.stderr if err else sys.stdout)
     click.echo(render.text(findings, colour=colour), err=err)
+
+
+def has_colour(stream: TextIO | None) -> bool:
+    """Whether a stream leads to eyes that want colour."""
+    eyes = stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
+    return eyes and not os.environ.get("NO_COLOR")
 
 
 def accept_all_characters() -> None:

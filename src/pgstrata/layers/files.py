@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import TypeAlias
 
 from pgstrata.errors import EnvironmentNotFoundError
-from pgstrata.layers.document import content_of, parse
-from pgstrata.layers.project import BASE, FOLDER, environments, environments_folder, name_problem
+from pgstrata.layers.document import parse
+from pgstrata.layers.folder import LOCAL, Folder
+from pgstrata.layers.project import BASE, FOLDER, name_problem
 from pgstrata.layers.references import References
 from pgstrata.layers.shape import shape
 from pgstrata.model import Finding, Layer, LayerName, Leaf, Origin
@@ -25,22 +25,21 @@ class Reader:
     of.
     """
 
-    project: Path
+    folder: Folder
     environ: Mapping[str, str]
-    _read: dict[Path, Read] = field(default_factory=dict)
+    _read: dict[str, Read] = field(default_factory=dict)
 
     def layers(self, environment: str) -> tuple[list[Layer], list[Finding]]:
         """Return the file layers of an environment, weakest first, and what is wrong with them.
 
-        Raises ``ProjectNotFoundError`` and ``EnvironmentNotFoundError``.
+        Raises ``EnvironmentNotFoundError``.
         """
-        folder = environments_folder(self.project)
         self._require(environment)
-        results = [self._file(folder / f"{BASE}.yaml", "base")]
+        results = [self._file(f"{BASE}.yaml", "base")]
         chain, findings = self._chain(environment)
         results += chain
-        local = folder / f"{environment}.local.yaml"
-        if local.is_file():
+        local = f"{environment}{LOCAL}"
+        if local in self.folder.names:
             results.append(self._file(local, "local"))
         findings += [finding for _, found in results for finding in found]
         return [layer for layer, _ in results], findings
@@ -52,7 +51,7 @@ class Reader:
         name = environment
         while True:
             seen.append(name)
-            overlay = self._file(self.project / FOLDER / f"{name}.yaml", "overlay")
+            overlay = self._file(f"{name}.yaml", "overlay")
             chain.insert(0, overlay)
             parent = overlay[0].tree.get("extends")
             if not isinstance(parent, Leaf) or not isinstance(parent.value, str):
@@ -75,7 +74,7 @@ class Reader:
 
     @cached_property
     def _names(self) -> tuple[str, ...]:
-        return environments(self.project)
+        return self.folder.environments
 
     def _require(self, environment: str) -> None:
         if environment in self._names:
@@ -84,35 +83,37 @@ class Reader:
             raise EnvironmentNotFoundError(
                 f"no environment can be called {environment!r}: {problem}", hint=self._there()
             )
-        looked = self.project / FOLDER / f"{environment}.yaml"
+        looked = self.folder.source(f"{environment}.yaml")
+        if not self.folder.revision:
+            looked = str(self.folder.project / looked)
         raise EnvironmentNotFoundError(
             f"no environment {environment!r}: {looked} does not exist; {self._there()}",
-            hint=_advice(looked, closest(environment, self._names)),
+            hint=self._advice(environment),
         )
 
     def _there(self) -> str:
         return f"there are: {', '.join(self._names) or 'none'}"
 
-    def _file(self, path: Path, layer: LayerName) -> Read:
-        if path not in self._read:
-            references = References(self.environ, self.project)
-            self._read[path] = read_file(path, layer, f"{FOLDER}/{path.name}", references)
-        return self._read[path]
+    def _advice(self, environment: str) -> str:
+        if f"{environment}.yml" in self.folder.names:
+            return f"rename {environment}.yml to {environment}.yaml"
+        guess = closest(environment, self._names)
+        return f"did you mean {guess!r}?" if guess else "an environment is made by adding its file"
+
+    def _file(self, name: str, layer: LayerName) -> Read:
+        if name not in self._read:
+            self._read[name] = read_file(self.folder, name, layer, self.environ)
+        return self._read[name]
 
 
-def _advice(looked: Path, guess: str | None) -> str:
-    if looked.with_suffix(".yml").is_file():
-        return f"rename {looked.with_suffix('.yml').name} to {looked.name}"
-    return f"did you mean {guess!r}?" if guess else "an environment is made by adding its file"
-
-
-def read_file(path: Path, layer: LayerName, source: str, references: References) -> Read:
+def read_file(folder: Folder, name: str, layer: LayerName, environ: Mapping[str, str]) -> Read:
     """Return one file as a layer, and what is wrong with it. An unreadable one is an empty layer
     and findings.
     """
+    source = folder.source(name)
     try:
-        document = parse(content_of(path), layer, source)
+        document = parse(folder.read(f"{FOLDER}/{name}"), layer, source)
     except OSError as error:
         finding = Finding("unreadable", f"cannot be read: {error.strerror}", Origin(layer, source))
         return Layer(layer, source, {}), [finding]
-    return shape(document, references)
+    return shape(document, References(environ, folder.project, read=folder.read))

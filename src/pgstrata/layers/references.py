@@ -24,12 +24,16 @@ MAX_FILE_BYTES = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class References:
-    """How references are followed: in which variables, from which folder, and whether at all."""
+    """How references are followed: in which variables, from which folder, and whether at all.
+
+    ``read`` stands in for reading a file whose path is relative: it may be in a revision of git.
+    """
 
     environ: Mapping[str, str] = field(repr=False)
     folder: Path
     followed: bool = True
     secret_fallbacks: bool = False
+    read: Callable[[str], bytes] | None = field(default=None, repr=False)
 
     def reader(self, kind: str, operand: str, *, secret: bool) -> Callable[[], str]:
         """Return a function that follows one reference. ``kind`` is ``text``, ``from_env`` or
@@ -87,21 +91,26 @@ class References:
             ) from None
 
     def _file(self, path: str) -> str:
-        text, problem = _read(self.folder / path)
+        text, problem = _read(lambda: self._content(path))
         if problem:
             raise EnvInterpolationError(f"{path} {problem}")
         return text
 
+    def _content(self, path: str) -> bytes:
+        if self.read is not None and not Path(path).is_absolute():
+            return self.read(path)
+        with (self.folder / path).open("rb") as file:
+            return file.read(MAX_FILE_BYTES + 1)
 
-def _read(path: Path) -> tuple[str, str]:
+
+def _read(read: Callable[[], bytes]) -> tuple[str, str]:
     """Return the text of a file, or why there is none.
 
     The reason is returned and not raised: a traceback with locals would show this frame, and in it
     the secret.
     """
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_FILE_BYTES + 1)
+        content = read()
         if len(content) > MAX_FILE_BYTES:
             return "", f"is larger than {MAX_FILE_BYTES} bytes"
         # Editors and `echo` end a file with one newline that nobody means to be part of a password.

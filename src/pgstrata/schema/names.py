@@ -29,6 +29,19 @@ def keys_of(section: Section) -> Mapping[str, Key]:
     return connection_keys() if section.shape == "connection" else POOL
 
 
+def is_setting(key: str) -> bool:
+    """Whether a dotted key, as ``Config`` has them, is one that some file may set."""
+    if key.startswith("connections."):
+        _, name, key = (*key.split(".", 2), "")[:3]
+        if connection_name_problem(name) or key.partition(".")[0] not in TARGET_SECTIONS:
+            return False
+    head, _, rest = key.partition(".")
+    section = SECTIONS.get(head)
+    if section is None or section.shape == "connections":
+        return False
+    return key_of(section, rest) is not None if section.is_map else not rest
+
+
 def candidates(section: Section) -> Iterable[str]:
     """Return the names that a misspelt key of ``section`` may stand for."""
     return parameters.names() if section.shape == "parameters" else keys_of(section)
