@@ -20,7 +20,10 @@ from pgstrata.cli.options import Session
 
 # One module of this package for each command, in the order of the help.
 COMMANDS = {
-    "environments": ("init", "envs", "show", "explain", "check"),
+    "environments": (
+        *("init", "envs", "show", "explain", "check"),
+        *("promote", "render", "exec", "schema"),
+    ),
     "servers": ("test",),
     "local server": ("local",),
     "help": ("doctor", "completion"),
