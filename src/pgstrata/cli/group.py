@@ -1,9 +1,4 @@
-"""The group of all commands.
-
-Output follows four rules. The result goes to stdout, everything else to stderr. Talk begins with
-``pgstrata:``, is in lower case and has no full stop. A hint stands on a line of its own. The exit
-code is one of ``errors.EXIT_CODES``.
-"""
+"""The group of all commands."""
 
 from __future__ import annotations
 
@@ -17,6 +12,8 @@ import click
 from pgstrata._version import __version__
 from pgstrata.cli.failure import exit_code_of
 from pgstrata.cli.options import Session
+from pgstrata.cli.output import accept_all_characters
+from pgstrata.errors import UsageError
 
 # One module of this package for each command, in the order of the help.
 COMMANDS = {
@@ -49,29 +46,23 @@ class Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command, or say which one was most likely meant."""
-        try:
+        name, known = args[0], self.list_commands(ctx)
+        # What begins with a dash is a misplaced option, of which click knows more.
+        if name in known or name.startswith("-") or ctx.resilient_parsing:
             return super().resolve_command(ctx, args)
-        except click.UsageError as error:
-            from pgstrata.schema.suggest import closest
+        from pgstrata.schema.suggest import closest
 
-            guess = closest(args[0], self.list_commands(ctx))
-            if guess is None:
-                raise
-            message = f"{error.message} Did you mean {guess!r}?"
-            raise click.UsageError(message, ctx) from None
+        guess = closest(name, known)
+        hint = f"did you mean {guess!r}?" if guess else "pgstrata --help lists them"
+        raise UsageError(f"no such command {name!r}", hint=hint)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands by what they are about."""
         for title, names in COMMANDS.items():
-            found = {name: self.get_command(ctx, name) for name in names}
+            found = [(name, self.get_command(ctx, name)) for name in names]
+            rows = [(name, command.get_short_help_str(90)) for name, command in found if command]
             with formatter.section(title.capitalize()):
-                formatter.write_dl(
-                    [
-                        (name, found_.get_short_help_str(90))
-                        for name, found_ in found.items()
-                        if found_
-                    ]
-                )
+                formatter.write_dl(rows)
 
 
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -82,7 +73,7 @@ class Commands(click.Group):
     help="The folder that holds environments/ [PGSTRATA_PROJECT, or the current one].",
 )
 @click.option("-v", "--verbose", is_flag=True, help="Show the traceback of a failure.")
-@click.version_option(__version__, prog_name="pgstrata")
+@click.version_option(__version__, prog_name="pgstrata", help="Show the version and exit.")
 @click.pass_context
 def commands(context: click.Context, project: Path | None, *, verbose: bool) -> None:
     """Layered YAML environments for every PostgreSQL connection of a project."""
@@ -91,14 +82,18 @@ def commands(context: click.Context, project: Path | None, *, verbose: bool) -> 
 
 def main() -> NoReturn:
     """Run the command line and end the process with its exit code."""
+    accept_all_characters()
     sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command line and return its exit code. A failure is told on stderr, never raised."""
+    """Run one command line and return its exit code. A failure is told on stderr, never raised.
+
+    ``SystemExit`` is: click ends the process where the reader of its output has gone.
+    """
     verbose = any(argument in ("-v", "--verbose") for argument in arguments)
     try:
         code = commands.main(arguments, prog_name="pgstrata", standalone_mode=False)
-    except Exception as error:  # noqa: BLE001  # no command may end with a traceback
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # no command may end with a traceback
         return exit_code_of(error, verbose=verbose)
     return code if isinstance(code, int) else 0
