@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import click
 
 from pgstrata.cli import options
-from pgstrata.cli.failure import tell
+from pgstrata.cli.output import tell
 from pgstrata.errors import InvalidConfigError, UsageError
 
 

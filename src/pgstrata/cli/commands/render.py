@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from pgstrata.cli import options
-from pgstrata.cli.failure import tell
+from pgstrata.cli.output import tell
 
 FORMS = (
     *("dotenv", "json", "yaml", "shell", "service", "pgpass", "conninfo", "url"),
@@ -43,4 +43,4 @@ def command(
     )
     for problem in made.left_out:
         tell(f"left out: {problem}")
-    click.echo(made.text, nl=False)
+    click.echo(made.text.encode(), nl=False)  # UTF-8, whatever the terminal speaks
