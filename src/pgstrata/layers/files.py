@@ -22,11 +22,12 @@ Read: TypeAlias = tuple[Layer, list[Finding]]
 @dataclass
 class Reader:
     """Reads the files of one project. Each file is read once, however many environments it is part
-    of.
+    of. ``contents`` stand in for what is on disk.
     """
 
     project: Path
     environ: Mapping[str, str]
+    contents: Mapping[Path, bytes] = field(default_factory=dict, repr=False)
     _read: dict[Path, Read] = field(default_factory=dict)
 
     def layers(self, environment: str) -> tuple[list[Layer], list[Finding]]:
@@ -96,7 +97,8 @@ class Reader:
     def _file(self, path: Path, layer: LayerName) -> Read:
         if path not in self._read:
             references = References(self.environ, self.project)
-            self._read[path] = read_file(path, layer, f"{FOLDER}/{path.name}", references)
+            source, content = f"{FOLDER}/{path.name}", self.contents.get(path)
+            self._read[path] = read_file(path, layer, source, references, content)
         return self._read[path]
 
 
@@ -106,12 +108,18 @@ def _advice(looked: Path, guess: str | None) -> str:
     return f"did you mean {guess!r}?" if guess else "an environment is made by adding its file"
 
 
-def read_file(path: Path, layer: LayerName, source: str, references: References) -> Read:
+def read_file(
+    path: Path,
+    layer: LayerName,
+    source: str,
+    references: References,
+    content: bytes | None = None,
+) -> Read:
     """Return one file as a layer, and what is wrong with it. An unreadable one is an empty layer
     and findings.
     """
     try:
-        document = parse(content_of(path), layer, source)
+        document = parse(content_of(path) if content is None else content, layer, source)
     except OSError as error:
         finding = Finding("unreadable", f"cannot be read: {error.strerror}", Origin(layer, source))
         return Layer(layer, source, {}), [finding]
