@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
 from pgstrata.errors import UsageError
 
@@ -55,11 +56,11 @@ def supervise(command: Sequence[str], environ: Mapping[str, str], files: Mapping
         early: list[int] = []
         for number in _passed_on():
             signal.signal(number, lambda number, _: early.append(number))
-        with subprocess.Popen(command, env={**environ, **paths}) as program:
+        with subprocess.Popen(command, env={**environ, **paths}) as program:  # noqa: S603  # what the user asked for
             for number in _passed_on():
                 signal.signal(number, lambda number, _: program.send_signal(number))
-            for number in early:
-                program.send_signal(number)
+            for sent in early:
+                program.send_signal(sent)
             code = program.wait()
     return code if code >= 0 else _KILLED - code
 
@@ -104,7 +105,7 @@ def _in_memory(files: Mapping[str, str]) -> dict[str, str] | None:
     return paths
 
 
-def _become(command: Sequence[str], environ: Mapping[str, str]) -> None:
+def _become(command: Sequence[str], environ: Mapping[str, str]) -> NoReturn:
     with suppress(ValueError, OSError):  # closed, or a pipe that nobody reads any more
         sys.stdout.flush()
     # Python ignores it, and an ignored signal stays ignored: `psql | head` would not end.

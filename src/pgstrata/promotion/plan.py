@@ -8,13 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pgstrata.errors import ConfigError, InvalidConfigError, UsageError
+from pgstrata.errors import ConfigError, UsageError
 from pgstrata.layers.document import Document, content_of, parse
 from pgstrata.layers.nodes import Map, Node, Scalar
 from pgstrata.layers.nodes import Sequence as List
 from pgstrata.layers.project import FOLDER, environments, project_folder
 from pgstrata.loading import load_many
-from pgstrata.model import Config, Finding, Origin, Secret, Setting, Value
+from pgstrata.model import Config, Origin, Secret, Setting, Value
 from pgstrata.promotion.edit import edited, node_at
 from pgstrata.schema.keys import SECTIONS
 from pgstrata.schema.libpq import connection_keys

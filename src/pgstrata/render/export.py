@@ -73,10 +73,11 @@ def export(
     name = name or _name(config.environment, connection)
     if any(mark in name for mark in "]\0\n\r"):
         raise UsageError("a name cannot hold ] or a line break")
-    if made.of == "settings":
-        values, left_out = _settings(config.connection(connection), reveal=reveal)
-    else:
-        values, left_out = _keywords(config, connection, made, reveal=reveal)
+    values, left_out = (
+        _settings(config.connection(connection), reveal=reveal)
+        if made.of == "settings"
+        else _keywords(config, connection, made, reveal=reveal)
+    )
     return Export(made.write(name, values), tuple(left_out))
 
 
@@ -103,7 +104,7 @@ def _keywords(
         if isinstance(written, Reference) and written.kind == "file":
             written = Reference("file", str(config.project / written.operand))
         if written is None:
-            left_out.append(f"{key}: {_SECRET}")
+            left_out.append(f"{key}: {_CLOSED}")
         else:
             values[key] = written
     if form.of == "variables":
@@ -112,7 +113,7 @@ def _keywords(
     return values, left_out
 
 
-_SECRET = "a secret; --reveal writes it"
+_CLOSED = "a secret; --reveal writes it"
 
 
 def _written(
@@ -158,7 +159,7 @@ def _settings(target: Target, *, reveal: bool) -> tuple[dict[str, Any], list[str
             if isinstance(value, Reference):
                 value = {f"from_{value.kind}": value.operand}
         if value is None:
-            left_out.append(f"{name}: {_SECRET}")
+            left_out.append(f"{name}: {_CLOSED}")
         elif name:
             tree.setdefault(section, {})[name] = value
         else:
@@ -176,5 +177,5 @@ def _json(tree: Mapping[str, Any]) -> str:
 
 def _pgpass(keywords: Mapping[str, str]) -> str:
     if "password" not in keywords:
-        raise UsageError("this connection has no password", hint="pgstrata show -e ENV")
+        raise UsageError("connection_settings.password is not set, so there is nothing to write")
     return libpq.pgpass(keywords, keywords["password"])

@@ -99,9 +99,7 @@ def yaml_text(tree: Mapping[str, Any]) -> str:
     or a date, differs between YAML 1.1 and 1.2.
     """
     # A line that is too long would be folded, which not every reader undoes.
-    return yaml.dump(
-        dict(tree), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1 << 30
-    )
+    return yaml.dump(dict(tree), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1 << 30)
 
 
 class _Dumper(yaml.SafeDumper):

@@ -38,9 +38,7 @@ def command(
     from pgstrata.render.export import export
 
     config = load(environment, project=session.project)
-    made = export(
-        config, connection_of(config, connection), form, reveal=reveal, name=name or ""
-    )
+    made = export(config, connection_of(config, connection), form, reveal=reveal, name=name or "")
     for problem in made.left_out:
         tell(f"left out: {problem}")
     click.echo(made.text.encode(), nl=False)  # UTF-8, whatever the terminal speaks
