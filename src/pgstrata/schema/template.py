@@ -27,11 +27,8 @@ _SECURE = {"sslmode": "verify-full", "sslrootcert": "system"}
 
 
 def project_files() -> dict[str, str]:
-    """Return the text of each file of a new project, by its name."""
-    from pgstrata.schema import json_schema
-
-    environments = {name: _EDITOR + text for name, text in _environments().items()}
-    return {**environments, SCHEMA: json_schema.text(json_schema.overlay())}
+    """Return the text of each file of a new project, by its name; ``SCHEMA`` is not among them."""
+    return {name: _EDITOR + text for name, text in _environments().items()}
 
 
 def _environments() -> dict[str, str]:

@@ -34,11 +34,12 @@ def command(
     *,
     pristine: bool,
 ) -> int:
-    """Run COMMAND with the environment's PG* variables, so that it connects by itself.
+    """Run a program with the PG* variables of an environment.
 
-    psql, pg_dump and everything else that uses libpq need no further arguments. The password
-    is in a file that only this user can read and that is gone when the program ends. The exit
-    code is the program's own.
+    COMMAND is the program and its arguments, best after a double dash. psql, pg_dump and
+    everything else that uses libpq connect with no further arguments. The password is in a file
+    that only this user can read and that is gone when the program ends. The exit code is the
+    program's own.
     """
     from pgstrata.cli.choose import connection_of
     from pgstrata.cli.launch import launch

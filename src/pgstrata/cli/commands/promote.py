@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 @click.command("promote")
-@click.argument("source", metavar="FROM")
-@click.argument("target", metavar="TO")
-@click.argument("keys", metavar="KEY...", nargs=-1, required=True)
+@click.argument("source")
+@click.argument("target")
+@click.argument("keys", nargs=-1, required=True)
 @click.option("--apply", "apply", is_flag=True, help="Write the file; otherwise only plan.")
 @options.output("text", "json")
 @click.pass_obj
@@ -31,9 +31,9 @@ def command(
 ) -> None:
     """Carry settings from one environment's files to another's.
 
-    TO's own file gets what FROM has for each KEY, as it is written there; comments and order stay.
-    Shows what the effective settings of every environment become. Secrets, and what says which
-    server an environment is, are refused.
+    The file of TARGET gets what SOURCE has for each of the KEYS, as it is written there; comments
+    and order stay. Shows what the effective settings of every environment become. Secrets, and
+    what says which server an environment is, are refused.
     """
     from pgstrata.promotion.plan import plan
 

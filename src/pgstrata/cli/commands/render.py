@@ -16,7 +16,14 @@ FORMS = (
 @click.command("render")
 @options.environment
 @options.connection
-@click.option("--as", "form", type=click.Choice(FORMS), required=True, help="What is written.")
+@click.option(
+    "--as",
+    "form",
+    metavar="FORM",
+    type=click.Choice(FORMS),
+    required=True,
+    help="One of the forms above.",
+)
 @click.option("--reveal", is_flag=True, help="Write secrets in clear, not as references.")
 @click.option("--name", help="Name of the service or Kubernetes object [the environment's].")
 @click.pass_obj
@@ -29,7 +36,14 @@ def command(
     *,
     reveal: bool,
 ) -> None:
-    """Write the environment as a file that other programs read.
+    r"""Write the environment as a file that other programs read.
+
+    \b
+    dotenv, shell, docker-env    libpq's variables
+    k8s-secret, k8s-configmap    the same, the secrets and the others
+    service, pgpass              for pg_service.conf and .pgpass
+    conninfo, url                one line that names the server and all else
+    json, yaml                   all settings, with the pool's
 
     Without --reveal a secret is a reference to its variable or file, or else is left out.
     """

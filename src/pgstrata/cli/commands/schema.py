@@ -13,7 +13,7 @@ import click
     "--effective", "which", flag_value="effective", help="Of what render --as json|yaml writes."
 )
 def command(which: str) -> None:
-    """Print the JSON Schema of the files in environments/, or of their effective settings.
+    """Print the JSON Schema of the files, or of what they amount to.
 
     init writes it to environments/schema.json, where an editor finds it through each file's first
     line; run this again, into that file, when pgstrata is upgraded.
