@@ -57,8 +57,7 @@ def surroundings(config: Config, connection: str) -> Surroundings:
     else:
         keywords |= _filled_in(config.connection(connection), keywords)
     files = {}
-    if "password" in keywords:
-        password = keywords.pop("password")
+    if password := keywords.pop("password", ""):
         keywords.pop("passfile", None)
         files["PGPASSFILE"] = libpq.pgpass(keywords, password)
     variables, rest = libpq.variables(keywords)
@@ -106,7 +105,7 @@ def _filled_in(target: Target, keywords: dict[str, str]) -> dict[str, str]:
 
 
 def _is_of_service(setting: Setting) -> bool:
-    return any(
-        given.origin.layer == "libpq" and given.origin.source.startswith("service ")
-        for given in setting.stack
+    # Of what libpq fills in, lines are in service files, and in a password file for passwords.
+    return not setting.secret and any(
+        given.origin.layer == "libpq" and given.origin.line for given in setting.stack
     )
