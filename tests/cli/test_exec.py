@@ -132,9 +132,7 @@ def test_nothing_is_left_behind(end: str, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("nowhere")
 def test_ambient_variables_do_not_mix_in() -> None:
     """Half of one environment and half of another would be a third one."""
-    seen = variables(
-        execute(PYTHON, "-c", SHOW, PGHOST="other", PGTZ="x", PGAPPNAME="me")
-    )
+    seen = variables(execute(PYTHON, "-c", SHOW, PGHOST="other", PGTZ="x", PGAPPNAME="me"))
     assert seen["PGHOST"] == "db.example.com"
     assert "PGTZ" not in seen
     # What only the surroundings say stays, as `show` says.
