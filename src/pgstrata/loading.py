@@ -58,15 +58,15 @@ def load_many(
     *,
     project: str | Path | None = None,
     environ: Mapping[str, str] | None = None,
-    contents: Mapping[Path, bytes] | None = None,
+    documents: Mapping[Path, Document] | None = None,
 ) -> dict[str, Config | ConfigError]:
     """Load several environments, reading each file once. One that cannot be loaded is there as its
-    error. ``contents`` stand in for files on disk, by their paths.
+    error. ``documents`` stand in for files on disk, by their paths.
     """
     from pgstrata.layers.merge import fold
 
     environ = variables.Environ(os.environ if environ is None else environ)
-    reader = Reader(project_folder(project, environ), environ, contents or {})
+    reader = Reader(project_folder(project, environ), environ, documents or {})
     given = arguments.overrides({})
     results: dict[str, Config | ConfigError] = {}
     for name in environments:

@@ -284,7 +284,7 @@ def test_a_closed_pipe_ends_the_program() -> None:
 def test_a_clients_key_and_its_pass_phrase(
     write: Callable[..., None], tls_server: Server, certificates: Certificates
 ) -> None:
-    """libpq has no variable for the pass phrase, and connects all the same."""
+    """Libpq has no variable for the pass phrase, and connects all the same."""
     pair = certificates.encrypted_client
     text = f"""\
 connection_settings:

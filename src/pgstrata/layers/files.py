@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from pgstrata.errors import EnvironmentNotFoundError
-from pgstrata.layers.document import content_of, parse
+from pgstrata.layers.document import Document, content_of, parse
 from pgstrata.layers.project import BASE, FOLDER, environments, environments_folder, name_problem
 from pgstrata.layers.references import References
 from pgstrata.layers.shape import shape
@@ -22,12 +22,12 @@ Read: TypeAlias = tuple[Layer, list[Finding]]
 @dataclass
 class Reader:
     """Reads the files of one project. Each file is read once, however many environments it is part
-    of. ``contents`` stand in for what is on disk.
+    of. ``documents`` stand in for files on disk.
     """
 
     project: Path
     environ: Mapping[str, str]
-    contents: Mapping[Path, bytes] = field(default_factory=dict, repr=False)
+    documents: Mapping[Path, Document] = field(default_factory=dict)
     _read: dict[Path, Read] = field(default_factory=dict)
 
     def layers(self, environment: str) -> tuple[list[Layer], list[Finding]]:
@@ -97,8 +97,11 @@ class Reader:
     def _file(self, path: Path, layer: LayerName) -> Read:
         if path not in self._read:
             references = References(self.environ, self.project)
-            source, content = f"{FOLDER}/{path.name}", self.contents.get(path)
-            self._read[path] = read_file(path, layer, source, references, content)
+            self._read[path] = (
+                shape(self.documents[path], references)
+                if path in self.documents
+                else read_file(path, layer, f"{FOLDER}/{path.name}", references)
+            )
         return self._read[path]
 
 
@@ -108,18 +111,12 @@ def _advice(looked: Path, guess: str | None) -> str:
     return f"did you mean {guess!r}?" if guess else "an environment is made by adding its file"
 
 
-def read_file(
-    path: Path,
-    layer: LayerName,
-    source: str,
-    references: References,
-    content: bytes | None = None,
-) -> Read:
+def read_file(path: Path, layer: LayerName, source: str, references: References) -> Read:
     """Return one file as a layer, and what is wrong with it. An unreadable one is an empty layer
     and findings.
     """
     try:
-        document = parse(content_of(path) if content is None else content, layer, source)
+        document = parse(content_of(path), layer, source)
     except OSError as error:
         finding = Finding("unreadable", f"cannot be read: {error.strerror}", Origin(layer, source))
         return Layer(layer, source, {}), [finding]

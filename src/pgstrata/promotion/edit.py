@@ -7,18 +7,22 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import YAMLError
 from ruamel.yaml.resolver import VersionedResolver
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString, PlainScalarString
 
-from pgstrata.errors import UsageError
 from pgstrata.layers.document import parse
 from pgstrata.layers.nodes import Map, Node, Scalar, Sequence
 
 Path: TypeAlias = tuple[str, ...]
+
+_UNUSUAL = "it shares values by anchors, or is unusual YAML, so something else in it would change"
+_CLEARED = "a section is cleared as a whole, so a key in it would bring all the others back"
 
 _NULL = ("tag:yaml.org,2002:null", re.compile("$"))
 _MERGE = ("tag:yaml.org,2002:merge", re.compile("<<$"))
@@ -38,30 +42,44 @@ class _Texts(VersionedResolver):
         return {"": [_NULL], "<": [_MERGE]}
 
 
-def edited(content: bytes, values: Mapping[Path, Node]) -> bytes:
-    """Return the content of a file with these values put in, and all else as it was.
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """The content of a file, or why it cannot be had. Its repr shows no text, which may be secret.
 
-    Raises ``UsageError`` where that cannot be, e.g. where a value is shared by an anchor.
+    A problem is returned and not raised: a traceback with locals would show the text.
     """
-    text = content.decode("utf-8-sig")
+
+    content: bytes = field(default=b"", repr=False)
+    problem: str = ""
+
+
+def edited(content: bytes, values: Mapping[Path, Node]) -> Edited:
+    """Return the content of a file with these values put in, and all else as it was."""
+    values = {path: _null_in_words(node) for path, node in values.items()}
+    try:
+        text = _dumped(content.decode("utf-8-sig"), values)
+    except YAMLError:
+        return Edited(problem=_UNUSUAL)
+    if text is None:
+        return Edited(problem=_CLEARED)
+    if b"\r\n" in content:
+        text = text.replace("\r\n", "\n").replace("\n", "\r\n")
+    written = (_BOM if content.startswith(_BOM) else b"") + text.encode()
+    return Edited(written) if _means(content, written, values) else Edited(problem=_UNUSUAL)
+
+
+def _dumped(text: str, values: Mapping[Path, Node]) -> str | None:
+    """Return the text with the values, or None where a section of one is cleared as a whole."""
     yaml = _round_trip(text)
-    tree = yaml.load(text)
+    tree, before = yaml.load(text), ""
     if tree is None:
-        tree = CommentedMap()
-        text = text if not text or text.endswith("\n") else f"{text}\n"
-        prefix = text
-    else:
-        prefix = ""
-    for path, node in values.items():
-        _put(tree, path, node)
+        # There is nothing that the comments of such a file could belong to.
+        tree, before = CommentedMap(), text + "\n" * bool(text and text[-1] != "\n")
+    if not all(_put(tree, path, node) for path, node in values.items()):
+        return None
     stream = io.StringIO()
     yaml.dump(tree, stream)
-    result = prefix + stream.getvalue()
-    if "\r\n" in text:
-        result = result.replace("\r\n", "\n").replace("\n", "\r\n")
-    written = (_BOM if content.startswith(_BOM) else b"") + result.encode()
-    _verify(content, written, values)
-    return written
+    return before + stream.getvalue()
 
 
 def node_at(root: Map, path: Path) -> Node | None:
@@ -94,18 +112,22 @@ def _round_trip(text: str) -> YAML:
     return yaml
 
 
-def _put(tree: CommentedMap, path: Path, node: Node) -> None:
+def _put(tree: CommentedMap, path: Path, node: Node) -> bool:
     *sections, name = path
     for section in sections:
         if tree.get(section) is None:
             tree[section] = CommentedMap()
         tree = tree[section]
         if not isinstance(tree, CommentedMap):
-            raise UsageError(
-                f"{section} is cleared as a whole, so a key in it would bring the others back",
-                hint="decide in the file which of them should be there",
-            )
+            return False
     tree[_spelling(tree, name)] = _value(node)
+    return True
+
+
+def _null_in_words(node: Node) -> Node:
+    """Return a value that is nothing as the word for it."""
+    nothing = isinstance(node, Scalar) and node.null
+    return Scalar("null", plain=True, span=node.span) if nothing else node
 
 
 def _value(node: Node) -> Any:
@@ -122,30 +144,28 @@ def _value(node: Node) -> Any:
     return made
 
 
-def _verify(before: bytes, after: bytes, values: Mapping[Path, Node]) -> None:
-    """Refuse a result in which anything else means something else. Nothing in it is quoted."""
-    wanted, found = _flat(_root(before)), _flat(_root(after))
+def _means(before: bytes, after: bytes, values: Mapping[Path, Node]) -> bool:
+    """Whether ``after`` means what ``before`` does, but for the values."""
+    wanted = _flat(_root(before))
     for path, node in values.items():
-        wanted = {at: leaf for at, leaf in wanted.items() if at[: len(path)] != path}
+        # What stands at a part of the path is a section that was empty.
+        wanted = {
+            at: leaf
+            for at, leaf in wanted.items()
+            if at[: len(path)] != path and path[: len(at)] != at
+        }
         wanted |= _flat(node, path)
-    if wanted != {at: leaf for at, leaf in found.items() if at in wanted or leaf is not _EMPTY}:
-        raise UsageError(
-            "the file cannot be edited without changing something else in it",
-            hint="it shares values by anchors, or is unusual YAML; edit it by hand",
-        )
+    return wanted == _flat(_root(after))
 
 
 def _root(content: bytes) -> Map:
     return parse(content, "overlay", "").root
 
 
-_EMPTY = ("", True)
-
-
 def _flat(node: Node, path: Path = ()) -> dict[Path, object]:
     """Return the scalars of a node by path, keys in lower case, as (text, whether it is null)."""
     if isinstance(node, Scalar):
-        return {path: _EMPTY if node.null and not node.text else (node.text, node.null)}
+        return {path: (node.text, node.null)}
     inner = (
         node.entries.items()
         if isinstance(node, Map)

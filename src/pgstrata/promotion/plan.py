@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from pgstrata.errors import ConfigError, UsageError
@@ -15,7 +15,7 @@ from pgstrata.layers.nodes import Sequence as List
 from pgstrata.layers.project import FOLDER, environments, project_folder
 from pgstrata.loading import load_many
 from pgstrata.model import Config, Origin, Secret, Setting, Value
-from pgstrata.promotion.edit import edited, node_at
+from pgstrata.promotion.edit import Edited, edited, node_at
 from pgstrata.schema.keys import SECTIONS
 from pgstrata.schema.libpq import connection_keys
 
@@ -59,7 +59,7 @@ class Plan:
     edits: tuple[Edit, ...]
     effects: tuple[Effect, ...]
     overruled: tuple[Setting, ...]
-    content: bytes = field(repr=False)
+    edited: Edited
 
     def apply(self) -> None:
         """Write the file, whole or not at all; its mode stays. Raises ``ConfigError``."""
@@ -70,7 +70,7 @@ class Plan:
             new = Path(name)
             try:
                 with os.fdopen(descriptor, "wb") as file:
-                    file.write(self.content)
+                    file.write(self.edited.content)
                 new.chmod(mode)
                 new.replace(path)
             finally:
@@ -112,13 +112,15 @@ def plan(
         nodes[path] = node
         there = node_at(document.root, path)
         edits.append(Edit(key, _shown(there) if there else "", _shown(node), setting.origin))
-    content = edited(content_of(folder / name), nodes) if nodes else content_of(folder / name)
-    changed = {folder / name: content}
-    after = load_many(before, project=folder, environ=environ, contents=changed)
+    made = edited(content_of(folder / name), nodes)
+    if made.problem:
+        raise UsageError(f"{name} cannot be edited: {made.problem}", hint="edit it by hand")
+    changed = {folder / name: parse(made.content, "overlay", name)} if nodes else {}
+    after = load_many(before, project=folder, environ=environ, documents=changed)
     taken = _valid(after[target])
     overruled = [taken.explain(edit.key) for edit in edits if taken[edit.key] != giver[edit.key]]
     effects = [effect for one in names for effect in _effects(one, before[one], after[one])]
-    return Plan(folder / name, name, tuple(edits), tuple(effects), tuple(overruled), content)
+    return Plan(folder / name, name, tuple(edits), tuple(effects), tuple(overruled), made)
 
 
 def _valid(result: Config | ConfigError) -> Config:
@@ -129,7 +131,7 @@ def _valid(result: Config | ConfigError) -> Config:
 
 def _carried(key: str) -> str:
     """Return a key that may be carried over. Raises ``UsageError`` for any other."""
-    section, *rest = _path(key)[2 if key.startswith("connections.") else 0 :] or [key]
+    section, *rest = _inner(_path(key))
     name = rest[0] if rest else ""
     known = SECTIONS.get(section)
     if section == "connection_settings" and name in IDENTITY:
@@ -145,6 +147,11 @@ def _carried(key: str) -> str:
     else:
         return key
     raise UsageError(f"{key} is not promoted: it {problem}", hint="edit the file if it must be so")
+
+
+def _inner(path: tuple[str, ...]) -> tuple[str, ...]:
+    """Return a path without the connection that it is in."""
+    return path[2:] or path[:1] if path[0] == "connections" else path
 
 
 def _secrets() -> set[str]:

@@ -24,6 +24,8 @@ _CONNECTION_NAME = "^[a-z][a-z0-9]*(_[a-z0-9]+)*$"
 _CUSTOM_PARAMETER = r"^[^\s.]+(\.[^\s.]+)+$"
 _REFERENCE_IN_TEXT = {"type": "string", "pattern": r"\$\{"}
 _NULL = {"type": "null"}
+# As a type and not by anyOf: so an editor marks the key that is wrong, and not its whole section.
+_CLEARABLE = {"type": ["object", "null"]}
 _TEXT = {"type": ["string", "number", "boolean"]}  # what YAML makes of it is not looked at
 _OTHERWISE = ({"$ref": "#/$defs/reference"}, _NULL)
 
@@ -38,12 +40,12 @@ def overlay() -> Schema:
             "oneOf": [_one_key("from_env"), _one_key("from_file")],
         },
         "text": {"anyOf": [_TEXT, *_OTHERWISE]},
-        "connection": _object(connection_keys_known(), _in_file),
-        "pool": _object(POOL, _in_file),
-        "parameters": _parameters(_parameter_in_file),
+        "connection": _object(connection_keys_known(), _in_file) | _CLEARABLE,
+        "pool": _object(POOL, _in_file) | _CLEARABLE,
+        "parameters": _parameters(_parameter_in_file) | _CLEARABLE,
     }
     targets = {name: _section_in_file(section) for name, section in TARGET_SECTIONS.items()}
-    definitions["target"] = _closed(targets) | {"type": ["object", "null"]}
+    definitions["target"] = _closed(targets) | _CLEARABLE
     sections = {name: _section_in_file(section) for name, section in SECTIONS.items()}
     return {
         "$schema": DIALECT,
@@ -89,12 +91,12 @@ def _section_in_file(section: Section) -> Schema:
         schema: Schema = {"type": ["array", "null"], "items": _LIST_ITEMS[section.name]}
     elif section.shape == "connections":
         schema = {
-            "type": ["object", "null"],
+            **_CLEARABLE,
             "patternProperties": {_CONNECTION_NAME: {"$ref": "#/$defs/target"}},
             "additionalProperties": False,
         }
     else:
-        schema = {"anyOf": [{"$ref": f"#/$defs/{section.shape}"}, _NULL]}
+        schema = {"$ref": f"#/$defs/{section.shape}"}
     return {"description": section.doc, **schema}
 
 
