@@ -32,8 +32,9 @@ class Export:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How a file is made: from what, which kinds of references it can hold, and which values."""
+    """How a file is made: what it is, from what, which references it can hold, which values."""
 
+    doc: str
     write: Callable[[str, Mapping[str, Any]], str]
     of: Literal["settings", "keywords", "variables"]
     references: tuple[str, ...] = ()
@@ -41,17 +42,53 @@ class Form:
 
 
 FORMS: dict[str, Form] = {
-    "dotenv": Form(lambda _, values: flat.dotenv(values), "variables", ("env",)),
-    "json": Form(lambda _, tree: _json(tree), "settings", ("env", "file")),
-    "yaml": Form(lambda _, tree: flat.yaml_text(tree), "settings", ("env", "file")),
-    "shell": Form(lambda _, values: flat.shell(values), "variables", ("env", "file")),
-    "service": Form(libpq.service, "keywords"),
-    "pgpass": Form(lambda _, keywords: _pgpass(keywords), "keywords"),
-    "conninfo": Form(lambda _, keywords: make_conninfo(keywords) + "\n", "keywords"),
-    "url": Form(lambda _, keywords: libpq.url(keywords) + "\n", "keywords"),
-    "k8s-secret": Form(flat.secret, "variables", holds="secrets"),
-    "k8s-configmap": Form(flat.config_map, "variables", holds="others"),
-    "docker-env": Form(lambda _, values: flat.docker_env(values), "variables"),
+    "dotenv": Form(
+        "A .env file, as python-dotenv and Docker Compose read it.",
+        lambda _, values: flat.dotenv(values),
+        "variables",
+        ("env",),
+    ),
+    "json": Form(
+        "All settings of the connection, its pools' too; `load_file` reads it again.",
+        lambda _, tree: _json(tree),
+        "settings",
+        ("env", "file"),
+    ),
+    "yaml": Form(
+        "The same as YAML.", lambda _, tree: flat.yaml_text(tree), "settings", ("env", "file")
+    ),
+    "shell": Form(
+        "Lines for a POSIX shell to read with `.` or `eval`.",
+        lambda _, values: flat.shell(values),
+        "variables",
+        ("env", "file"),
+    ),
+    "service": Form("An entry of pg_service.conf.", libpq.service, "keywords"),
+    "pgpass": Form(
+        "Lines of a password file, one for each host.",
+        lambda _, keywords: _pgpass(keywords),
+        "keywords",
+    ),
+    "conninfo": Form(
+        "A conninfo string for libpq.",
+        lambda _, keywords: make_conninfo(keywords) + "\n",
+        "keywords",
+    ),
+    "url": Form("A postgresql:// URL.", lambda _, keywords: libpq.url(keywords) + "\n", "keywords"),
+    "k8s-secret": Form(
+        "A Kubernetes Secret with the secrets alone.", flat.secret, "variables", holds="secrets"
+    ),
+    "k8s-configmap": Form(
+        "A Kubernetes ConfigMap with all but the secrets.",
+        flat.config_map,
+        "variables",
+        holds="others",
+    ),
+    "docker-env": Form(
+        "A file for `docker run --env-file`.",
+        lambda _, values: flat.docker_env(values),
+        "variables",
+    ),
 }
 _SECRET_FORMS = ("pgpass", "k8s-secret")
 
