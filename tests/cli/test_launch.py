@@ -12,8 +12,8 @@ import pytest
 from tests.cli.conftest import environment
 
 SUPERVISE = (
-    "import os, sys; from pgstrata.cli.launch import supervise;"
-    "sys.exit(supervise(sys.argv[1:], dict(os.environ), {'PGPASSFILE': 'sécret\\n'}))"
+    "import os, sys; from pgstrata.cli.launch import supervise; from pgstrata import Secret;"
+    "sys.exit(supervise(sys.argv[1:], dict(os.environ), {'PGPASSFILE': Secret('sécret\\n')}))"
 )
 READ = (
     "import os; path = os.environ['PGPASSFILE']; print(open(path, encoding='utf-8').read(),"
@@ -99,7 +99,10 @@ def test_ctrl_c_is_the_programs(tmp_path: Path) -> None:
 
 def test_a_program_that_is_not_there(tmp_path: Path) -> None:
     """The file is removed then too."""
-    program = "from pgstrata.cli.launch import supervise; supervise(['no-such'], {}, {'A': 'x'})"
+    program = (
+        "from pgstrata.cli.launch import supervise; from pgstrata import Secret;"
+        "supervise(['no-such'], {}, {'A': Secret('x')})"
+    )
     done = subprocess.run(
         [sys.executable, "-c", program],
         env=environment(TMPDIR=str(tmp_path)),

@@ -6,6 +6,7 @@ import os
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from traceback import TracebackException
 
 import dotenv
 import pytest
@@ -318,3 +319,14 @@ connection_settings:
     done = psql(tls_server, "-c", query, PGSERVICE="it", PGSERVICEFILE=str(service))
     assert (done.stdout, done.stderr) == ("cert_user|t\n", "")
     assert PASSWORD not in service.read_text()
+
+
+@pytest.mark.parametrize("form", ["service", "pgpass", "dotenv", "docker-env"])
+def test_an_error_holds_no_secret(tmp_path: Path, form: str) -> None:
+    """Neither its message nor the locals of its traceback, which reporters of errors print."""
+    base = "connection_settings: {host: db, dbname: app, user: me}"
+    config = loaded(tmp_path, base, PGSTRATA_CONNECTION_SETTINGS__PASSWORD="hidden $\n'x")
+    with pytest.raises(UsageError) as caught:
+        export(config, "default", form, reveal=True)
+    shown = TracebackException.from_exception(caught.value, capture_locals=True)
+    assert "hidden" not in "".join(shown.format())

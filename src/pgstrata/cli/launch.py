@@ -19,11 +19,12 @@ from types import FrameType
 from typing import NoReturn
 
 from pgstrata.errors import UsageError
+from pgstrata.model import Secret
 
 _KILLED = 128  # what shells add to the number of the signal that ended a program
 
 
-def launch(command: Sequence[str], environ: Mapping[str, str], files: Mapping[str, str]) -> int:
+def launch(command: Sequence[str], environ: Mapping[str, str], files: Mapping[str, Secret]) -> int:
     """Run a program and return its exit code; on Linux this does not return.
 
     ``files`` are texts by the name of the variable that tells the program where they are.
@@ -43,7 +44,9 @@ def launch(command: Sequence[str], environ: Mapping[str, str], files: Mapping[st
     raise UsageError(f"{command[0]}: {problem}")
 
 
-def supervise(command: Sequence[str], environ: Mapping[str, str], files: Mapping[str, str]) -> int:
+def supervise(
+    command: Sequence[str], environ: Mapping[str, str], files: Mapping[str, Secret]
+) -> int:
     """Run a program, wait for it, and return its exit code: 128 and the signal's number for one
     that a signal ended. Raises ``OSError`` where it cannot be started.
     """
@@ -74,14 +77,14 @@ def _passed_on() -> list[signal.Signals]:
     return [getattr(signal, name) for name in names if hasattr(signal, name)]
 
 
-def _private_file(path: Path, text: str) -> str:
+def _private_file(path: Path, text: Secret) -> str:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
+        file.write(text.reveal())
     return str(path)
 
 
-def _in_memory(files: Mapping[str, str]) -> dict[str, str] | None:
+def _in_memory(files: Mapping[str, Secret]) -> dict[str, str] | None:
     """Return the paths of files that are only in memory, or None where the system has no such."""
     if sys.platform != "linux":
         return None
@@ -91,7 +94,7 @@ def _in_memory(files: Mapping[str, str]) -> dict[str, str] | None:
             descriptors[name] = os.memfd_create(name, 0)  # 0: the program inherits it
             # libpq refuses a password file that others may read.
             os.fchmod(descriptors[name], 0o600)
-            os.write(descriptors[name], text.encode())
+            os.write(descriptors[name], text.reveal().encode())
     except OSError:
         paths = None
     else:

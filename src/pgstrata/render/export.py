@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from pgstrata.connect.conninfo import checks_on_checkout, conninfo, pool_options
-from pgstrata.errors import UsageError
+from pgstrata.errors import PgstrataError, UsageError
 from pgstrata.model import Config, Secret, Setting
 from pgstrata.render import flat, libpq
 from pgstrata.render.flat import Reference, Value
@@ -26,7 +26,7 @@ Target: TypeAlias = Mapping[str, Setting]
 class Export:
     """The text of a file, and in words what could not be written to it."""
 
-    text: str
+    text: str = field(repr=False)
     left_out: tuple[str, ...] = ()
 
 
@@ -104,6 +104,25 @@ def export(
     Raises ``UsageError`` for what the form cannot hold, ``ConfigError`` for a secret that is to be
     revealed and cannot be had.
     """
+    result = _attempt(config, connection, form, name, reveal=reveal)
+    if isinstance(result, PgstrataError):
+        raise result
+    return result
+
+
+def _attempt(
+    config: Config, connection: str, form: str, name: str, *, reveal: bool
+) -> Export | PgstrataError:
+    """Return an error without the frames that hold secrets, which a traceback might show."""
+    try:
+        return _export(config, connection, form, name, reveal=reveal)
+    except PgstrataError as error:
+        return error.with_traceback(None)
+    except UnicodeError:
+        return UsageError("a value is not Unicode text, and no file can hold it")
+
+
+def _export(config: Config, connection: str, form: str, name: str, *, reveal: bool) -> Export:
     made = FORMS[form]
     if form in _SECRET_FORMS and not reveal:
         raise UsageError(f"--as {form} holds nothing but secrets", hint="--reveal writes them")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
 from pgstrata import local
 from pgstrata.connect.conninfo import conninfo
-from pgstrata.errors import ConfigError
+from pgstrata.errors import ConfigError, PgstrataError, UsageError
 from pgstrata.model import Config, Secret, Setting
 from pgstrata.render import libpq
 from pgstrata.schema.libpq import keywords as libpq_keywords
@@ -36,7 +36,7 @@ class Surroundings:
     """Variables, and texts of files by the variable that names them; ``left_out`` in words."""
 
     variables: Mapping[str, str]
-    files: Mapping[str, str] = field(repr=False)
+    files: Mapping[str, Secret]
     left_out: tuple[str, ...] = ()
 
 
@@ -50,6 +50,23 @@ def surroundings(config: Config, connection: str) -> Surroundings:
     Raises ``ConfigError`` for a secret or service that cannot be had, ``UsageError`` for a value
     that no variable or file can hold, ``LocalServerError``.
     """
+    result = _attempt(config, connection)
+    if isinstance(result, PgstrataError):
+        raise result
+    return result
+
+
+def _attempt(config: Config, connection: str) -> Surroundings | PgstrataError:
+    """Return an error without the frames that hold secrets, which a traceback might show."""
+    try:
+        return _surroundings(config, connection)
+    except PgstrataError as error:
+        return error.with_traceback(None)
+    except UnicodeError:
+        return UsageError("a value is not Unicode text, and no file can hold it")
+
+
+def _surroundings(config: Config, connection: str) -> Surroundings:
     made_with = conninfo(config, connection, "normal")
     keywords = made_with.resolve()
     if made_with.local is not None:
@@ -59,11 +76,11 @@ def surroundings(config: Config, connection: str) -> Surroundings:
     files = {}
     if password := keywords.pop("password", ""):
         keywords.pop("passfile", None)
-        files["PGPASSFILE"] = libpq.pgpass(keywords, password)
+        files["PGPASSFILE"] = Secret(libpq.pgpass(keywords, password))
     variables, rest = libpq.variables(keywords)
     if rest:
         variables["PGSERVICE"] = SERVICE
-        files["PGSERVICEFILE"] = libpq.service(SERVICE, rest)
+        files["PGSERVICEFILE"] = Secret(libpq.service(SERVICE, rest))
     left_out = tuple(f"{name}: left to the pooler" for name in made_with.session or ())
     return Surroundings(variables, files, left_out)
 
