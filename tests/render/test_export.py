@@ -111,7 +111,7 @@ def test_what_is_left_out_is_said(config: Config, form: str) -> None:
 
 def test_keywords_without_a_variable_are_said(config: Config) -> None:
     """A variable that libpq does not know would be ignored."""
-    problem = "keepalives_idle: libpq has no variable for it"
+    problem = "keepalives_idle: libpq has no variable for this"
     assert problem in export(config, "default", "dotenv").left_out
     assert problem not in export(config, "default", "service").left_out
 

@@ -49,7 +49,7 @@ def environment(command: Command) -> Command:
         "environment",
         metavar="NAME",
         callback=_not_empty,
-        shell_complete=_complete_environment,
+        shell_complete=complete_environment,
         help="The environment [PGSTRATA_ENV, or development].",
     )(command)
 
@@ -64,7 +64,7 @@ def environments(command: Command) -> Command:
         metavar="NAME",
         multiple=True,
         callback=_not_empty,
-        shell_complete=_complete_environment,
+        shell_complete=complete_environment,
         help="An environment; may be repeated [PGSTRATA_ENV, or development].",
     )(command)
 
@@ -100,9 +100,10 @@ def _not_empty(
     return value
 
 
-def _complete_environment(
+def complete_environment(
     context: click.Context, _parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
+    """Return the environments of the project whose names begin so."""
     from click.shell_completion import CompletionItem
 
     said = context.find_root().params.get("project")

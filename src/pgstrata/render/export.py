@@ -165,7 +165,8 @@ def _keywords(
             values[key] = written
     if form.of == "variables":
         values, without = libpq.variables(values)
-        left_out += [f"{key}: libpq has no variable for it" for key in without]
+        if without:
+            left_out.append(f"{', '.join(without)}: libpq has no variable for this")
     return values, left_out
 
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 @click.command("promote")
-@click.argument("source")
-@click.argument("target")
+@click.argument("source", shell_complete=options.complete_environment)
+@click.argument("target", shell_complete=options.complete_environment)
 @click.argument("keys", nargs=-1, required=True)
 @click.option("--apply", "apply", is_flag=True, help="Write the file; otherwise only plan.")
 @options.output("text", "json")
