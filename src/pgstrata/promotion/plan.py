@@ -97,30 +97,40 @@ def plan(
         raise UsageError(f"{source!r} is both what to promote from and to")
     environ = os.environ if environ is None else environ
     folder = project_folder(project, environ)
-    names = environments(folder)
-    before = load_many(dict.fromkeys((source, target, *names)), project=folder, environ=environ)
+    names = dict.fromkeys((source, target, *environments(folder)))
+    before = load_many(names, project=folder, environ=environ)
     giver, taker = _valid(before[source]), _valid(before[target])
     name = f"{FOLDER}/{target}.yaml"
-    document = parse(content_of(folder / name), "overlay", name)
-    nodes: dict[tuple[str, ...], Node] = {}
-    edits = []
-    for key in dict.fromkeys(keys):
-        setting, path = giver.explain(_carried(key)), _path(key)
-        node = _written(setting, path, folder)
-        if key in taker and taker[key] == setting.value:
-            continue
-        nodes[path] = node
-        there = node_at(document.root, path)
-        edits.append(Edit(key, _shown(there) if there else "", _shown(node), setting.origin))
-    made = edited(content_of(folder / name), nodes)
+    nodes = _changes(giver, taker, keys)
+    made = edited(content_of(folder / name), {_path(key): node for key, node in nodes.items()})
     if made.problem:
         raise UsageError(f"{name} cannot be edited: {made.problem}", hint="edit it by hand")
-    changed = {folder / name: parse(made.content, "overlay", name)} if nodes else {}
-    after = load_many(before, project=folder, environ=environ, documents=changed)
+    documents = {folder / name: parse(made.content, "overlay", name)} if nodes else {}
+    after = load_many(names, project=folder, environ=environ, documents=documents)
     taken = _valid(after[target])
-    overruled = [taken.explain(edit.key) for edit in edits if taken[edit.key] != giver[edit.key]]
-    effects = [effect for one in names for effect in _effects(one, before[one], after[one])]
-    return Plan(folder / name, name, tuple(edits), tuple(effects), tuple(overruled), made)
+    return Plan(
+        folder / name,
+        name,
+        tuple(_edits(giver, nodes, parse(content_of(folder / name), "overlay", name))),
+        tuple(effect for one in sorted(names) for effect in _effects(one, before[one], after[one])),
+        tuple(taken.explain(key) for key in nodes if taken[key] != giver[key]),
+        made,
+    )
+
+
+def _changes(giver: Config, taker: Config, keys: Sequence[str]) -> dict[str, Node]:
+    """Return what is to be written, by key; nothing for what is the same already."""
+    wanted = {key: giver.explain(_carried(key)) for key in keys}
+    nodes = {key: _written(setting, giver.project) for key, setting in wanted.items()}
+    return {
+        key: node for key, node in nodes.items() if key not in taker or taker[key] != giver[key]
+    }
+
+
+def _edits(giver: Config, nodes: Mapping[str, Node], document: Document) -> Iterator[Edit]:
+    for key, node in nodes.items():
+        there = node_at(document.root, _path(key))
+        yield Edit(key, _shown(there) if there else "", _shown(node), giver.explain(key).origin)
 
 
 def _valid(result: Config | ConfigError) -> Config:
@@ -163,9 +173,9 @@ def _path(key: str) -> tuple[str, ...]:
     return tuple(key.split(".", 3 if key.startswith("connections.") else 1))
 
 
-def _written(setting: Setting, path: tuple[str, ...], folder: Path) -> Node:
+def _written(setting: Setting, folder: Path) -> Node:
     """Return a setting as its file has it. Raises ``UsageError`` where no shared file has it."""
-    origin = setting.origin
+    origin, path = setting.origin, _path(setting.key)
     if origin.layer in ("base", "overlay") and not setting.secret:
         document = parse(content_of(folder / origin.source), origin.layer, origin.source)
         # A connection may have it from the top-level sections.
