@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Mapping
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pgstrata.layers.document import parse
@@ -160,6 +160,7 @@ def test_the_other_user_of_an_anchor_stays() -> None:
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=30)
 
 
+@settings(deadline=None, max_examples=60)
 @given(text=TEXT)
 @pytest.mark.parametrize("plain", [True, False])
 def test_any_text_arrives(text: str, *, plain: bool) -> None:

@@ -193,7 +193,11 @@ def test_it_loads_again_as_one_file(config: Config, form: str, tmp_path: Path) -
         assert again["pool_settings.min_size"] == 2  # as the pool is made, not the default of 4
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+@settings(
+    deadline=None,
+    max_examples=30,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(text=st.text(st.characters(exclude_characters="\0\r\n", exclude_categories=["Cs"])))
 def test_every_form_says_the_same(tmp_path: Path, text: str) -> None:
     """A password of any characters comes back from all forms that can hold it."""

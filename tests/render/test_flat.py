@@ -8,7 +8,7 @@ import subprocess
 import dotenv
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pgstrata.errors import UsageError
@@ -36,6 +36,7 @@ NASTY = [
 WORDS = ["no", "null", "~", "0123", "1e5", "0o17", "2024-01-01", "1_000", "=", "y", "- a", "a: b"]
 
 
+@settings(deadline=None, max_examples=60)
 @given(value=ANY | ODD)
 def test_a_shell_reads_what_was_written(value: str) -> None:
     """Taken apart by a shell's rules it is one word."""
@@ -63,6 +64,7 @@ def test_a_shell_follows_references(tmp_path_factory: pytest.TempPathFactory) ->
     assert done.returncode != 0
 
 
+@settings(deadline=None, max_examples=60)
 @given(value=ANY | ODD)
 def test_dotenv_reads_what_was_written(value: str) -> None:
     """Its own parser gives the value back, or the value is refused."""
@@ -90,6 +92,7 @@ def test_dotenv_follows_references() -> None:
         assert dotenv.dotenv_values(stream=io.StringIO(text)) == {"NAME": "it's"}
 
 
+@settings(deadline=None, max_examples=60)
 @given(value=LINE)
 def test_docker_reads_what_was_written(value: str) -> None:
     """It takes a line as it is: what is behind the first equals sign."""
@@ -103,6 +106,7 @@ def test_docker_env_refuses_a_line_break() -> None:
         flat.docker_env({"NAME": "a\nb"})
 
 
+@settings(deadline=None, max_examples=60)
 @given(value=ANY | ODD | st.sampled_from(WORDS))
 def test_kubernetes_reads_what_was_written(value: str) -> None:
     """Values are texts, whatever they look like; secrets are in base64."""
@@ -127,6 +131,7 @@ def test_kubernetes_objects_have_valid_names(name: str, label: str) -> None:
     assert yaml.safe_load(flat.config_map(name, {}))["metadata"]["name"] == label
 
 
+@settings(deadline=None, max_examples=60)
 @given(value=ANY | ODD)
 def test_yaml_reads_what_was_written(value: str) -> None:
     """Numbers and booleans stay such, texts are texts."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict
@@ -39,12 +39,14 @@ def keyword_sets(draw: st.DrawFn, text: st.SearchStrategy[str] = TEXT) -> dict[s
     return {"host": ",".join(hosts), "port": ",".join(ports), **texts}
 
 
+@settings(deadline=None, max_examples=60)
 @given(keywords=keyword_sets())
 def test_libpq_reads_a_url_as_it_was_written(keywords: dict[str, str]) -> None:
     """No character of a value ends it, and each host has its port."""
     assert _strings(conninfo_to_dict(libpq.url(keywords))) == keywords
 
 
+@settings(deadline=None, max_examples=60)
 @given(keywords=keyword_sets())
 def test_libpq_reads_a_conninfo_string_as_it_was_written(keywords: dict[str, str]) -> None:
     """Quotes, backslashes and spaces are part of the value."""
@@ -62,6 +64,7 @@ def test_a_url_may_have_no_host() -> None:
     assert _strings(conninfo_to_dict(libpq.url({"dbname": "app"}))) == {"dbname": "app"}
 
 
+@settings(deadline=None, max_examples=60)
 @given(keywords=keyword_sets(LINE))
 def test_libpq_reads_a_service_file_as_it_was_written(keywords: dict[str, str]) -> None:
     """What libpq would read otherwise is refused, not written."""
@@ -87,6 +90,7 @@ def test_a_service_names_no_other_service() -> None:
         libpq.service("x", {"service": "y"})
 
 
+@settings(deadline=None, max_examples=60)
 @given(host=HOST, port=PORTS, user=LINE, password=LINE)
 def test_libpq_finds_its_password(host: str, port: str, user: str, password: str) -> None:
     """Colons and backslashes are escaped wherever they are."""

@@ -126,7 +126,7 @@ def _put(tree: CommentedMap, path: Path, node: Node) -> bool:
 
 def _null_in_words(node: Node) -> Node:
     """Return a value that is nothing as the word for it."""
-    nothing = isinstance(node, Scalar) and node.null
+    nothing = isinstance(node, Scalar) and node.null and not node.text
     return Scalar("null", plain=True, span=node.span) if nothing else node
 
 
