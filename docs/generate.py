@@ -13,6 +13,8 @@ import click
 
 from pgstrata.cli.group import COMMANDS, commands
 from pgstrata.errors import EXIT_CODES
+from pgstrata.promotion.plan import IDENTITY
+from pgstrata.render.export import FORMS
 from pgstrata.rules import RULES
 from pgstrata.schema.keys import CONNECTION, POOL, SECTIONS, Key
 
@@ -96,10 +98,41 @@ def rules() -> str:
     return "\n".join(lines) + "\n"
 
 
+def forms() -> str:
+    """Return the page of the forms of ``render``."""
+    lines = [
+        "# Forms of render",
+        NOTE,
+        "What `pgstrata render --as FORM` writes. Without `--reveal` a secret is a reference where",
+        "the form can hold one to where it is, and is left out otherwise, which stderr says.",
+        "",
+        "| form | what | made of | references to |",
+        "|---|---|---|---|",
+    ]
+    made_of = {
+        "settings": "pgstrata's settings",
+        "keywords": "libpq's keywords",
+        "variables": "libpq's variables",
+    }
+    for name, form in FORMS.items():
+        kinds = ", ".join({"env": "variables", "file": "files"}[kind] for kind in form.references)
+        lines.append(f"| `{name}` | {form.doc} | {made_of[form.of]} | {kinds or 'nothing'} |")
+    identity = ", ".join(f"`{name}`" for name in IDENTITY)
+    lines += [
+        "",
+        "## Not promoted",
+        "",
+        "`pgstrata promote` carries no secret, and of `connection_settings` none that says which",
+        f"server an environment is, and as whom it logs in: {identity}.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "settings.md": settings,
     "commands.md": command_line,
     "rules.md": rules,
+    "forms.md": forms,
 }
 
 

@@ -21,13 +21,20 @@ ROWS = (
     ("effective", "validation"),
     ("loading", "local"),
     ("diff", "check", "connect"),
-    ("audit", "tables", "codegen", "impact"),
+    ("impact",),
+    ("audit", "tables", "codegen", "promotion"),
     ("render",),
     ("cli",),
     ("__init__", "__main__"),
 )
 RANKS = {name: rank for rank, row in enumerate(ROWS) for name in row}
-CONFINED = {"click": "cli", "dynaconf": "layers", "keyring": "secrets", "cryptography": "secrets"}
+CONFINED = {
+    "click": "cli",
+    "dynaconf": "layers",
+    "keyring": "secrets",
+    "cryptography": "secrets",
+    "ruamel": "promotion",
+}
 SLOW = ("keyring", "cryptography")
 MODULES = sorted(SOURCE.rglob("*.py"))
 

@@ -65,14 +65,15 @@ def load_many(
     *,
     project: str | Path | None = None,
     environ: Mapping[str, str] | None = None,
+    folder: Folder | None = None,
 ) -> dict[str, Config | ConfigError]:
     """Load several environments, reading each file once. One that cannot be loaded is there as its
-    error.
+    error. ``folder`` stands in for the files on disk.
     """
     from pgstrata.layers.merge import fold
 
     environ = variables.Environ(os.environ if environ is None else environ)
-    reader = Reader(on_disk(project_folder(project, environ)), environ)
+    reader = Reader(folder or on_disk(project_folder(project, environ)), environ)
     given = arguments.overrides({})
     return _each(environments, lambda name: _load(reader, name, given, fold))
 

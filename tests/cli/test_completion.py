@@ -26,10 +26,11 @@ def test_a_script_for_each_shell(cli: Cli, shell: str) -> None:
 @pytest.mark.parametrize(
     ("words", "completed"),
     [
-        (["pgstrata", "s"], ["show"]),
+        (["pgstrata", "s"], ["show", "schema"]),
         (["pgstrata", "local", "sta"], ["start", "status"]),
         (["pgstrata", "show", "--re"], ["--reveal"]),
         (["pgstrata", "show", "-e", ""], ["development", "production"]),
+        (["pgstrata", "promote", "development", "p"], ["production"]),
         (["pgstrata", "check", "-e", "production", "-e", "d"], ["development"]),
         (["pgstrata", "show", "--format", ""], ["text", "json"]),
         (["pgstrata", "explain", "connection_settings.hosta"], ["connection_settings.hostaddr"]),

@@ -9,7 +9,7 @@ from tests.cli.conftest import Cli
 
 from pgstrata.loading import load_file
 
-FILES = ("base.yaml", "development.yaml", "production.yaml", "staging.yaml")
+FILES = ("base.yaml", "development.yaml", "production.yaml", "schema.json", "staging.yaml")
 
 
 def _contents(folder: Path) -> dict[str, bytes]:

@@ -17,7 +17,10 @@ from pgstrata.errors import UsageError
 
 # One module of this package for each command, in the order of the help.
 COMMANDS = {
-    "environments": ("init", "envs", "show", "explain", "diff", "check", "impact"),
+    "environments": (
+        *("init", "envs", "show", "explain", "diff", "check", "impact"),
+        *("promote", "render", "exec", "schema"),
+    ),
     "servers": ("test",),
     "local server": ("local",),
     "help": ("doctor", "completion"),

@@ -22,7 +22,7 @@ Read: TypeAlias = tuple[Layer, list[Finding]]
 @dataclass
 class Reader:
     """Reads the files of one project. Each file is read once, however many environments it is part
-    of.
+    of. ``documents`` stand in for files on disk.
     """
 
     folder: Folder

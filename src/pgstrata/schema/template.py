@@ -20,11 +20,18 @@ _BASE = {
     "pool_settings": {"min_size": "2", "max_size": "10", "max_lifetime": "1800"},
     "async_pool_settings": {"min_size": "2", "max_size": "10", "max_lifetime": "1800"},
 }
+SCHEMA = "schema.json"
+# Tells an editor with a YAML language server where the schema is, seen from the file's own folder.
+_EDITOR = f"# yaml-language-server: $schema={SCHEMA}\n"
 _SECURE = {"sslmode": "verify-full", "sslrootcert": "system"}
 
 
 def project_files() -> dict[str, str]:
-    """Return the text of each file of a new project, by its name."""
+    """Return the text of each file of a new project, by its name; ``SCHEMA`` is not among them."""
+    return {name: _EDITOR + text for name, text in _environments().items()}
+
+
+def _environments() -> dict[str, str]:
     return {
         "base.yaml": _file("What all environments share.", _BASE, documented=True),
         "development.yaml": _file(

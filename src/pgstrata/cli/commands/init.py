@@ -27,16 +27,18 @@ def command(session: options.Session, single: Path | None, *, force: bool) -> No
     """Write the environments of a new project.
 
     It writes environments/ with a file for all and one each for development, staging and
-    production, and adds to .gitignore what belongs to one machine.
+    production, and their schema for editors, and adds to .gitignore what belongs to one machine.
     """
     from pgstrata.layers.project import FOLDER
-    from pgstrata.schema.template import project_files, single_file
+    from pgstrata.schema import json_schema
+    from pgstrata.schema.template import SCHEMA, project_files, single_file
 
     if single is not None:
         _write({single: single_file()}, force=force)
         return
     folder = session.folder / FOLDER
-    _write({folder / name: text for name, text in project_files().items()}, force=force)
+    texts = {**project_files(), SCHEMA: json_schema.text(json_schema.overlay())}
+    _write({folder / name: text for name, text in texts.items()}, force=force)
     _ignore(session.folder / ".gitignore")
     tell("next: pgstrata check --all, then pgstrata test -e development")
 

@@ -1,0 +1,1 @@
+"""Settings carried from one environment's files into another's."""

@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pgstrata.layers.document import parse
+from pgstrata.layers.nodes import Map, Node, Scalar, Sequence
+from pgstrata.promotion.edit import edited, node_at
+
+FILE = """\
+# What is special here.
+
+extends: staging    # one parent
+connection_settings:
+    host: [db1, db2]
+    password: 0123        # digits
+    dbname: no
+    options: "-c a=b"     # quoted
+    user: ~
+
+session_settings:         # parameters
+    TimeZone: UTC
+    idle_in_transaction_session_timeout: null     # the role has its own
+    # statement_timeout: 1s
+pool_settings:
+async_pool_settings: null
+services:
+    - {name: web, processes: 4}
+    - name: worker
+      processes: 010
+application: >-
+    folded
+    text
+# the end
+"""
+
+
+def node(text: str) -> Node:
+    """Return a value as a file has it."""
+    return parse(f"x: {text}".encode(), "overlay", "").root.entries["x"]
+
+
+def changed(before: str, after: bytes) -> list[str]:
+    """Return the lines that differ, with - and +."""
+    lines = difflib.ndiff(before.splitlines(), after.decode().splitlines())
+    return [line for line in lines if line[0] in "+-"]
+
+
+def done(text: str | bytes, values: Mapping[tuple[str, ...], Node]) -> bytes:
+    """Return what editing gives, which must be possible."""
+    result = edited(text.encode() if isinstance(text, str) else text, values)
+    assert result.problem == ""
+    return result.content
+
+
+def put(text: str, key: str, value: str) -> list[str]:
+    """Return which lines change when a value is put into a file."""
+    return changed(text, done(text, {tuple(key.split(".")): node(value)}))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "lines"),
+    [
+        (
+            "connection_settings.dbname",
+            "yes",
+            ["-     dbname: no", "+     dbname: yes"],
+        ),
+        (
+            "connection_settings.options",
+            "'x: y'",
+            ['-     options: "-c a=b"     # quoted', '+     options: "x: y"       # quoted'],
+        ),
+        (
+            "connection_settings.host",
+            "[a, 'b']",
+            ["-     host: [db1, db2]", '+     host: [a, "b"]'],
+        ),
+        (
+            "session_settings.timezone",
+            "Europe/Paris",
+            ["-     TimeZone: UTC", "+     TimeZone: Europe/Paris"],
+        ),
+        ("connection_settings.sslmode", "require", ["+     sslmode: require"]),
+        ("pool_settings.max_size", "010", ["+     max_size: 010"]),
+        ("connection_settings.port", "{from_env: PORT}", ["+     port: {from_env: PORT}"]),
+        ("pooler", "null", ["+ pooler: null"]),
+        (
+            "connections.reports.pool_settings.max_size",
+            "4",
+            [
+                "+ connections:",
+                "+     reports:",
+                "+         pool_settings:",
+                "+             max_size: 4",
+            ],
+        ),
+    ],
+)
+def test_only_the_lines_of_the_key_change(key: str, value: str, lines: list[str]) -> None:
+    """Comments, order, quotes, indentation and odd values of all others stay to the letter."""
+    assert put(FILE, key, value) == lines
+
+
+def test_nothing_put_in_changes_nothing() -> None:
+    """Not even in a file of odd values."""
+    assert done(FILE, {}) == FILE.encode()
+
+
+@pytest.mark.parametrize("text", ["", "# only a comment\n", "# no line end", "---\n", "{}\n"])
+def test_an_empty_file_gets_the_key(text: str) -> None:
+    """Its comments stay."""
+    after = done(text, {("pool_settings", "max_size"): node("4")})
+    found = node_at(parse(after, "overlay", "").root, ("pool_settings", "max_size"))
+    assert isinstance(found, Scalar)
+    assert found.text == "4"
+    if "#" in text:
+        assert after.decode().startswith(text.rstrip("\n"))
+
+
+def test_line_ends_and_byte_order_mark_stay() -> None:
+    """As an editor on Windows made them."""
+    before = b"\xef\xbb\xbf# comment\r\npool_settings:\r\n  min_size: 1\r\n"
+    after = done(before, {("pool_settings", "max_size"): node("4")})
+    assert after == before + b"  max_size: 4\r\n"
+
+
+def test_block_lists_keep_their_indentation() -> None:
+    """With and without spaces before the dash."""
+    for spaces in ("", "  ", "    "):
+        text = f"a:\n{spaces}- one\n{spaces}- two\nb:\n  c: 1\n"
+        assert put(text, "b.c", "2") == ["-   c: 1", "+   c: 2"]
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("a: &a {x: 1}\nb: *a\n", "a.x"),
+        ("session_settings: null\n", "session_settings.timezone"),
+        ("a: &a\n  x: 1\nb:\n  <<: *a\n  y: 2\n", "a.x"),
+        ("a: text\n", "a.x"),
+    ],
+)
+def test_what_would_change_something_else_is_refused(text: str, key: str) -> None:
+    """A shared value, or a section that is cleared as a whole."""
+    result = edited(text.encode(), {tuple(key.split(".")): node("5")})
+    assert result.problem
+    assert result.content == b""
+
+
+def test_the_other_user_of_an_anchor_stays() -> None:
+    """What refers to it may have a value of its own."""
+    assert put("a: &a {x: 1}\nb: *a\nc: {d: 1}\n", "c.d", "2") == ["- c: {d: 1}", "+ c: {d: 2}"]
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=30)
+
+
+@settings(deadline=None, max_examples=60)
+@given(text=TEXT)
+@pytest.mark.parametrize("plain", [True, False])
+def test_any_text_arrives(text: str, *, plain: bool) -> None:
+    """As it is, quoted where it has to be."""
+    span = node("x").span
+    value = Scalar(text, plain=plain and text.isalnum() and text.isascii(), span=span)
+    for given_ in (value, Sequence((value, value), span)):
+        after = done(FILE, {("connection_settings", "application_name"): given_})
+        root = parse(after, "overlay", "").root
+        found = node_at(root, ("connection_settings", "application_name"))
+        assert _texts(found) == _texts(given_)
+        assert isinstance(root, Map)
+
+
+def _texts(found: Node | None) -> list[str]:
+    if isinstance(found, Scalar):
+        return [found.text]
+    assert isinstance(found, Sequence)
+    return [item.text for item in found.items if isinstance(item, Scalar)]
