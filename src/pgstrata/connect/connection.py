@@ -10,6 +10,7 @@ traceback that is psycopg's.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Mapping
 from typing import Any, TypeAlias
@@ -80,12 +81,32 @@ class AsyncConnection(psycopg.AsyncConnection[TupleRow]):
         except Exception as error:  # noqa: BLE001  # whatever it is, it must not carry the password
             failure = scrubbed(error, made_with)
         except BaseException as interruption:  # noqa: BLE001  # psycopg's frames, as above
+            if failures is not None and isinstance(interruption, asyncio.CancelledError):
+                _end_worker(asyncio.current_task())
             raise interruption.with_traceback(None) from None
         else:
             _remember(failures, None)
             return connection
         _remember(failures, failure)
         raise connection_failed(made_with, failure) from failure
+
+
+def _end_worker(worker: asyncio.Task[Any] | None) -> None:
+    """Cancel a pool's worker until it ends.
+
+    It is cancelled only when its event loop comes to an end, but takes that for an attempt to
+    connect that failed, says so, and goes on: ``asyncio.run`` would wait for it, and the program
+    not exit.
+    """
+    logging.getLogger("psycopg.pool").addFilter(_is_no_cancellation)  # once, however often added
+    if worker is not None and not worker.done():
+        worker.cancel()
+        worker.get_loop().call_soon(_end_worker, worker)
+
+
+def _is_no_cancellation(record: logging.LogRecord) -> bool:
+    arguments = record.args if isinstance(record.args, tuple) else ()
+    return not any(isinstance(argument, asyncio.CancelledError) for argument in arguments)
 
 
 def _remember(failures: Failures | None, failure: Exception | None) -> None:
