@@ -33,7 +33,7 @@ def same_target(project: Project) -> Iterator[Found]:
     seen: dict[tuple[str, str, str], Connection] = {}
     told: set[tuple[str, str]] = set()
     # Protected environments come first, so that a finding stands in the other one.
-    for connection in sorted(project.connections, key=lambda each: not each.protected):
+    for connection in sorted(project.connections, key=lambda one: not one.protected):
         for target in () if connection.local else connection.targets:
             other = seen.setdefault(target, connection)
             pair = (connection.environment, other.environment)
@@ -52,16 +52,26 @@ def same_target(project: Project) -> Iterator[Found]:
 
 def foreign_host(project: Project) -> Iterator[Found]:
     """Find hosts that are named after another environment, and not after this one."""
-    names = {config.environment.lower(): config.environment for config in project.configs}
+    names = {_plain(config.environment): config.environment for config in project.configs}
     for connection in project.connections:
-        ancestors = {connection.environment.lower()}
-        for host in () if connection.local else connection.hosts:
-            words = set(_WORDS.split(host))
-            others = (words & names.keys()) - ancestors
-            if others and not words & ancestors and not host.startswith("/"):
-                named = names[min(others)]
-                message = f"host {host} is named after {named}"
+        own = _plain(connection.environment)
+        for host in () if connection.local else filter(is_remote, connection.hosts):
+            parts = _parts(host)
+            others = parts & names.keys()
+            if others and own not in parts:
+                message = f"host {host} is named after {names[max(others, key=len)]}"
                 yield connection.found(_HOST, message, hint="name the host of this environment")
+
+
+def _parts(host: str) -> set[str]:
+    """Return all runs of words of a host's name: ``eu-1.db`` has eu, 1, db, eu-1, 1-db and all."""
+    words = _plain(host).split("-")
+    ends = range(1, len(words) + 1)
+    return {"-".join(words[start:end]) for end in ends for start in range(end)}
+
+
+def _plain(name: str) -> str:
+    return _WORDS.sub("-", name.lower())
 
 
 def protected_localhost(connection: Connection) -> Iterator[Found]:

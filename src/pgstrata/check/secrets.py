@@ -45,11 +45,11 @@ def shared(project: Project) -> Iterator[Found | Unknown]:
     seen: dict[bytes, tuple[Connection, Setting]] = {}
     for connection in project.connections:
         for setting in () if connection.local else _secrets(connection):
-            print_ = fingerprint(setting.value)
-            if isinstance(print_, str):
-                yield Unknown(connection.environment, f"{setting.key}: {print_}")
+            mark = fingerprint(setting.value)
+            if isinstance(mark, str):
+                yield Unknown(connection.environment, mark)
                 continue
-            other, there = seen.setdefault(print_, (connection, setting))
+            other, there = seen.setdefault(mark, (connection, setting))
             if other.environment != connection.environment and not _looked_up_alike(setting, there):
                 message = (
                     f"the {setting.key.rpartition('.')[2]} is that of {other.environment} as well"
@@ -83,11 +83,11 @@ def _fingerprints() -> Callable[[object], bytes | str]:
     def fingerprint(secret: object) -> bytes | str:
         assert isinstance(secret, Secret)
         if secret.source.startswith("keyring"):
-            return "the keyring is not opened by a check"
+            return "a check does not open the keyring"
         try:
             return hmac.new(key, secret.reveal().encode(), hashlib.sha256).digest()
         except PgstrataError:
-            return f"{secret.source} is not there on this machine"
+            return "secrets that are not there on this machine"
 
     return fingerprint
 

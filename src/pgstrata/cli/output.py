@@ -36,10 +36,14 @@ def print_findings(findings: Iterable[Finding], *, err: bool = False) -> None:
     """Print findings, in colour on a terminal."""
     from pgstrata.render import findings as render
 
+    click.echo(render.text(findings, colour=coloured(err=err)), err=err)
+
+
+def coloured(*, err: bool = False) -> bool:
+    """Tell whether colour is wanted on stdout, or on stderr."""
     stream = sys.stderr if err else sys.stdout
     eyes = stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
-    colour = eyes and not os.environ.get("NO_COLOR")
-    click.echo(render.text(findings, colour=colour), err=err)
+    return eyes and not os.environ.get("NO_COLOR")
 
 
 def accept_all_characters() -> None:
