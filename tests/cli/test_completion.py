@@ -32,6 +32,8 @@ def test_a_script_for_each_shell(cli: Cli, shell: str) -> None:
         (["pgstrata", "show", "-e", ""], ["development", "production"]),
         (["pgstrata", "check", "-e", "production", "-e", "d"], ["development"]),
         (["pgstrata", "show", "--format", ""], ["text", "json"]),
+        (["pgstrata", "explain", "connection_settings.hosta"], ["connection_settings.hostaddr"]),
+        (["pgstrata", "explain", "lo"], ["local"]),
         (["pgstrata", "test", "--type", "async"], ["async", "async_pool"]),
     ],
 )

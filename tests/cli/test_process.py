@@ -108,7 +108,7 @@ def test_a_closed_stdout_is_no_crash() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
 def test_a_terminal_that_lacks_characters(encoding: str) -> None:
     """What it cannot show is escaped, in results, errors and JSON."""
     name = {"PGSTRATA_CONNECTION_SETTINGS__DBNAME": "数据"}
@@ -178,15 +178,14 @@ def _read(descriptor: int) -> bytes:
 
 @posix
 @pytest.mark.parametrize(
-    ("environ", "coloured"),
+    ("command", "environ", "coloured"),
     [
-        ({"TERM": "xterm"}, True),
-        ({"TERM": "xterm", "NO_COLOR": ""}, True),
-        ({"TERM": "xterm", "NO_COLOR": "1"}, False),
-        ({"TERM": "dumb"}, False),
+        ("check", {"TERM": "xterm"}, True),
+        ("check", {"TERM": "xterm", "NO_COLOR": "1"}, False),
+        ("check", {"TERM": "dumb"}, False),
+        ("show", {"TERM": "xterm"}, True),
     ],
 )
-@pytest.mark.parametrize("command", ["check", "show"])
 def test_colour_is_for_eyes(
     write: Callable[..., None],
     command: str,

@@ -67,23 +67,29 @@ def scrubbed(error: Exception, made_with: Conninfo) -> Exception:
     secret.
     """
     message = str(error)
+    shown = [value for value in made_with.keywords.values() if isinstance(value, str)]
     for value in made_with.keywords.values():
         if isinstance(value, Secret):
-            message = _masked(message, value)
+            message = _masked(message, value, shown)
     kind = type(error) if isinstance(error, psycopg.Error) else psycopg.OperationalError
     return kind(message)
 
 
-def _masked(message: str, secret: Secret) -> str:
+def _masked(message: str, secret: Secret, shown: list[str]) -> str:
+    """Mask a secret where it stands by itself. A gap within a word, or in the place of a user's
+    name that anybody sees elsewhere, would tell what was masked.
+    """
     try:
         text = secret.reveal()
     except PgstrataError:  # it could be read a moment ago, but not any more
         return message
-    return message.replace(text, MASK) if text else message
+    if not text or text in shown:
+        return message
+    return re.sub(rf"(?<!\w){re.escape(text)}(?!\w)", MASK, message)
 
 
 _ADVICE = (
-    (r"password authentication failed", "check the user, and the password from {password}"),
+    (r"password authentication failed", "check the user and the password{password}"),
     (r"no password supplied", "set connection_settings.password, or a passfile"),
     (r"Connection refused", "is a server running there, and is the port right?"),
     (r"failed to resolve|translate host name", "check the spelling of the host"),
@@ -110,6 +116,9 @@ _ADVICE = (
 
 def _advice(message: str, made_with: Conninfo) -> str:
     password = made_with.keywords.get("password")
-    source = password.source if isinstance(password, Secret) else "nowhere"
+    if isinstance(password, Secret):
+        source = "" if password.source == "literal" else f" ({password.source})"
+    else:
+        source = ", which is not set here"
     matching = (hint for pattern, hint in _ADVICE if re.search(pattern, message))
     return next(matching, "").format(password=source)
