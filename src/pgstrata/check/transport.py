@@ -20,7 +20,7 @@ _BINDING = "connection_settings.channel_binding"
 
 def tls_optional(connection: Connection) -> Iterator[Found]:
     """Find connections that may go over the network in clear text."""
-    if _matters(connection) and sslmode(connection) in _OPTIONAL:
+    if connection.remote and sslmode(connection) in _OPTIONAL:
         said = connection.keyword("sslmode")
         what = f"sslmode {said}" if said else "sslmode is not set, so libpq's prefer counts, which"
         message = f"{what} {'never encrypts' if said == 'disable' else 'may end in clear text'}"
@@ -33,7 +33,7 @@ def tls_optional(connection: Connection) -> Iterator[Found]:
 def tls_unverified(connection: Connection) -> Iterator[Found]:
     """Find connections that are encrypted, but do not ask the server for a proof of who it is."""
     mode = sslmode(connection)
-    if _matters(connection) and mode in ("require", "verify-ca"):
+    if connection.remote and mode in ("require", "verify-ca"):
         gap = "any certificate" if mode == "require" else "the certificate of any host"
         severity: Severity = "error" if connection.protected else "warning"
         yield connection.found(
@@ -48,7 +48,7 @@ def no_root_certificate(connection: Connection) -> Iterator[Found]:
     """Find connections that verify the server by whatever this machine's home folder holds."""
     mode = sslmode(connection)
     verifies = mode in ("verify-ca", "verify-full")
-    if _matters(connection) and verifies and not connection.keyword("sslrootcert"):
+    if connection.remote and verifies and not connection.keyword("sslrootcert"):
         yield connection.found(
             _SSLMODE,
             f"sslmode {mode} without sslrootcert depends on ~/.postgresql/root.crt",
@@ -60,7 +60,7 @@ def no_root_certificate(connection: Connection) -> Iterator[Found]:
 def no_channel_binding(connection: Connection) -> Iterator[Found]:
     """Find passwords that a server in between could be given."""
     available = [name for name in ("channel_binding", "require_auth") if name in keywords()]
-    if not available or not _matters(connection) or sslmode(connection) in _OPTIONAL:
+    if not available or not connection.remote or sslmode(connection) in _OPTIONAL:
         return
     binds = connection.keyword("channel_binding") == "require" or connection.keyword("require_auth")
     if not binds and connection.keyword("password"):
@@ -76,10 +76,6 @@ def no_channel_binding(connection: Connection) -> Iterator[Found]:
 def sslmode(connection: Connection) -> str:
     """Return the sslmode that counts: libpq's own default is prefer."""
     return str(connection.keyword("sslmode") or "prefer")
-
-
-def _matters(connection: Connection) -> bool:
-    return connection.remote and connection.keyword("gssencmode") != "require"
 
 
 RULES = (
