@@ -47,6 +47,7 @@ def found(project: Path, environ: dict[str, str] | None = None) -> list[tuple[st
         ('connection_settings: {host: "a\\0b"}', "invalid-value", "1:29", ""),
         ("pool_settings: {max_size: 1.5}", "invalid-value", "1:27", ""),
         ("pool_settings: {min_size: 9, max_size: 3}", "pool-size", "1:40", "min_size comes from"),
+        ("pool_settings: {min_size: 0}", "pool-size", "1:27", "add pool_settings.max_size"),
         ("connection_type: pol", "invalid-value", "1:18", ""),
         ("protected: 2", "invalid-value", "1:12", ""),
         ("secret_stores: [vault]", "invalid-value", "1:17", ""),

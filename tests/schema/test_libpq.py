@@ -73,3 +73,9 @@ def test_complaints(settings: dict[str, str], complaint: str) -> None:
 def test_urls(url: str, expected: object) -> None:
     """Keywords, or a reason that quotes nothing."""
     assert parse_url(url) == expected
+
+
+def test_complaints_do_not_connect(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address in the environment does not make the check a connection."""
+    monkeypatch.setenv("PGHOSTADDR", "127.0.0.1")
+    assert complain({"host": "db.example.com", "port": "1"}) == ""
