@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 
 from pgstrata.check.report import Report, merged
-from pgstrata.render import findings, github, html, junit, markdown, sarif
+from pgstrata.render import findings, github, junit, report_html, report_markdown, sarif
 from pgstrata.render.statuses import counts_of, statuses, summary
 
 
@@ -45,6 +45,6 @@ RENDERERS: Mapping[str, Callable[[Report], str]] = {
     "github": github.render,
     "sarif": sarif.render,
     "junit": junit.render,
-    "markdown": markdown.render,
-    "html": html.render,
+    "markdown": report_markdown.render,
+    "html": report_html.render,
 }
