@@ -54,7 +54,8 @@ def shared(project: Project) -> Iterator[Found | Unknown]:
                 message = (
                     f"the {setting.key.rpartition('.')[2]} is that of {other.environment} as well"
                 )
-                hint = f"the other one is at {there.origin}; give each environment its own"
+                where = f"the other one is at {there.origin}; "
+                hint = ("" if there.origin == setting.origin else where) + "give each its own"
                 yield Found(connection.environment, message, setting.origin, setting.key, hint)
 
 
