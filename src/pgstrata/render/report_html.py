@@ -21,10 +21,11 @@ _PAGE = """\
 <style>
 :root {{ color-scheme: light dark; }}
 body {{ font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 75rem; }}
-main {{ padding: 0 1rem; }}
+main {{ overflow-x: auto; padding: 0 1rem; }}
 table {{ border-collapse: collapse; width: 100%; }}
 th, td {{ border-bottom: 1px solid #8886; padding: .4rem .6rem; text-align: left; }}
-th, td {{ vertical-align: top; overflow-wrap: anywhere; }}
+th, td {{ vertical-align: top; }}
+td:last-child {{ overflow-wrap: anywhere; }}
 pre {{ margin: .3rem 0; white-space: pre-wrap; }}
 .error {{ color: #c62828; font-weight: 600; }}
 .warning {{ color: #b26a00; font-weight: 600; }}
