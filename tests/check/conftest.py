@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pgstrata.check.report import Report, Selection, check
+from pgstrata.check.report import Report
+from pgstrata.check.run import Selection, check
 from pgstrata.layers.project import environments
 from pgstrata.loading import load_many
 from pgstrata.model import Severity

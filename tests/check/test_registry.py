@@ -15,7 +15,7 @@ from tests.check import (
 from tests.check.conftest import Case
 
 from pgstrata.check.registry import EXPLANATIONS, RULES
-from pgstrata.check.report import FILE_RULES
+from pgstrata.check.run import FILE_RULES
 from pgstrata.rules import RULES as LOADING
 
 CASES: tuple[Case, ...] = (

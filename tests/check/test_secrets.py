@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tests.check.conftest import CLEAN, Case, Check, hold, run
 
-from pgstrata.check.report import Selection
+from pgstrata.check.run import Selection
 
 PASSWORD = "connection_settings: {host: %s, password: %s}\n"
 CANARY = "kX7canary"

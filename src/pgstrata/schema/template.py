@@ -20,7 +20,7 @@ _BASE = {
     "pool_settings": {"min_size": "2", "max_size": "10", "max_lifetime": "1800"},
     "async_pool_settings": {"min_size": "2", "max_size": "10", "max_lifetime": "1800"},
 }
-_SECURE = {"sslmode": "verify-full", "sslrootcert": "system"}
+_SECURE = {"sslmode": "verify-full", "sslrootcert": "system", "channel_binding": "require"}
 
 
 def project_files() -> dict[str, str]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pgstrata.check.report import Report
+    from pgstrata.check.run import Selection
     from pgstrata.model import Severity
 
 FORMATS = ("text", "json", "github", "sarif", "junit", "markdown", "html")
@@ -67,7 +68,7 @@ def command(  # noqa: PLR0913  # one for each option
     Exit code 3 if an environment cannot be loaded or is not there, 1 for findings at or above
     --fail-on. Rules that compare environments run with --all.
     """
-    from pgstrata.check.report import Selection
+    from pgstrata.check.run import Selection
 
     _check_rules((*only, *without))
     if update_baseline and baseline is None:
@@ -101,13 +102,12 @@ def _exit_code(report: Report) -> int:
 def _report(
     session: options.Session,
     chosen: tuple[str, ...],
-    selection: object,
+    selection: Selection,
     fail_on: Severity | None,
 ) -> Report:
-    from pgstrata.check.report import Selection, check
+    from pgstrata.check.run import check
     from pgstrata.loading import load_many
 
-    assert isinstance(selection, Selection)
     results = load_many(chosen, project=session.project)
     for result in results.values():
         if isinstance(result, EnvironmentNotFoundError):  # misspelt; the others are checked still

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from tests.check.conftest import CLEAN, Check, run
 
-from pgstrata.check.report import Report, Selection, merged
+from pgstrata.check.report import Report, merged
+from pgstrata.check.run import Selection
 from pgstrata.check.scope import Project
 
 USER = "connection_settings:\n  user: postgres\n"
