@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 from tests.check.conftest import CLEAN, Case, Check, hold
+
+from pgstrata.check.policy import KINDS
 
 HOST = "connection_settings:\n  host: %s\n"
 
@@ -137,3 +140,17 @@ def test_a_secret_is_required_without_being_shown(checked: Check) -> None:
     (finding,) = [f for f in report.findings if f.rule == "policy"]
     assert "comes from the layer overlay" in finding.message
     assert "kX7canary" not in repr(report)
+
+
+def test_the_documented_policy_and_services_can_be_read(checked: Check) -> None:
+    """The blocks of the page are valid as they stand, and every kind of entry is among them."""
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "policy.md"
+    policies, services = re.findall(
+        r"```yaml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL
+    )
+    report = checked(base=CLEAN + policies, one=f"connections: {{analytics: {{}}}}\n{services}")
+    assert report.broken == set()
+    assert [f for f in report.findings if f.rule.startswith("invalid-")] == []
+    assert {line.split(":")[0][2:] for line in policies.splitlines() if line[:2] == "- "} == set(
+        KINDS
+    )

@@ -104,6 +104,30 @@ def test_every_rule_has_the_right_place_in_every_format(
     schema.validate(json.loads(RENDERERS["sarif"](report)))
 
 
+LOADING = (
+    ("yaml-syntax", "a: [}\n", 1),
+    ("unknown-key", "\nconnection_settings:\n  hots: a\n", 3),
+    ("invalid-value", "connection_settings:\n  port: many\n", 2),
+    ("duplicate-key", "connection_settings:\n  port: 1\n  port: 2\n", 3),
+    ("interpolation", "connection_settings:\n  password: ${A:-b}\n", 2),
+    ("unit", "session_settings:\n  lock_timeout: 30\n", 2),
+    ("file-missing", "connection_settings:\n  sslkey: none.key\n", 2),
+)
+
+
+@pytest.mark.parametrize(("rule", "text", "line"), LOADING, ids=[rule for rule, *_ in LOADING])
+def test_what_loading_finds_has_the_right_place_in_every_format(
+    rule: str, text: str, line: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the environment cannot be loaded."""
+    monkeypatch.chdir(tmp_path)
+    report = run(tmp_path, {"one": text})
+    for output, render in RENDERERS.items():
+        said = render(report)
+        assert ("environments/one.yaml", line) in places(output, said), (output, said)
+        assert rule in said.replace("\\", "")
+
+
 @pytest.mark.parametrize("output", RENDERERS)
 def test_nothing_is_hidden(output: str) -> None:
     """What was not checked is in every format, and counts in those for people."""

@@ -80,7 +80,8 @@ def check(
     run = _Run(selection)
     configs = [result for result in results.values() if isinstance(result, Config)]
     broken = list(_broken(results))
-    ran = _rules(run, Project(configs, environ, complete=selection.complete), rules)
+    scope = Project(configs, environ, complete=selection.complete)
+    ran = _rules(run, scope, rules if configs else ())
     run.findings += _loading(configs, run)
     missing = [n for n, result in results.items() if isinstance(result, EnvironmentNotFoundError)]
     for name in missing:
