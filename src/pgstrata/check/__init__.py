@@ -1,1 +1,1 @@
-"""Offline rules, one file a topic. ``rules.RULES`` lists them, ``run.check`` runs them."""
+"""Offline rules, one file a topic. ``registry.RULES`` lists them, ``run.check`` runs them."""
