@@ -18,6 +18,7 @@ SUBJECTS = {
     "loading": "Loading environments",
     "comparing": "Comparing environments",
     "borrowing": "Borrowing connections",
+    "checking": "Checking environments",
 }
 HEAD = """\
 # Benchmarks

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import click
 
+from pgstrata.check.registry import EXPLANATIONS
+from pgstrata.check.registry import RULES as CHECKED
 from pgstrata.cli.group import COMMANDS, commands
 from pgstrata.errors import EXIT_CODES
 from pgstrata.promotion.plan import IDENTITY
 from pgstrata.render.export import FORMS
-from pgstrata.rules import RULES
 from pgstrata.schema.keys import CONNECTION, POOL, SECTIONS, Key
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -92,9 +93,19 @@ def rules() -> str:
         "# Rules",
         NOTE,
         "What `pgstrata check`, and every command that loads an environment, can find.",
+        "The first ones are found at loading, which they fail; the others by `check` alone.",
+        "",
+        "A comment on the line, or above it, ignores a rule there; the reason is required:",
+        "`# pgstrata: ignore[rule] because …`. What keeps an environment from being loaded",
+        "cannot be ignored.",
     ]
-    for rule, meaning in RULES.items():
-        lines += ["", f"## {rule}", "", meaning]
+    severities = {rule.id: rule.severity for rule in CHECKED}
+    for rule, texts in EXPLANATIONS.items():
+        lines += ["", f"## {rule}", ""]
+        lines += [f"*{severities[rule]}*", ""] if rule in severities else []
+        lines += [texts.what]
+        lines += ["", f"**Why.** {texts.why}"] if texts.why else []
+        lines += ["", f"**Remedy.** {texts.remedy}"] if texts.remedy else []
     return "\n".join(lines) + "\n"
 
 

@@ -32,3 +32,89 @@ RULES = {
     "file-missing": "A certificate, key or password file is not there or cannot be read.",
     "file-permissions": "Others may read the private key; libpq refuses it.",
 }
+
+# Why a rule matters, and what to do about it. A rule that is not here says both in its findings.
+ADVICE = {
+    "yaml-syntax": (
+        "What is not plain YAML means different things to different programs.",
+        "Correct the line that is named; quote a value that YAML reads as something else.",
+    ),
+    "unreadable": (
+        "The environment would silently lack what the file holds.",
+        "Give the account that runs the program read permission.",
+    ),
+    "duplicate-key": (
+        "The reader sees one value and the program uses the other.",
+        "Remove one of them.",
+    ),
+    "unknown-section": (
+        "What it holds would have no effect.",
+        "Correct the name; the finding says which one is closest.",
+    ),
+    "misplaced-section": (
+        "In another file it would look as if it counted there.",
+        "Move it to the file that is named.",
+    ),
+    "unknown-key": (
+        "The setting would have no effect, and libpq's default would count instead.",
+        "Correct the name; the finding says which one is closest.",
+    ),
+    "unknown-parameter": (
+        "The server would refuse the connection.",
+        "Correct the name. An extension's parameter has a dot in it and is accepted.",
+    ),
+    "server-parameter": (
+        "The server would refuse the connection.",
+        "Set it in the server's own configuration.",
+    ),
+    "unknown-variable": (
+        "The value would have no effect, in this shell alone.",
+        "Correct the name of the variable, or unset it.",
+    ),
+    "invalid-name": (
+        "`PGSTRATA_CONNECTIONS__NAME__…` could not name it.",
+        "Use lower-case letters, digits and single underscores.",
+    ),
+    "invalid-type": (
+        "There is no sensible way to read it.",
+        "Indent it as the finding says.",
+    ),
+    "invalid-value": (
+        "libpq, the pool or the server would refuse it when the program connects.",
+        "Write one of the values that the finding names.",
+    ),
+    "invalid-url": (
+        "A password with an `@` in it would end up in the host name, and in a name server's log.",
+        "Percent-encode special characters, e.g. `%40` for `@`.",
+    ),
+    "interpolation": (
+        "The value is not there, or a fallback that is in the file is no secret.",
+        "Set the variable or write the file on the machine that connects; remove the fallback.",
+    ),
+    "extends": (
+        "The environment would lack all that it builds on.",
+        "Name an environment that is there and does not build on this one.",
+    ),
+    "missing-setting": (
+        "libpq would take the name of the operating system's user, or a socket of this machine.",
+        "Add the setting to the environment's own file or to base.yaml.",
+    ),
+    "pool-size": ("The pool would refuse to start.", "Lower `min_size` or raise `max_size`."),
+    "libpq": (
+        "It would refuse in the same words when the program connects.",
+        "Do what libpq's message says.",
+    ),
+    "pooler-session-settings": (
+        "The next transaction may run on another server connection, without them.",
+        "`ALTER ROLE … SET` or `ALTER DATABASE … SET` on the server.",
+    ),
+    "unit": (
+        "Who reads `30` thinks of seconds, and PostgreSQL of milliseconds.",
+        "Write the unit: `30s`.",
+    ),
+    "file-missing": (
+        "The connection would fail.",
+        "Put the file there, or correct its path. `--skip-files` is for other machines.",
+    ),
+    "file-permissions": ("libpq would refuse the key.", "`chmod 600` the file."),
+}

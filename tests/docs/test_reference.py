@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pgstrata.rules import RULES
+from pgstrata.check.registry import EXPLANATIONS
 
 ROOT = Path(__file__).parent.parent.parent
 RULE_IN_CODE = re.compile(r"(?:Finding|_report|_unknown|report)\(\s*\"([a-z]+(?:-[a-z]+)*)\"")
@@ -30,4 +30,4 @@ def test_every_rule_of_the_code_is_in_the_table() -> None:
     """No finding has a rule that the reference does not explain."""
     code = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py"))
     used = {*RULE_IN_CODE.findall(code), *RULE_YIELDED.findall(code)}
-    assert used <= set(RULES)
+    assert used <= set(EXPLANATIONS)

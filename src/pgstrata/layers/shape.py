@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path as Folder
 from typing import Any, TypeAlias
 
 from pgstrata.errors import EnvInterpolationError
@@ -46,6 +47,15 @@ def _start(origin: Origin) -> Start:
 
 
 Path: TypeAlias = tuple[str, ...]
+
+
+def with_lines(document: Document, findings: Iterable[Finding]) -> list[Finding]:
+    """Return findings about the values of a document, each with its source line, as ``shape`` does
+    for its own.
+    """
+    shaper = _Shaper(document, References({}, Folder()))
+    shaper.sections(document.root, SECTIONS, ())
+    return with_excerpts(findings, document, shaper.harmless)
 
 
 @dataclass

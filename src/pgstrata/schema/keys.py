@@ -242,6 +242,18 @@ SECTIONS = {
         Section("async_pool_settings", "pool", "The pool of type async_pool.", target=True),
         Section("pooler", "scalar", POOLER.doc, target=True, key=POOLER),
         Section("secret_stores", "list", "Stores that secrets are looked up in, weakest first."),
+        Section(
+            "connection_limit",
+            "scalar",
+            "Most connections that the server has for the services, for capacity checks.",
+            target=True,
+            key=Key(
+                "connection_limit",
+                "integer",
+                "Most connections that the server has for the services.",
+                minimum=1,
+            ),
+        ),
         Section("connections", "connections", "Named targets; each inherits what it leaves out."),
         Section("services", "list", "Programs that connect, for capacity checks."),
         Section("client_addresses", "list", "Networks that clients connect from (CIDR)."),

@@ -23,7 +23,7 @@ _BASE = {
 SCHEMA = "schema.json"
 # Tells an editor with a YAML language server where the schema is, seen from the file's own folder.
 _EDITOR = f"# yaml-language-server: $schema={SCHEMA}\n"
-_SECURE = {"sslmode": "verify-full", "sslrootcert": "system"}
+_SECURE = {"sslmode": "verify-full", "sslrootcert": "system", "channel_binding": "require"}
 
 
 def project_files() -> dict[str, str]:

@@ -1,0 +1,1 @@
+"""Offline rules, one file a topic. ``registry.RULES`` lists them, ``run.check`` runs them."""

@@ -1,0 +1,65 @@
+"""The files behind findings: their text, and single lines of it with every secret masked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pgstrata.errors import InvalidConfigError
+from pgstrata.layers.document import parse
+from pgstrata.layers.project import FOLDER
+from pgstrata.layers.shape import with_lines
+from pgstrata.model import Finding
+
+
+@dataclass
+class Sources:
+    """The files of a project by the names that origins have for them, each read once."""
+
+    project: Path
+    _texts: dict[str, str] = field(default_factory=dict)
+
+    def all(self) -> list[str]:
+        """Return every file of the project's environments."""
+        folder = self.project / FOLDER
+        return sorted(f"{FOLDER}/{path.name}" for path in folder.glob("*.yaml"))
+
+    @staticmethod
+    def of(environment: str) -> str:
+        """Return an environment's own file."""
+        return f"{FOLDER}/{environment}.yaml"
+
+    def text(self, source: str) -> str:
+        """Return the text of a file, or nothing where there is none."""
+        if source not in self._texts:
+            try:
+                text = (self.project / source).read_text(encoding="utf-8-sig")
+            except (OSError, UnicodeDecodeError):
+                text = ""
+            self._texts[source] = text
+        return self._texts[source]
+
+    def with_excerpts(self, findings: Iterable[Finding]) -> list[Finding]:
+        """Return findings with their source lines, where they have a place in a file and no line
+        yet.
+        """
+        done: list[Finding] = []
+        by_source: dict[str, list[Finding]] = {}
+        for finding in findings:
+            origin = finding.origin
+            missing = not finding.excerpt and origin.line
+            if missing and origin.source.startswith(f"{FOLDER}/"):
+                by_source.setdefault(origin.source, []).append(finding)
+            else:
+                done.append(finding)
+        for source, own in by_source.items():
+            done += self._with_lines(source, own)
+        return done
+
+    def _with_lines(self, source: str, findings: list[Finding]) -> list[Finding]:
+        try:
+            document = parse(self.text(source).encode(), findings[0].origin.layer, source)
+        except InvalidConfigError:
+            return findings  # without its structure, no one knows what is secret in it
+        return with_lines(document, findings)

@@ -1,0 +1,138 @@
+"""Identity: whether each environment goes to its own server, and as a fitting role."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from pgstrata.check.scope import Connection, Found, Project, Rule, each, is_remote
+
+_HOST = "connection_settings.host"
+_USER = "connection_settings.user"
+_WORDS = re.compile(r"[^a-z0-9]+")
+SUPERUSERS = (
+    "postgres",
+    "root",
+    "admin",
+    "administrator",
+    "superuser",
+    "supabase_admin",
+    "rdsadmin",
+    "rds_superuser",
+    "cloudsqladmin",
+    "cloudsqlsuperuser",
+    "azure_superuser",
+    "azuresu",
+    "doadmin",
+    "avnadmin",
+)
+
+
+def same_target(project: Project) -> Iterator[Found]:
+    """Find environments that share a host, port and database."""
+    seen: dict[tuple[str, str, str], Connection] = {}
+    told: set[tuple[str, str]] = set()
+    # Protected environments come first, so that a finding stands in the other one.
+    for connection in sorted(project.connections, key=lambda one: not one.protected):
+        for target in () if connection.local else connection.targets:
+            other = seen.setdefault(target, connection)
+            pair = (connection.environment, other.environment)
+            if pair[0] != pair[1] and pair not in told:
+                told.add(pair)
+                host, port, dbname = target
+                message = f"{host}:{port}/{dbname} is also the database of {other.environment}"
+                yield connection.found(
+                    _HOST,
+                    message,
+                    "connection_settings.hostaddr",
+                    hint=f"the other one is at {other.place(_HOST)}",
+                    severity="error" if other.protected else "warning",
+                )
+
+
+def foreign_host(project: Project) -> Iterator[Found]:
+    """Find hosts that are named after another environment, and not after this one."""
+    names = {_plain(config.environment): config.environment for config in project.configs}
+    for connection in project.connections:
+        own = _plain(connection.environment)
+        for host in () if connection.local else filter(is_remote, connection.hosts):
+            parts = _parts(host)
+            others = parts & names.keys()
+            if others and own not in parts:
+                message = f"host {host} is named after {names[max(others, key=len)]}"
+                yield connection.found(_HOST, message, hint="name the host of this environment")
+
+
+def _parts(host: str) -> set[str]:
+    """Return all runs of words of a host's name: ``eu-1.db`` has eu, 1, db, eu-1, 1-db and all."""
+    words = _plain(host).split("-")
+    ends = range(1, len(words) + 1)
+    return {"-".join(words[start:end]) for end in ends for start in range(end)}
+
+
+def _plain(name: str) -> str:
+    return _WORDS.sub("-", name.lower())
+
+
+def protected_localhost(connection: Connection) -> Iterator[Found]:
+    """Find protected environments on the machine of the program itself."""
+    if not connection.protected:
+        return
+    if connection.local:
+        message = "a protected environment uses the embedded PostgreSQL"
+        key = "local"
+    elif connection.hosts and not all(map(is_remote, connection.hosts)):
+        message = "a protected environment points at this machine itself"
+        key = _HOST
+    else:
+        return
+    yield connection.found(key, message, hint="name the server, or remove protected: true")
+
+
+def superuser(connection: Connection) -> Iterator[Found]:
+    """Find roles that are most likely superusers, by their name."""
+    user = str(connection.keyword("user") or "")
+    if not connection.local and user.lower().partition("@")[0] in SUPERUSERS:
+        message = f"user {user} is most likely a superuser"
+        yield connection.found(_USER, message, hint="give the program a role of its own")
+
+
+RULES = (
+    Rule(
+        "same-target",
+        "error",
+        same_target,
+        what="Two environments resolve to the same host, port and database. A warning where neither"
+        " is protected. The embedded server is left out.",
+        why="What is tried out in one happens in the other.",
+        remedy="Point one of them elsewhere. If both are meant, say why:"
+        " `# pgstrata: ignore[same-target] because …`.",
+        compares=True,
+    ),
+    Rule(
+        "foreign-host",
+        "warning",
+        foreign_host,
+        what="The name of a host holds the name of another environment, and not that of its own.",
+        why="Most likely it was copied, or came along with `extends`.",
+        remedy="Name the host of this environment in its own file.",
+        compares=True,
+    ),
+    Rule(
+        "protected-localhost",
+        "error",
+        each(protected_localhost),
+        what="A protected environment points at the machine itself, or at the embedded PostgreSQL.",
+        why="A forgotten setting looks the same: the program would write to a database that nobody"
+        " backs up.",
+        remedy="Name the server. A proxy on the same machine is a good reason to ignore this rule.",
+    ),
+    Rule(
+        "superuser-name",
+        "warning",
+        each(superuser),
+        what="The user has the name of a superuser or of a provider's administrator.",
+        why="A superuser is held by no permission: one injected statement has the whole server.",
+        remedy="Give the program a role of its own, with the rights that it needs.",
+    ),
+)

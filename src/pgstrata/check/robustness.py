@@ -1,0 +1,186 @@
+"""Robustness: whether the program gives up in time when a server, a network or a query hangs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from pgstrata.check.scope import SESSION_SECTIONS, Connection, Found, Rule, each, reading
+
+_PROXY = re.compile(r"(^|[^a-z0-9])(n?lb|elb|haproxy|proxy|pgbouncer|pooler|pgpool|vip)([^a-z]|$)")
+_POOLERS = ("transaction", "pgbouncer")
+
+
+def no_connect_timeout(connection: Connection) -> Iterator[Found]:
+    """Find connections that wait for a dead host without end."""
+    key = "connection_settings.connect_timeout"
+    if not connection.local and not connection.value(key):
+        yield connection.found(
+            key, "connect_timeout 0 waits for a dead host without end", hint="connect_timeout: 5"
+        )
+
+
+def no_statement_timeout(connection: Connection) -> Iterator[Found]:
+    """Find connections whose statements may run without end."""
+    if (
+        connection.local
+        or connection.keyword("service")
+        or connection.value("pooler") in _POOLERS
+        or "statement_timeout" in str(connection.keyword("options"))
+    ):
+        return
+    keys = [f"{section}.statement_timeout" for section in SESSION_SECTIONS]
+    said = [key for key in keys if connection.value(key) is not None]
+    if not any(reading(key, connection.value(key)) for key in said):
+        yield connection.found(
+            said[0] if said else keys[0],
+            "a statement may run without end",
+            hint="session_settings: {statement_timeout: 30s}",
+        )
+
+
+def keepalives_off(connection: Connection) -> Iterator[Found]:
+    """Find connections that never notice that the other side is gone."""
+    key = "connection_settings.keepalives"
+    if connection.remote and connection.value(key) == 0:
+        yield connection.found(
+            key, "without keepalives a lost connection looks like a slow one", hint="keepalives: 1"
+        )
+
+
+def pool_timeout(connection: Connection) -> Iterator[Found]:
+    """Find pools that give up before every host has been tried."""
+    each_host = connection.keyword("connect_timeout")
+    if connection.local or not isinstance(each_host, int) or not each_host:
+        return
+    needed = max(len(connection.hosts), 1) * each_host
+    for _, section in connection.pools():
+        timeout = connection.value(f"{section}.timeout")
+        if isinstance(timeout, int | float) and timeout < needed:
+            yield connection.found(
+                f"{section}.timeout",
+                f"timeout {timeout:g} s is over before {len(connection.hosts)} hosts of"
+                f" {each_host} s each have been tried",
+                "connection_settings.connect_timeout",
+                hint=f"timeout: {needed} at least, or a smaller connect_timeout",
+            )
+
+
+def no_max_lifetime(connection: Connection) -> Iterator[Found]:
+    """Find pools that leave open how long a connection is used."""
+    for _, section in () if connection.local else connection.pools():
+        key = f"{section}.max_lifetime"
+        setting = connection.settings.get(key)
+        if setting is None or not setting.value or setting.origin.layer == "default":
+            yield connection.found(
+                key,
+                f"{section} does not say how long a connection is used",
+                *(f"{section}.{name}" for name in ("max_size", "min_size", "timeout")),
+                hint="max_lifetime: 1800, shorter than any proxy's or firewall's own limit",
+            )
+
+
+def pool_without_check(connection: Connection) -> Iterator[Found]:
+    """Find pools behind something that may end connections on its own."""
+    between = _between(connection)
+    for _, section in connection.pools() if between else ():
+        key = f"{section}.check_on_checkout"
+        if not connection.value(key):
+            yield connection.found(
+                key,
+                f"{between} may end connections, and the pool hands them out unchecked",
+                "pooler",
+                "connection_settings.load_balance_hosts",
+                "connection_settings.host",
+                hint="check_on_checkout: true",
+            )
+
+
+def _between(connection: Connection) -> str:
+    """Return what stands between the program and the server, or nothing."""
+    if connection.local:
+        return ""
+    if pooler := connection.value("pooler"):
+        return f"the pooler ({pooler})"
+    if connection.keyword("load_balance_hosts") == "random":
+        return "load balancing"
+    proxies = [host for host in connection.hosts if _PROXY.search(host)]
+    return f"the proxy {proxies[0]}" if proxies else ""
+
+
+def no_target_session_attrs(connection: Connection) -> Iterator[Found]:
+    """Find several hosts of which any is good enough by default."""
+    key = "connection_settings.target_session_attrs"
+    if len(connection.hosts) > 1 and connection.value(key) is None:
+        yield connection.found(
+            key,
+            f"of {len(connection.hosts)} hosts the first that answers is taken, also a standby",
+            "connection_settings.host",
+            hint="target_session_attrs: read-write; any, if reading is all that is done",
+        )
+
+
+RULES = (
+    Rule(
+        "no-connect-timeout",
+        "warning",
+        each(no_connect_timeout),
+        what="`connect_timeout` is 0.",
+        why="A host that drops packets holds the program for minutes, until the system gives up.",
+        remedy="`connect_timeout: 5`; with several hosts it counts for each.",
+    ),
+    Rule(
+        "no-statement-timeout",
+        "warning",
+        each(no_statement_timeout),
+        what="`statement_timeout` is not set, or 0. Not looked for behind a pooler that cannot keep"
+        " session settings, and where a service file decides.",
+        why="One query that hangs keeps its connection and its locks until somebody finds it.",
+        remedy="`session_settings: {statement_timeout: 30s}`; long jobs get a connection of their"
+        " own.",
+    ),
+    Rule(
+        "keepalives-off",
+        "warning",
+        each(keepalives_off),
+        what="`keepalives` is 0 for a host that is another machine.",
+        why="Firewalls forget silent connections; without keepalives the program waits for an"
+        " answer that cannot come.",
+        remedy="`keepalives: 1`, with `keepalives_idle` below the firewall's limit.",
+    ),
+    Rule(
+        "pool-timeout",
+        "warning",
+        each(pool_timeout),
+        what="A pool's `timeout` is shorter than the number of hosts times `connect_timeout`.",
+        why="While the first host is down, callers give up before the next one is tried, and a"
+        " failover looks like an outage.",
+        remedy="Make `timeout` longer, or `connect_timeout` shorter.",
+    ),
+    Rule(
+        "no-max-lifetime",
+        "info",
+        each(no_max_lifetime),
+        what="A pool that is used does not set `max_lifetime`; psycopg_pool's own is an hour.",
+        why="Proxies and firewalls end old connections, and after a failover a pool stays where it"
+        " was.",
+        remedy="`max_lifetime: 1800`, shorter than the limit of whatever stands between.",
+    ),
+    Rule(
+        "pool-without-check",
+        "warning",
+        each(pool_without_check),
+        what="A pooler or a load balancer stands between, and `check_on_checkout` is off.",
+        why="It may end connections that the pool still holds; the next caller gets the error.",
+        remedy="`check_on_checkout: true`, which costs one round trip.",
+    ),
+    Rule(
+        "no-target-session-attrs",
+        "warning",
+        each(no_target_session_attrs),
+        what="Several hosts, and `target_session_attrs` is not set.",
+        why="libpq takes the first host that answers, and after a failover that is a standby:"
+        " every write fails.",
+        remedy="`target_session_attrs: read-write`, or `any` if that is what is meant.",
+    ),
+)

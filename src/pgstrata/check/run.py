@@ -1,0 +1,191 @@
+"""One run of ``check``: all rules over the environments."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from pgstrata.check import excerpts, ignores
+from pgstrata.check.registry import EXPLANATIONS, RULES
+from pgstrata.check.report import Report, ordered, some
+from pgstrata.check.scope import Found, Project, Rule, Unknown
+from pgstrata.errors import ConfigError, EnvironmentNotFoundError, InvalidConfigError
+from pgstrata.model import Config, Finding, Severity
+from pgstrata.validation import file_problems
+
+FILE_RULES = ("file-missing", "file-permissions")
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What is asked of a run. Empty ``only`` means every rule; ``complete``, every environment of
+    the project.
+    """
+
+    only: Collection[str] = ()
+    without: Collection[str] = ()
+    files: bool = True
+    complete: bool = True
+
+    def wants(self, rule: str) -> bool:
+        """Tell whether a rule is asked for."""
+        return rule not in self.without and (not self.only or rule in self.only)
+
+
+@dataclass
+class _Run:
+    selection: Selection
+    findings: list[Finding] = field(default_factory=list)
+    unknown: dict[str, dict[str, None]] = field(default_factory=dict)
+
+    def rule(self, rule: Rule, project: Project) -> None:
+        seen: set[tuple[object, ...]] = set()
+        for found in rule.find(project):
+            if isinstance(found, Unknown):
+                self.skip(f"{rule.id}: {found.why}", found.environment)
+                continue
+            # A connection that inherits a value would say the same of it once more.
+            same = (found.environment, found.origin, found.message)
+            if same not in seen:
+                seen.add(same)
+                self.findings.append(_finding(rule, found))
+
+    def skip(self, what: str, environment: str = "") -> None:
+        self.unknown.setdefault(what, {})[environment] = None
+
+    def said(self) -> tuple[str, ...]:
+        return tuple(
+            f"{what} ({some(list(filter(None, names)))})" if any(names) else what
+            for what, names in self.unknown.items()
+        )
+
+
+def check(
+    results: Mapping[str, Config | ConfigError],
+    project: Path,
+    environ: Mapping[str, str],
+    *,
+    selection: Selection | None = None,
+    rules: Iterable[Rule] = RULES,
+    fail_on: Severity | None = "error",
+) -> Report:
+    """Run all rules that are asked for over the loaded environments.
+
+    ``results`` is what ``load_many`` gives. Raises what is in it, other than the errors of files
+    that can be shown as findings. Rules that compare environments are run only on all of a
+    project's.
+    """
+    selection = selection or Selection()
+    run = _Run(selection)
+    configs = [result for result in results.values() if isinstance(result, Config)]
+    broken = list(_broken(results))
+    scope = Project(configs, environ, complete=selection.complete)
+    ran = _rules(run, scope, rules if configs else ())
+    run.findings += _loading(configs, run)
+    missing = [n for n, result in results.items() if isinstance(result, EnvironmentNotFoundError)]
+    for name in missing:
+        run.skip("there is no such environment", name)
+    for name, _ in broken:
+        run.skip("it cannot be loaded, so only that was checked", name)
+    sources = excerpts.Sources(project)
+    read = [
+        ignores.read(source, sources.text(source)) for source in _sources(run, sources, results)
+    ]
+    written = [ignore for own, _ in read for ignore in own]
+    counted, ignored = ignores.split(run.findings, written)
+    own = [finding for _, wrong in read for finding in wrong]
+    own += ignores.unknown(written, EXPLANATIONS)
+    if (
+        selection.complete
+        and selection.files
+        and not (broken or selection.only or selection.without)
+    ):
+        own += ignores.unused(written, [ignore for _, ignore in ignored], EXPLANATIONS)
+    counted += [
+        replace(finding, environment=_owner(finding, results))
+        for finding in own
+        if selection.wants(finding.rule)
+    ]
+    counted += [finding for _, findings in broken for finding in findings]
+    return Report(
+        project=project,
+        environments=tuple(results),
+        broken=frozenset(name for name, _ in broken),
+        missing=frozenset(missing),
+        findings=ordered(sources.with_excerpts(counted)),
+        ignored=tuple(ignored),
+        ran=ran,
+        unknown=run.said(),
+        fail_on=fail_on,
+    )
+
+
+def _rules(run: _Run, project: Project, rules: Iterable[Rule]) -> tuple[str, ...]:
+    ran = []
+    for rule in rules:
+        if not run.selection.wants(rule.id):
+            continue
+        if rule.compares and not project.complete:
+            run.skip("rules that compare environments; --all runs them")
+        elif rule.files and not run.selection.files:
+            run.skip("the files that connections need (--skip-files)")
+        else:
+            run.rule(rule, project)
+            ran.append(rule.id)
+    return tuple(ran)
+
+
+def _loading(configs: Iterable[Config], run: _Run) -> Iterator[Finding]:
+    """Yield the warnings of loading, and what is wrong with the files that connections need."""
+    wants = run.selection.wants
+    for config in configs:
+        yield from (finding for finding in config.findings if wants(finding.rule))
+        if not run.selection.files:
+            continue
+        found: dict[tuple[object, ...], Finding] = {}
+        for name in config.connections:
+            for finding in file_problems(config.connection(name), config.project):
+                if wants(finding.rule):
+                    found.setdefault((finding.origin, finding.rule), finding)
+        yield from (replace(finding, environment=config.environment) for finding in found.values())
+    if not run.selection.files and any(map(wants, FILE_RULES)):
+        run.skip("the files that connections need (--skip-files)")
+
+
+def _broken(
+    results: Mapping[str, Config | ConfigError],
+) -> Iterator[tuple[str, tuple[Finding, ...]]]:
+    for name, result in results.items():
+        if isinstance(result, InvalidConfigError):
+            yield name, tuple(replace(finding, environment=name) for finding in result.findings)
+        elif isinstance(result, ConfigError) and not isinstance(result, EnvironmentNotFoundError):
+            raise result
+
+
+def _sources(
+    run: _Run, sources: excerpts.Sources, results: Mapping[str, Config | ConfigError]
+) -> list[str]:
+    """Return the files whose comments count: all, or those that have findings."""
+    if run.selection.complete:
+        return sources.all()
+    own = {finding.origin.source for finding in run.findings if finding.origin.line}
+    return sorted(own | {sources.of(name) for name in results})
+
+
+def _owner(finding: Finding, results: Mapping[str, object]) -> str:
+    """Return the environment whose own file the finding is in; one for what they share."""
+    name = Path(finding.origin.source).stem.partition(".")[0]
+    return name if name in results else next(iter(results))
+
+
+def _finding(rule: Rule, found: Found) -> Finding:
+    return Finding(
+        rule.id,
+        found.message,
+        found.origin,
+        found.severity or rule.severity,
+        found.environment,
+        found.key,
+        found.hint,
+    )

@@ -1,0 +1,214 @@
+"""What rules look at, and what they say: connections of environments, and what is found in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeAlias
+
+from pgstrata.layers.project import FOLDER
+from pgstrata.model import Config, Origin, Secret, Setting, Severity, Value
+from pgstrata.schema import parameters
+from pgstrata.validation import is_local
+
+FILE_LAYERS = ("base", "overlay", "local")
+SESSION_SECTIONS = ("session_settings", "sync_settings", "async_settings")
+POOL_SECTIONS = {"pool": "pool_settings", "async_pool": "async_pool_settings"}
+_LOOPBACK = ("localhost", "localhost.localdomain", "::1", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a rule found in one environment. ``severity`` is said only where it is not the rule's
+    own.
+    """
+
+    environment: str
+    message: str
+    origin: Origin
+    key: str = ""
+    hint: str = ""
+    severity: Severity | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """What a rule could not tell, and why: it is neither a finding nor a pass."""
+
+    environment: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Connection:
+    """One connection of one environment, with its effective settings."""
+
+    config: Config
+    name: str
+    settings: Mapping[str, Setting]
+
+    @property
+    def environment(self) -> str:
+        """The name of the environment."""
+        return self.config.environment
+
+    @property
+    def home(self) -> Origin:
+        """The top of the environment's own file: the place of what is missing."""
+        return home(self.environment)
+
+    @cached_property
+    def local(self) -> bool:
+        """Whether it goes to the embedded server."""
+        return is_local(self.settings)
+
+    @cached_property
+    def protected(self) -> bool:
+        """Whether the environment is production-like."""
+        return self.config.get("protected") is True
+
+    def value(self, key: str) -> Value:
+        """Return the value of a key; None where it is not set, or set to nothing."""
+        setting = self.settings.get(key)
+        return None if setting is None or _is_nothing(setting.value) else setting.value
+
+    def keyword(self, name: str) -> Value:
+        """Return the value of a keyword of ``connection_settings``."""
+        return self.value(f"connection_settings.{name}")
+
+    @cached_property
+    def hosts(self) -> tuple[str, ...]:
+        """The hosts in their order, in lower case; none where libpq or a service chooses."""
+        hosts = self.keyword("host") or self.keyword("hostaddr")
+        return tuple(host.strip().lower() for host in str(hosts).split(",")) if hosts else ()
+
+    @cached_property
+    def remote(self) -> bool:
+        """Whether any host is another machine."""
+        addresses = self.keyword("hostaddr") or ",".join(self.hosts)
+        return not self.local and any(map(is_remote, str(addresses).split(",")))
+
+    @property
+    def targets(self) -> tuple[tuple[str, str, str], ...]:
+        """Host, port and database, for each host; a port that is not set is 5432."""
+        ports = str(self.keyword("port") or "5432").split(",")
+        dbname = str(self.keyword("dbname") or "")
+        if len(ports) == 1:
+            ports *= len(self.hosts)
+        return tuple((host, port, dbname) for host, port in zip(self.hosts, ports, strict=False))
+
+    def pools(self) -> Iterator[tuple[str, str]]:
+        """Yield type and section of each pool that is used: the default type, or one that is
+        configured.
+        """
+        for kind, section in POOL_SECTIONS.items():
+            configured = any(
+                setting.origin.layer != "default"
+                for key, setting in self.settings.items()
+                if key.startswith(f"{section}.")
+            )
+            if configured or self.value("connection_type") == kind:
+                yield kind, section
+
+    def place(self, *keys: str) -> Origin:
+        """Return the place of the first of these keys that somebody has set, or else ``home``."""
+        for key in keys:
+            setting = self.settings.get(key)
+            if setting is not None and setting.origin.layer != "default":
+                return setting.origin
+        return self.home
+
+    def found(
+        self, key: str, message: str, *near: str, hint: str = "", severity: Severity | None = None
+    ) -> Found:
+        """Return a finding about ``key``, at its place, or at the place of the first key of
+        ``near`` that is set.
+        """
+        setting = self.settings.get(key)
+        full = setting.key if setting else self._full(key)
+        return Found(self.environment, message, self.place(key, *near), full, hint, severity)
+
+    def _full(self, key: str) -> str:
+        return key if self.name == "default" else f"connections.{self.name}.{key}"
+
+
+class Project:
+    """The environments that are checked together, and the variables of the process.
+
+    ``complete`` means that no environment of the project is missing.
+    """
+
+    def __init__(
+        self, configs: Iterable[Config], environ: Mapping[str, str], *, complete: bool = True
+    ) -> None:
+        self.configs = tuple(configs)
+        self.environ = environ
+        self.complete = complete
+        self.connections = tuple(
+            Connection(config, name, config.connection(name))
+            for config in self.configs
+            for name in config.connections
+        )
+
+
+Find: TypeAlias = Callable[[Project], Iterable[Found | Unknown]]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule: what it looks for, how bad that is, why, and what to do about it.
+
+    ``compares`` rules need more than one environment, and are run only on all of them. ``files``
+    rules look at files other than the environments.
+    """
+
+    id: str
+    severity: Severity
+    find: Find
+    what: str
+    why: str
+    remedy: str
+    compares: bool = False
+    files: bool = False
+
+
+def each(find: Callable[[Connection], Iterable[Found | Unknown]]) -> Find:
+    """Make a rule about one connection a rule about all of them."""
+
+    def over(project: Project) -> Iterator[Found | Unknown]:
+        for connection in project.connections:
+            yield from find(connection)
+
+    return over
+
+
+def home(environment: str) -> Origin:
+    """Return the top of an environment's own file."""
+    return Origin("overlay", f"{FOLDER}/{environment}.yaml", 1, 1)
+
+
+def is_remote(host: str) -> bool:
+    """Tell whether a host is another machine: no Unix socket, and no loopback address."""
+    host = host.strip().lower()
+    return host not in _LOOPBACK and not host.startswith(("/", "@", "127."))
+
+
+def reading(key: str, value: Value) -> object:
+    """Return what PostgreSQL reads from a value, so that ``5s`` equals ``5000``. No secret may be
+    given.
+    """
+    section, _, name = key.rpartition(".")
+    if section.rpartition(".")[2] not in SESSION_SECTIONS or not isinstance(value, str):
+        return value
+    parameter = parameters.find(name)
+    if parameter is None:
+        return value
+    try:
+        return parameters.canonical(parameter, value)
+    except ValueError:
+        return value
+
+
+def _is_nothing(value: Value) -> bool:
+    return value is None or (not isinstance(value, Secret) and value == "")

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.check.conftest import CLEAN, Case, Check, hold
+
+from pgstrata.check.capacity import Service
+
+WEB = "{name: web, processes: 2, replicas: 3, surge: 1, types: [pool, normal]}"
+POOL = "pool_settings: {max_size: 10, max_lifetime: 60}\n"
+MOST = 88  # (3 + 1) * 2 * (10 + 1)
+
+CASES = (
+    Case(
+        "too-many-connections",
+        {"one": f"connection_limit: {MOST - 1}\nservices: [{WEB}]\n{POOL}"},
+        "environments/one.yaml:1",
+        "admits 87 connections, and the services may open 88: 88 web",
+        "error",
+    ),
+    Case(
+        "too-many-connections",
+        {"one": f"connection_limit: {MOST}\nservices: [{WEB}, {{name: cron}}]\n{POOL}"},
+        "environments/one.yaml:1",
+        "88 web + 1 cron",
+    ),
+    Case(
+        "too-many-connections",
+        {"one": f"connection_limit: {MOST}\nservices: [{WEB}]\n{POOL}"},
+    ),
+    Case("too-many-connections", {"one": f"local: true\nconnection_limit: 1\nservices: [{WEB}]\n"}),
+    Case("invalid-service", {"one": f"services: [{WEB}]"}),
+    *(
+        Case("invalid-service", {"one": f"services: [{item}]"}, "environments/one.yaml:1", says)
+        for item, says in (
+            ("{replicas: 2}", "service 1: must be a map with a name"),
+            ("web", "must be a map with a name"),
+            ("{name: web, replica: 2}", "did you mean 'replicas'?"),
+            ("{name: web, replicas: many}", "replicas must be a whole number"),
+            ("{name: web, replicas: -1}", "replicas must be a whole number"),
+            ("{name: web, connection: other}", "there is no connection 'other'"),
+            ("{name: web, types: pools}", "'pools' is not one of"),
+        )
+    ),
+)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_rule(case: Case, tmp_path: Path) -> None:
+    """The rule fires where the case says, or nowhere."""
+    hold(tmp_path, case)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "no services are declared"),
+        ("services: [{name: web}]", "no connection_limit is declared for db.example.com:5432"),
+    ],
+)
+def test_what_is_not_declared_is_not_checked(checked: Check, text: str, said: str) -> None:
+    """And that is said, for the environments that it is true of."""
+    assert f"too-many-connections: {said} (one)" in checked(one=text).unknown
+
+
+def test_services_of_one_server_are_added_up(checked: Check) -> None:
+    """Two connections to the same host and port share its limit; another host has its own."""
+    text = """\
+connections:
+  reports: {connection_settings: {dbname: reports}}
+  replica: {connection_settings: {host: replica}}
+connection_limit: 3
+services:
+- {name: web, replicas: 2}
+- {name: reports, connection: reports, replicas: 2}
+- {name: readers, connection: replica, replicas: 3}
+"""
+    (finding,) = [f for f in checked(one=text).findings if f.rule == "too-many-connections"]
+    assert finding.message.startswith("db.example.com:5432 admits 3 connections")
+    assert finding.message.endswith("4: 2 web + 2 reports")
+
+
+@given(st.integers(1, 50), st.integers(0, 50), st.integers(0, 50))
+def test_more_of_anything_is_never_less(processes: int, replicas: int, surge: int) -> None:
+    """Connections grow with processes, replicas and surge."""
+    from pgstrata.check.scope import Connection
+    from pgstrata.loading import load_mapping
+
+    config = load_mapping({"connection_settings": {"host": "a", "dbname": "a", "user": "a"}})
+    connection = Connection(config, "default", config.connection())
+    least = Service("a", processes, replicas, surge, "default", ("normal", "pool"))
+    most = Service("a", processes + 1, replicas + 1, surge, "default", ("normal", "pool"))
+    assert least.connections(connection) == (replicas + surge) * processes * 5
+    assert most.connections(connection) > least.connections(connection)
+
+
+def test_clean_is_clean(checked: Check) -> None:
+    """The project that the cases start from has no finding at all."""
+    assert checked(base=CLEAN, one="").findings == ()

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.check.conftest import CLEAN, Case, Check, hold
+
+HOST = "connection_settings:\n  host: %s\n"
+PROTECTED = "protected: true\n"
+
+CASES = (
+    Case(
+        "same-target",
+        {"one": HOST % "db1", "two": PROTECTED + HOST % "[db0, DB1]"},
+        "environments/one.yaml:2",
+        "db1:5432/app is also the database of two",
+        "error",
+    ),
+    Case(
+        "same-target",
+        {"one": "", "two": ""},
+        "environments/base.yaml:2",
+        severity="warning",
+    ),
+    Case("same-target", {"one": HOST % "db1", "two": HOST % "db2"}),
+    Case("same-target", {"one": HOST % "db1", "two": HOST % "db1" + "  port: 5433\n"}),
+    Case("same-target", {"one": HOST % "db1", "two": HOST % "db1" + "  dbname: other\n"}),
+    Case("same-target", {"one": "local: true", "two": "local: true"}),
+    Case(
+        "foreign-host",
+        {"one": HOST % "db.two.example.com", "two": HOST % "db.two.example.com"},
+        "environments/one.yaml:2",
+        "named after two",
+    ),
+    Case(
+        "foreign-host",
+        {"one": HOST % "db-prod-eu.example.com", "prod-eu": HOST % "db-prod-eu.example.com"},
+        "environments/one.yaml:2",
+        "named after prod-eu",
+    ),
+    Case("foreign-host", {"one": HOST % "db.one.example.com", "two": HOST % "db.two.example.com"}),
+    Case("foreign-host", {"one": HOST % "twofold", "two": HOST % "db.two.example.com"}),
+    Case("foreign-host", {"prod": HOST % "prod-eu.db", "prod-eu": HOST % "prod-eu.db"}),
+    Case(
+        "protected-localhost",
+        {"one": PROTECTED + HOST % "localhost"},
+        "environments/one.yaml:3",
+        "this machine itself",
+        "error",
+    ),
+    Case(
+        "protected-localhost",
+        {"one": PROTECTED + "local: true\n"},
+        "environments/one.yaml:2",
+        "embedded",
+    ),
+    Case("protected-localhost", {"one": HOST % "localhost"}),
+    Case("protected-localhost", {"one": PROTECTED}),
+    Case(
+        "superuser-name",
+        {"one": "connection_settings:\n  user: postgres\n"},
+        "environments/one.yaml:2",
+        "superuser",
+    ),
+    Case("superuser-name", {"one": ""}),
+    Case("superuser-name", {"one": "local: true\nconnection_settings: {user: postgres}\n"}),
+)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_rule(case: Case, tmp_path: Path) -> None:
+    """The rule fires where the case says, or nowhere."""
+    hold(tmp_path, case)
+
+
+def test_a_named_connection_is_compared_too(checked: Check) -> None:
+    """What one environment calls reports may be another's main database."""
+    report = checked(
+        base=CLEAN,
+        one="connection_settings: {host: db1}",
+        two="connections:\n  reports:\n    connection_settings:\n      host: db1\n",
+    )
+    (finding,) = [f for f in report.findings if f.rule == "same-target"]
+    assert str(finding.origin) == "environments/two.yaml:4:13"
+    assert finding.key == "connections.reports.connection_settings.host"

@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from tests.check.conftest import CLEAN, Case, Check, hold
+
+from pgstrata.check.policy import KINDS
+
+HOST = "connection_settings:\n  host: %s\n"
+
+
+def policy(*entries: str) -> str:
+    """Return a base file with a policy at line 9."""
+    return CLEAN + f"policy: [{', '.join(entries)}]\n"
+
+
+CASES = (
+    Case(
+        "policy",
+        {"base": policy("{require: connection_settings.application_name}"), "one": ""},
+        "environments/one.yaml:1",
+        "connection_settings.application_name is required",
+        "error",
+    ),
+    Case(
+        "policy",
+        {"base": policy("{forbid: connection_settings.host, message: ask us}"), "one": HOST % "x"},
+        "environments/one.yaml:2",
+        "ask us",
+    ),
+    Case(
+        "policy",
+        {
+            "base": policy("{max: {session_settings.statement_timeout: 1min}, severity: warning}"),
+            "one": "session_settings:\n  statement_timeout: 61s\n",
+        },
+        "environments/one.yaml:2",
+        "61s is larger than the largest that is allowed, 1min",
+        "warning",
+    ),
+    Case(
+        "policy",
+        {
+            "base": policy("{min: {pool_settings.max_size: 5}}"),
+            "one": "pool_settings:\n  max_size: 4\n",
+        },
+        "environments/one.yaml:2",
+        "4 is smaller",
+    ),
+    Case(
+        "policy",
+        {
+            "base": policy("{one_of: {connection_settings.sslmode: verify-full}}"),
+            "one": "connection_settings:\n  sslmode: verify-ca\n  sslrootcert: null\n",
+        },
+        "environments/one.yaml:2",
+        "verify-ca is not one of verify-full",
+    ),
+    Case(
+        "policy",
+        {"base": policy("{from: {connection_settings.host: [overlay]}}"), "one": ""},
+        "environments/base.yaml:2",
+        "comes from the layer base; allowed: overlay",
+    ),
+    Case(  # a value that is not allowed anywhere, in a connection's own words
+        "policy",
+        {
+            "base": policy("{one_of: {connections.a.connection_settings.dbname: [x, y]}}"),
+            "one": "connections:\n  a:\n    connection_settings:\n      dbname: z\n",
+        },
+        "environments/one.yaml:4",
+    ),
+    Case("policy", {"base": policy("{require: connection_settings.host}"), "one": ""}),
+    Case(
+        "policy",
+        {
+            "base": policy("{max: {session_settings.statement_timeout: 30s}}"),
+            "one": "session_settings: {statement_timeout: 30000}",
+        },
+    ),
+    Case(
+        "policy",
+        {
+            "base": policy("{forbid: connection_settings.host, environments: [prod*, two]}"),
+            "one": "",
+        },
+    ),
+    Case(
+        "policy",
+        {
+            "base": policy("{one_of: {session_settings.jit: [on]}}"),
+            "one": "session_settings: {jit: true}",
+        },
+    ),
+    Case("invalid-policy", {"base": policy("{require: protected}"), "one": ""}),
+)
+
+INVALID = (
+    ("text", "must have exactly one of"),
+    ("{message: x}", "must have exactly one of"),
+    ("{require: a, forbid: b}", "must have exactly one of"),
+    ("{require: connection_settings.hots}", "'connection_settings.hots' is not a key"),
+    ("{require: conection_settings.host}", "did you mean 'connection_settings'?"),
+    ("{require: connection_settings.host, mesage: x}", "did you mean 'message'?"),
+    ("{require: connection_settings.host, severity: bad}", "severity is one of"),
+    ("{max: pool_settings.max_size}", "must be a map"),
+    ("{max: {pool_settings.max_size: many}}", "'many' is no number"),
+    ("{one_of: {connection_settings.password: [a]}}", "is a secret"),
+    ("{from: {connection_settings.host: [overlays]}}", "'overlays' is no layer"),
+)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_rule(case: Case, tmp_path: Path) -> None:
+    """The rule fires where the case says, or nowhere."""
+    hold(tmp_path, case)
+
+
+@pytest.mark.parametrize(("entry", "says"), INVALID)
+def test_an_entry_that_cannot_be_read_is_a_finding(checked: Check, entry: str, says: str) -> None:
+    """It says which entry and what is wrong with it, at the policy's place."""
+    report = checked(base=policy("{require: protected}", entry), one="")
+    (finding,) = [f for f in report.findings if f.rule == "invalid-policy"]
+    assert finding.message.startswith("entry 2: ")
+    assert says in finding.message
+    assert str(finding.origin) == "environments/base.yaml:9:9"
+
+
+def test_a_secret_is_required_without_being_shown(checked: Check) -> None:
+    """Its presence and its layer are all that a policy sees."""
+    report = checked(
+        base=policy(
+            "{require: connection_settings.password}",
+            "{from: {connection_settings.password: [environment]}}",
+        ),
+        one="connection_settings: {password: kX7canary}",
+    )
+    (finding,) = [f for f in report.findings if f.rule == "policy"]
+    assert "comes from the layer overlay" in finding.message
+    assert "kX7canary" not in repr(report)
+
+
+def test_the_documented_policy_and_services_can_be_read(checked: Check) -> None:
+    """The blocks of the page are valid as they stand, and every kind of entry is among them."""
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "policy.md"
+    policies, services = re.findall(
+        r"```yaml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL
+    )
+    report = checked(base=CLEAN + policies, one=f"connections: {{analytics: {{}}}}\n{services}")
+    assert report.broken == set()
+    assert [f for f in report.findings if f.rule.startswith("invalid-")] == []
+    assert {line.split(":")[0][2:] for line in policies.splitlines() if line[:2] == "- "} == set(
+        KINDS
+    )
