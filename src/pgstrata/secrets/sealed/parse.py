@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_BYTES = 4 * 2**20
+_MAX_DEPTH = 3  # the file, a section, an item
 
 _BASE64 = "[A-Za-z0-9+/]"
 AT = Shape(
@@ -112,16 +113,28 @@ def _place(content: str, index: int) -> tuple[int, int]:
 
 def _compose(content: str, findings: Findings) -> yaml.Node:
     try:
+        _check_depth(content, findings)
         node = yaml.compose(content, Loader=_LOADER)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         raise findings.refuse(f"this is not YAML: {error.problem}", line, column) from None
-    except (yaml.YAMLError, RecursionError):
+    except yaml.YAMLError:
         raise findings.refuse("this is not YAML", 1, 1) from None
     if node is None:
         raise findings.refuse("the file is empty", 1, 1)
     return node
+
+
+def _check_depth(content: str, findings: Findings) -> None:
+    """Refuse deep nesting: composing it overflows the C stack, which kills the process."""
+    depth = 0
+    for event in yaml.parse(content, Loader=_LOADER):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > _MAX_DEPTH:
+            mark = event.start_mark
+            raise findings.refuse("nested too deeply", mark.line + 1, mark.column + 1)
 
 
 def _document(root: yaml.Node, environment: str, findings: Findings) -> Document:
