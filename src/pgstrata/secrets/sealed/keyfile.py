@@ -12,6 +12,7 @@ from pgstrata.model import Secret
 from pgstrata.secrets.sealed.files import write
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 MAX_BYTES = 64 * 1024
@@ -24,11 +25,7 @@ def read_own(path: Path) -> Secret:
     Windows keeps access apart from the mode, so only the kind of file is checked there.
     Raises ``SecretError``.
     """
-    descriptor = _open(path, getattr(os, "O_NOFOLLOW", 0))
-    with os.fdopen(descriptor, "rb") as file:
-        _check_kind(path, os.fstat(descriptor))
-        _check_owner(path, os.fstat(descriptor))
-        return Secret(_text(file.read(MAX_BYTES)), source=str(path))
+    return _read(path, getattr(os, "O_NOFOLLOW", 0), _check_owner)
 
 
 def read_mounted(path: Path) -> Secret:
@@ -37,12 +34,7 @@ def read_mounted(path: Path) -> Secret:
     Kubernetes mounts symbolic links to files of mode 0644, Docker files of 0444: only a file that
     everybody may write is refused. Raises ``SecretError``.
     """
-    descriptor = _open(path, 0)
-    with os.fdopen(descriptor, "rb") as file:
-        _check_kind(path, os.fstat(descriptor))
-        if sys.platform != "win32" and os.fstat(descriptor).st_mode & stat.S_IWOTH:
-            raise SecretError(f"{path} can be written by everybody", hint=f"chmod o-w {path}")
-        return Secret(_text(file.read(MAX_BYTES)), source=str(path))
+    return _read(path, 0, _check_not_public)
 
 
 def save(path: Path, text: Secret) -> None:
@@ -51,22 +43,30 @@ def save(path: Path, text: Secret) -> None:
     write(path, text.reveal().encode("utf-8", "surrogatepass") + b"\n", mode=0o600)
 
 
-def _open(path: Path, flags: int) -> int:
+def _read(path: Path, flags: int, check: Callable[[Path, os.stat_result], None]) -> Secret:
+    """Open first and check what was opened: a name could be given to another file in between."""
     # O_NONBLOCK: opening a named pipe would wait for its writer forever
     flags |= os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
     try:
-        return os.open(path, flags)
+        descriptor = os.open(path, flags)
     except OSError as error:
         raise SecretError(
             f"the key file {path} cannot be read: {error.strerror}",
             hint="a key file is a plain file, not a symbolic link, that this user can read",
         ) from None
+    try:
+        _check_kind(path, os.fstat(descriptor))
+        check(path, os.fstat(descriptor))
+        text = os.read(descriptor, MAX_BYTES).decode("utf-8", "surrogateescape")
+        return Secret(text, source=str(path))
+    finally:
+        os.close(descriptor)
 
 
 def _check_kind(path: Path, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
         raise SecretError(
-            f"{path} is not a key file",
+            f"{path} is no key file",
             hint="a key file is a plain file of a few lines; a pipe or a folder is refused",
         )
 
@@ -86,5 +86,6 @@ def _check_owner(path: Path, status: os.stat_result) -> None:
         )
 
 
-def _text(raw: bytes) -> str:
-    return raw.decode("utf-8", "surrogateescape")
+def _check_not_public(path: Path, status: os.stat_result) -> None:
+    if sys.platform != "win32" and status.st_mode & stat.S_IWOTH:
+        raise SecretError(f"{path} can be written by everybody", hint=f"chmod o-w {path}")

@@ -45,7 +45,7 @@ def find(access: Access) -> Pin | None:
     kept = path(access)
     try:
         return _valid(_parse(kept.read_text("ascii"), str(kept)), str(kept))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # a service's home may be /dev/null
         return None
     except (OSError, UnicodeDecodeError):
         raise SecretError(
