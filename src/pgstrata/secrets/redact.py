@@ -84,7 +84,7 @@ def _reveal(secret: str | Secret) -> str:
 
 
 def _pattern(form: str) -> str:
-    escaped = re.escape(form)
+    escaped = re.sub("%[0-9A-F]{2}", lambda code: f"(?i:{code[0]})", re.escape(form))
     return escaped if len(form) >= _SHORT else rf"(?<!\w){escaped}(?!\w)"
 
 
@@ -102,8 +102,7 @@ def _escaped(value: str) -> set[str]:
 
 def _url_encoded(value: str) -> set[str]:
     data = value.encode("utf-8", "surrogatepass")
-    encoded = {quote(data), quote(data, safe=""), quote_plus(data)}
-    return encoded | {re.sub("%..", lambda code: code[0].lower(), text) for text in encoded}
+    return {quote(data), quote(data, safe=""), quote_plus(data)}
 
 
 def _base64(value: str) -> set[str]:
