@@ -8,8 +8,9 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pgstrata.model import Secret
 from pgstrata.secrets import sealed
@@ -18,6 +19,9 @@ from pgstrata.secrets.sealed.access import Access
 from pgstrata.secrets.sealed.document import Entry
 from pgstrata.secrets.sealed.keys import EnvironmentKey, new_identity
 from pgstrata.secrets.sealed.seal import open_value, seal_value
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ENTRIES = 100
 RUNS = 20
@@ -44,7 +48,7 @@ def _fill(path: Path, key: EnvironmentKey) -> None:
     names = sorted(f"connections.db{number:03}.password" for number in range(ENTRIES))
     boxes = [seal_value(key.public, "production", at, Secret("a password " * 3)) for at in names]
     entries = tuple(Entry(at, box, "2026-11-22") for at, box in zip(names, boxes, strict=True))
-    document = edit.replace(parse.read(path, "production"), entries=entries)
+    document = replace(parse.read(path, "production"), entries=entries)
     edit.save(path, attest.sign(document, key))
 
 

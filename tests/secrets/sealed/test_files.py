@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from tests.secrets.sealed.team import make_team
 
 import pgstrata
 from pgstrata.errors import SecretError
 from pgstrata.secrets.sealed import files, parse
-from tests.secrets.sealed.team import make_team
 
 SOURCE = str(Path(pgstrata.__file__).parents[1])
 

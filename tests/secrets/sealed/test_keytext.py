@@ -14,11 +14,15 @@ from pgstrata.secrets.sealed.keys import (
     new_identity,
 )
 
-KEYS = [new_environment_key("my_prod.eu-1"), new_identity("alice@example")]
+KEYS: list[EnvironmentKey | Identity] = [
+    new_environment_key("my_prod.eu-1"),
+    new_identity("alice@example"),
+]
 TEXTS = [keytext.private_text(key).reveal() for key in KEYS]
 
 
 def same(one: EnvironmentKey | Identity, other: EnvironmentKey | Identity) -> bool:
+    """Compare two keys with all that they hide."""
     return (type(one), one.name, one.reveal()) == (type(other), other.name, other.reveal())
 
 

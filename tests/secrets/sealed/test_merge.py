@@ -1,4 +1,4 @@
-"""Merging with real git: two branches of a repository, and the merge driver in its configuration."""
+"""Merging with real git: two branches of a repository, and the merge driver in its settings."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.secrets.sealed.team import PASSWORD, TOKEN, Team, make_team
 
 import pgstrata
 from pgstrata.model import Secret
-from pgstrata.secrets.sealed import attest, edit, parse, rotate
+from pgstrata.secrets.sealed import attest, edit, parse, rotate, seal
+from pgstrata.secrets.sealed.document import render
 from pgstrata.secrets.sealed.keys import new_identity
-from tests.secrets.sealed.team import PASSWORD, TOKEN, Team, make_team
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 
@@ -40,6 +42,7 @@ Step = Callable[[Team], object]
 def git(
     team: Team, *arguments: str, environ: dict[str, str] | None = None, check: bool = True
 ) -> str:
+    """Run git in the project, without the configuration of whoever runs the tests."""
     given = {
         **(environ or team.nobody),
         "GIT_CONFIG_GLOBAL": os.devnull,
@@ -63,7 +66,7 @@ def git(
 
 @pytest.fixture
 def team(tmp_path: Path) -> Team:
-    """A repository with the sealed file and the merge driver."""
+    """Make a repository with the sealed file and the merge driver."""
     team = make_team(tmp_path)
     script = team.project / "driver.py"
     script.write_text(DRIVER)
@@ -87,10 +90,12 @@ def merge_branches(team: Team, ours: Step, theirs: Step, environ: dict[str, str]
 
 
 def sealing(at: str, value: str, *, with_key: bool = True) -> Step:
+    """Return a step that sets a value."""
     return lambda team: team.seal(at, value, None if with_key else team.nobody)
 
 
 def names(team: Team, section: str = "entries") -> list[str]:
+    """Return the settings in a section of the file, which must verify."""
     document = parse.read(team.path, "production")
     attest.verify(document)
     return [entry.at for entry in getattr(document, section)]
@@ -160,10 +165,12 @@ def test_a_rotation_merges_with_a_branch_that_changed_nothing_else(team: Team) -
 
 
 def remove_password(team: Team) -> None:
+    """Remove the entry that all branches start with."""
     edit.remove_entry(team.path, team.access(), PASSWORD)
 
 
 def rotate_it(team: Team) -> None:
+    """Give the file a new key."""
     rotate.rotate_key(team.path, team.access())
 
 
@@ -180,8 +187,8 @@ def test_where_a_person_must_choose_ours_is_left_alone(
     team: Team,
     ours: Step,
     theirs: Step,
-    with_key: bool,
-    reason: str,  # noqa: FBT001  # a case
+    with_key: bool,  # noqa: FBT001  # a case of the table
+    reason: str,
 ) -> None:
     """Git reports the conflict, and the driver says what it is about."""
     said = merge_branches(team, ours, theirs, team.holder if with_key else team.nobody)
@@ -194,11 +201,11 @@ def test_a_tampered_branch_is_never_signed(team: Team) -> None:
     """A merge by a holder of the key must not vouch for what nobody signed."""
 
     def tamper(team: Team) -> None:
-        other = edit.seal.seal_value(team.key.public, "production", PASSWORD, Secret("mallory's"))
+        other = seal.seal_value(team.key.public, "production", PASSWORD, Secret("mallory's"))
         document = parse.read(team.path, "production")
         (entry,) = document.entries
-        changed = edit.replace(document, entries=(edit.replace(entry, box=other),))
-        team.path.write_bytes(edit.render(changed))
+        changed = replace(document, entries=(replace(entry, box=other),))
+        team.path.write_bytes(render(changed))
 
     said = merge_branches(team, sealing(A, "1"), tamper, team.holder)
     assert "CONFLICT" in said

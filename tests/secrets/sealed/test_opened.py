@@ -6,17 +6,17 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from tests.secrets.sealed.team import PASSWORD, TOKEN, Team, make_team, text
 
 import pgstrata
 from pgstrata.errors import SecretError
 from pgstrata.secrets.sealed import opened
 from pgstrata.secrets.sealed.keys import new_environment_key
-from tests.secrets.sealed.team import PASSWORD, TOKEN, Team, make_team, text
 
 
 @pytest.fixture
 def team(tmp_path: Path) -> Team:
-    """A file with a password, sealed to alice; nothing opened before."""
+    """Make a file with a password, sealed to alice; nothing opened before."""
     opened._opened.cache_clear()
     return make_team(tmp_path)
 
@@ -75,7 +75,8 @@ def test_a_file_that_disappears_is_an_error(team: Team) -> None:
 def test_names_are_listed_without_any_slow_library(team: Team) -> None:
     """Listing what is sealed imports neither cryptography nor keyring."""
     code = (
-        "import sys; from pathlib import Path; from pgstrata.secrets import keyring, redact, sealed\n"
+        "import sys; from pathlib import Path\n"
+        "from pgstrata.secrets import keyring, redact, sealed\n"
         f"print(sealed.entries(Path({str(team.path)!r}), 'production'))\n"
         "slow = [name for name in ('cryptography', 'keyring', 'dynaconf', 'psycopg') "
         "if name in sys.modules]\n"

@@ -2,24 +2,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.secrets.sealed.team import PASSWORD, TOKEN, Team, make_team
 
 from pgstrata.errors import InvalidConfigError, SecretError
 from pgstrata.secrets.sealed import attest, edit, entries, parse, rotate
 from pgstrata.secrets.sealed.document import render
-from tests.secrets.sealed.team import PASSWORD, TOKEN, Team, make_team
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SOURCE = "environments/production.sealed.yaml"
 
 
 @pytest.fixture(scope="module")
 def team(tmp_path_factory: pytest.TempPathFactory) -> Team:
-    """A file with every section filled: a rotation, a recipient, entries, a pending one."""
+    """Make a file with all sections filled: a rotation, a recipient, entries, one pending."""
     team = make_team(tmp_path_factory.mktemp("full"))
     rotated = rotate.rotate_key(team.path, team.access())
     team = Team(team.project, team.path, rotated.key, team.alice)
@@ -29,6 +32,7 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Team:
 
 
 def check(raw: bytes) -> None:
+    """Read and verify."""
     attest.verify(parse.parse(raw, "production", SOURCE))
 
 
@@ -89,6 +93,7 @@ Edit = Callable[[str], str]
 
 
 def swap(old: str, new: str) -> Edit:
+    """Return an edit that replaces the first occurrence of a text."""
     return lambda text: text.replace(old, new, 1)
 
 
@@ -109,8 +114,8 @@ def swap(old: str, new: str) -> Edit:
         (swap("revision: ", "revision: !!int "), "22:20", "not as pgstrata wrote it"),
         (swap("entries:", "entries: {"), "1", "not YAML"),
         (lambda _: "", "1:1", "the file is empty"),
-        (lambda _: "[" * 100_000, "1:4", "nested too deeply"),
-        (lambda _: "- " * 100_000, "1:7", "nested too deeply"),
+        (lambda _: "[" * 100_000, "1:5", "nested too deeply"),
+        (lambda _: "- " * 100_000, "1:9", "nested too deeply"),
         (lambda _: "- 1\n", "1:1", "a map is expected"),
         (lambda _: "a" * (parse.MAX_BYTES + 1), "1:1", "larger than"),
     ],
@@ -118,7 +123,7 @@ def swap(old: str, new: str) -> Edit:
 def test_what_is_not_expected_is_refused_with_its_place(
     team: Team, edit_text: Edit, place: str, message: str
 ) -> None:
-    """Unknown formats, suites and fields, duplicates, wrong types, size: each with line and column."""
+    """Unknown formats, suites, fields, duplicates, types, size: each with line and column."""
     raw = edit_text(team.path.read_text()).encode("utf-8")
     with pytest.raises(InvalidConfigError) as caught:
         check(raw)

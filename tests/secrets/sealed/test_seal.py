@@ -3,13 +3,13 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.secrets.sealed.team import PASSWORD
 
 from pgstrata.errors import SecretError
 from pgstrata.model import Secret
 from pgstrata.secrets.sealed import seal
-from pgstrata.secrets.sealed.document import Document, Entry
+from pgstrata.secrets.sealed.document import Document, Entry, encode
 from pgstrata.secrets.sealed.keys import EnvironmentKey, new_environment_key
-from tests.secrets.sealed.team import PASSWORD
 
 KEY = new_environment_key("production")
 
@@ -32,6 +32,7 @@ AWKWARD = [
 
 
 def round_trip(value: str, key: EnvironmentKey = KEY) -> str:
+    """Seal a value and open it."""
     box = seal.seal_value(key.public, "production", PASSWORD, Secret(value))
     document = Document("production", key.public)
     return seal.open_value(document, Entry(PASSWORD, box, "2026-11-22"), key)
@@ -82,7 +83,7 @@ def test_a_value_opens_in_its_own_place_only(
 def test_what_was_sealed_by_other_rules_is_refused(data: bytes) -> None:
     """Anyone can seal anything to a public key: lengths, padding and text are checked."""
     info = seal._value_info(KEY.public, "production", PASSWORD)
-    box = seal.encode("sealed:1:", seal.seal(data, KEY.public.box, info))
+    box = encode("sealed:1:", seal.seal(data, KEY.public.box, info))
     with pytest.raises(SecretError, match="does not open"):
         seal.open_value(Document("production", KEY.public), Entry(PASSWORD, box, "2026-11-22"), KEY)
 

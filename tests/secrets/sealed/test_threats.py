@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.secrets.sealed.team import PASSWORD, TOKEN, Team, make_team, text
 
 from pgstrata.errors import PgstrataError, SecretError
 from pgstrata.model import Secret
@@ -18,7 +19,6 @@ from pgstrata.secrets.sealed import attest, edit, keytext, open_entry, parse, pi
 from pgstrata.secrets.sealed.access import Access
 from pgstrata.secrets.sealed.document import Document, Recipient, Rotation, render
 from pgstrata.secrets.sealed.keys import EnvironmentKey, new_environment_key, new_identity
-from tests.secrets.sealed.team import PASSWORD, TOKEN, Team, make_team, text
 
 
 @pytest.fixture
@@ -31,6 +31,7 @@ def team(tmp_path: Path) -> Team:
 
 
 def document_of(team: Team) -> Document:
+    """Return what the file holds."""
     return parse.read(team.path, "production")
 
 
@@ -70,40 +71,48 @@ Tamper = Callable[[Document, EnvironmentKey], Document]
 
 
 def swap(document: Document, _: EnvironmentKey) -> Document:
+    """Give each of two settings the value of the other."""
     one, two = document.entries
     return replace(document, entries=(replace(one, box=two.box), replace(two, box=one.box)))
 
 
 def delete(document: Document, _: EnvironmentKey) -> Document:
+    """Take out an entry."""
     return replace(document, entries=document.entries[:1])
 
 
 def replay_day(document: Document, _: EnvironmentKey) -> Document:
+    """Make a value look newer than it is."""
     one, two = document.entries
     return replace(document, entries=(replace(one, rotated="2031-01-01"), two))
 
 
 def put_own_value(document: Document, _: EnvironmentKey) -> Document:
+    """Seal another value with the public key."""
     one, two = document.entries
     box = seal.seal_value(document.key, "production", one.at, Secret("mallory's"))
     return replace(document, entries=(replace(one, box=box), two))
 
 
 def add_recipient(document: Document, mallory: EnvironmentKey) -> Document:
+    """Add a recipient of another key."""
     box = new_identity("mallory").public
     member = Recipient("mallory", box, seal.wrap(mallory, "mallory", box).wrap)
     return replace(document, recipients=(*document.recipients, member))
 
 
 def raise_revision(document: Document, _: EnvironmentKey) -> Document:
+    """Count one more."""
     return replace(document, revision=document.revision + 1)
 
 
 def sign_as_mallory(document: Document, mallory: EnvironmentKey) -> Document:
+    """Sign with another key than the one that is named."""
     return attest.sign(document, mallory)
 
 
 def take_over_key_id(document: Document, mallory: EnvironmentKey) -> Document:
+    """Name another key by the id of the real one."""
     key = replace(mallory.public, id=document.key.id)
     return attest.sign(replace(document, key=key), mallory)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from pgstrata.errors import SecretError
 from pgstrata.model import Secret
-from pgstrata.secrets.sealed.files import write
+from pgstrata.secrets.sealed.files import lock, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +41,10 @@ def read_mounted(path: Path) -> Secret:
 def save(path: Path, text: Secret) -> None:
     """Write a key file that only this user can read, in folders that only this user can enter."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write(path, text.reveal().encode("utf-8", "surrogatepass") + b"\n", mode=0o600)
+    with lock(path):
+        with suppress(FileNotFoundError):
+            path.chmod(0o600)  # write keeps the mode of a file that is there
+        write(path, text.reveal().encode("utf-8", "surrogatepass") + b"\n", mode=0o600)
 
 
 def _read(path: Path, flags: int, check: Callable[[Path, os.stat_result], None]) -> Secret:

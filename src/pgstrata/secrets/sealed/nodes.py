@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import yaml
 
@@ -11,12 +11,16 @@ from pgstrata.model import Finding, Origin
 
 if TYPE_CHECKING:
     import re
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 RULE = "sealed-file"
 HINT = "restore the file from version control, and change it only with `pgstrata secret`"
 
+_MAX_DEPTH = 4  # the file, a section, an item, its fields
 _T = TypeVar("_T")
+
+# the C loader is many times faster, and some builds of PyYAML lack it
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class Shape(NamedTuple):
@@ -35,7 +39,7 @@ class Findings:
 
     def add(self, message: str, node: yaml.Node) -> None:
         """Note what is wrong with a node, and go on."""
-        self._add(message, node.start_mark.line + 1, node.start_mark.column + 1)
+        self._add(message, *_at(node.start_mark))
 
     def refuse(self, message: str, line: int, column: int) -> InvalidConfigError:
         """Return the error to raise at once: what follows this place means nothing."""
@@ -50,6 +54,50 @@ class Findings:
     def _add(self, message: str, line: int, column: int) -> None:
         origin = Origin("sealed", self.source, line, column)
         self._found.append(Finding(RULE, message, origin, hint=HINT))
+
+
+def compose(content: str, findings: Findings) -> yaml.Node:
+    """Return the one document of a YAML text. Raises ``InvalidConfigError``.
+
+    Instead of ``yaml.compose``, which follows any nesting down the stack of C until it overflows
+    and kills the process.
+    """
+    try:
+        events = iter(yaml.parse(content, Loader=_LOADER))
+        next(events)
+        if isinstance(next(events), yaml.DocumentStartEvent):
+            return _node(next(events), events, findings, depth=1)
+    except yaml.MarkedYAMLError as error:
+        raise findings.refuse(
+            f"this is not YAML: {error.problem}", *_at(error.problem_mark)
+        ) from None
+    except yaml.YAMLError:
+        raise findings.refuse("this is not YAML", 1, 1) from None
+    raise findings.refuse("the file is empty", 1, 1)
+
+
+def _node(
+    event: yaml.Event, events: Iterator[yaml.Event], findings: Findings, depth: int
+) -> yaml.Node:
+    start: Any = event.start_mark  # typed otherwise than the marks of nodes, and the same
+    end: Any = event.end_mark
+    if depth > _MAX_DEPTH:
+        raise findings.refuse("this is nested too deeply", *_at(start))
+    if isinstance(event, yaml.ScalarEvent):
+        return yaml.ScalarNode("", event.value, start, end)
+    if not isinstance(event, yaml.CollectionStartEvent):
+        raise findings.refuse("a sealed file holds no alias", *_at(start))
+    inside = []
+    while not isinstance(inner := next(events), yaml.CollectionEndEvent):
+        inside.append(_node(inner, events, findings, depth + 1))
+    if isinstance(event, yaml.SequenceStartEvent):
+        return yaml.SequenceNode("", inside, start, end)
+    pairs = list(zip(inside[::2], inside[1::2], strict=True))
+    return yaml.MappingNode("", pairs, start, end)
+
+
+def _at(mark: Any) -> tuple[int, int]:
+    return (mark.line + 1, mark.column + 1) if mark else (1, 1)
 
 
 def fields(node: yaml.Node, names: Sequence[str], findings: Findings) -> dict[str, yaml.Node]:

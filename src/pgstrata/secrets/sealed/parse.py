@@ -22,13 +22,12 @@ from pgstrata.secrets.sealed.document import (
     Rotation,
     render,
 )
-from pgstrata.secrets.sealed.nodes import Findings, Shape, fields, items, text, texts
+from pgstrata.secrets.sealed.nodes import Findings, Shape, compose, fields, items, text, texts
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_BYTES = 4 * 2**20
-_MAX_DEPTH = 3  # the file, a section, an item
 
 _BASE64 = "[A-Za-z0-9+/]"
 AT = Shape(
@@ -64,9 +63,6 @@ _DOCUMENT = (
     "attest",
 )
 
-# the C loader is many times faster, and some builds of PyYAML lack it
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
 
 def read(path: Path, environment: str) -> Document:
     """Read and check the sealed file of an environment; says nothing about who wrote it.
@@ -89,7 +85,7 @@ def parse(raw: bytes, environment: str, source: str) -> Document:
     """Return the document that ``raw`` holds. Raises ``InvalidConfigError`` with every finding."""
     findings = Findings(source)
     content = _content(raw, findings)
-    document = _document(_compose(content, findings), environment, findings)
+    document = _document(compose(content, findings), environment, findings)
     _check_writing(content, render(document).decode("ascii"), findings)
     return document
 
@@ -109,32 +105,6 @@ def _content(raw: bytes, findings: Findings) -> str:
 
 def _place(content: str, index: int) -> tuple[int, int]:
     return content.count("\n", 0, index) + 1, index - content.rfind("\n", 0, index)
-
-
-def _compose(content: str, findings: Findings) -> yaml.Node:
-    try:
-        _check_depth(content, findings)
-        node = yaml.compose(content, Loader=_LOADER)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        raise findings.refuse(f"this is not YAML: {error.problem}", line, column) from None
-    except yaml.YAMLError:
-        raise findings.refuse("this is not YAML", 1, 1) from None
-    if node is None:
-        raise findings.refuse("the file is empty", 1, 1)
-    return node
-
-
-def _check_depth(content: str, findings: Findings) -> None:
-    """Refuse deep nesting: composing it overflows the C stack, which kills the process."""
-    depth = 0
-    for event in yaml.parse(content, Loader=_LOADER):
-        depth += isinstance(event, yaml.CollectionStartEvent)
-        depth -= isinstance(event, yaml.CollectionEndEvent)
-        if depth > _MAX_DEPTH:
-            mark = event.start_mark
-            raise findings.refuse("nested too deeply", mark.line + 1, mark.column + 1)
 
 
 def _document(root: yaml.Node, environment: str, findings: Findings) -> Document:

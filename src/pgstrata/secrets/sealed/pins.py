@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pgstrata.errors import SecretError
 from pgstrata.secrets.sealed.attest import follows
-from pgstrata.secrets.sealed.files import write
+from pgstrata.secrets.sealed.files import lock, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,7 +58,8 @@ def remember(document: Document, access: Access, *, revision: int = 0) -> None:
     target = path(access)
     try:
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write(target, f"{document.key.id}@{revision}\n".encode("ascii"), mode=0o600)
+        with lock(target):
+            write(target, f"{document.key.id}@{revision}\n".encode("ascii"), mode=0o600)
     except (OSError, SecretError):
         raise SecretError(
             f"the key of {document.source} cannot be remembered in {target}",
