@@ -50,7 +50,9 @@ def set_entry(
     Raises ``SecretError`` and ``InvalidConfigError`` as ``open_trusted`` does.
     """
     if not AT.pattern.fullmatch(at):
-        raise UsageError(f"{at!r} is no setting", hint=f"it needs {AT.words}")
+        raise UsageError(  # not quoted: it may be a value in the wrong place
+            "this is not the name of a setting", hint=f"it needs {AT.words}"
+        )
     with files.lock(path):
         opened = open_trusted(path, access)
         document = opened.document
@@ -150,7 +152,10 @@ def save(path: Path, document: Document) -> None:
 def _member(key: EnvironmentKey, name: str, box: str) -> Recipient:
     for shape, text in ((NAME, name), (BOX, box)):
         if not shape.pattern.fullmatch(text):
-            raise UsageError(f"a recipient has {NAME.words}, and {BOX.words}")
+            raise UsageError(
+                f"a recipient has {NAME.words}, and {BOX.words}",
+                hint="take both from the member's own text, PGSTRATApk1_…",
+            )
     return seal.wrap(key, name, box)
 
 

@@ -54,10 +54,9 @@ def _sync_folder(folder: Path) -> None:
     if sys.platform == "win32":
         return  # a folder cannot be opened there; NTFS keeps a journal of names
     descriptor = os.open(folder, os.O_RDONLY)
-    try:
+    with suppress(OSError):  # some file systems cannot; the new file is in place all the same
         os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    os.close(descriptor)
 
 
 @contextmanager

@@ -113,10 +113,9 @@ def _named(
 
 
 def _refuse_key_as_path(path: str, source: str) -> None:
+    """Refuse a mislaid key before the message of a file that is not found could quote it."""
     misplaced = keytext.PRIVATE.search(path) is not None
-    del (
-        path
-    )  # the message of a file that is not found would quote the key, and so would a traceback
+    del path  # a traceback with locals would show the key
     if misplaced:
         raise SecretError(
             f"{source} holds a key where the path of its file belongs",
