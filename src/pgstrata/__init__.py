@@ -1,1 +1,92 @@
-"""One folder of layered YAML drives every PostgreSQL connection of a project, in every environment."""
+"""One folder of layered YAML drives every PostgreSQL connection, in every environment."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from pgstrata._version import __version__
+
+if TYPE_CHECKING:
+    from pgstrata.connect.failure import ConnectionFailedError, PoolTimeoutError
+    from pgstrata.connect.handles import AsyncHandle, AsyncPoolHandle, NormalHandle, PoolHandle
+    from pgstrata.connect.manager import PGConnectionManager
+    from pgstrata.errors import (
+        ConfigError,
+        EnvInterpolationError,
+        EnvironmentNotFoundError,
+        InvalidConfigError,
+        LocalServerError,
+        PgstrataError,
+        ProjectNotFoundError,
+        SecretError,
+        UnknownKeyError,
+        UsageError,
+    )
+    from pgstrata.loading import load, load_file, load_many, load_mapping
+    from pgstrata.model import Config, Finding, Origin, Secret, Setting
+
+# Names are imported when they are used: importing psycopg takes longer than `pgstrata --help` may.
+_HOMES = {
+    "pgstrata.connect.failure": ("ConnectionFailedError", "PoolTimeoutError"),
+    "pgstrata.connect.handles": ("AsyncHandle", "AsyncPoolHandle", "NormalHandle", "PoolHandle"),
+    "pgstrata.connect.manager": ("PGConnectionManager",),
+    "pgstrata.errors": (
+        "ConfigError",
+        "EnvInterpolationError",
+        "EnvironmentNotFoundError",
+        "InvalidConfigError",
+        "LocalServerError",
+        "PgstrataError",
+        "ProjectNotFoundError",
+        "SecretError",
+        "UnknownKeyError",
+        "UsageError",
+    ),
+    "pgstrata.loading": ("load", "load_file", "load_many", "load_mapping"),
+    "pgstrata.model": ("Config", "Finding", "Origin", "Secret", "Setting"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "AsyncHandle",
+    "AsyncPoolHandle",
+    "Config",
+    "ConfigError",
+    "ConnectionFailedError",
+    "EnvInterpolationError",
+    "EnvironmentNotFoundError",
+    "Finding",
+    "InvalidConfigError",
+    "LocalServerError",
+    "NormalHandle",
+    "Origin",
+    "PGConnectionManager",
+    "PgstrataError",
+    "PoolHandle",
+    "PoolTimeoutError",
+    "ProjectNotFoundError",
+    "Secret",
+    "SecretError",
+    "Setting",
+    "UnknownKeyError",
+    "UsageError",
+    "__version__",
+    "load",
+    "load_file",
+    "load_many",
+    "load_mapping",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name from its home. A misnamed one is an ``AttributeError`` as usual."""
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'pgstrata' has no attribute {name!r}")
+    value = getattr(import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

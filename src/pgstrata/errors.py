@@ -2,21 +2,20 @@
 
 ::
 
-    PgstrataError                       what went wrong, and a hint: what to do about it
-    ├── UsageError                      the call or the command line asked for something impossible
-    ├── ConfigError                     the configuration could not be loaded or resolved
-    │   ├── ProjectNotFoundError        no ``environments/`` folder where one was expected
-    │   ├── EnvironmentNotFoundError    no overlay of that name
-    │   ├── InvalidConfigError          one or many findings, each with its place
-    │   ├── UnknownKeyError             a key that no setting has (also a ``KeyError``)
-    │   ├── EnvInterpolationError       a reference to a variable or a file leads nowhere
-    │   └── SecretError                 a secret cannot be read, opened or trusted
-    ├── LocalServerError                the embedded PostgreSQL cannot be installed or started
-    └── ConnectionFailedError           in ``pgstrata.connect.failure``; also psycopg's ``OperationalError``
-        └── PoolTimeoutError            also psycopg_pool's ``PoolTimeout``
+PgstrataError                       what went wrong, and a hint: what to do about it ├── UsageError
+the call or the command line asked for something impossible ├── ConfigError                     the
+configuration could not be loaded or resolved │   ├── ProjectNotFoundError        no
+``environments/`` folder where one was expected │   ├── EnvironmentNotFoundError    no overlay of
+that name │   ├── InvalidConfigError          one or many findings, each with its place │   ├──
+UnknownKeyError             a key that no setting has (also a ``KeyError``) │   ├──
+EnvInterpolationError       a reference to a variable or a file leads nowhere │   └── SecretError
+a secret cannot be read, opened or trusted ├── LocalServerError                the embedded
+PostgreSQL cannot be installed or started └── ConnectionFailedError           in
+``pgstrata.connect.failure``; also psycopg's ``OperationalError`` └── PoolTimeoutError
+also psycopg_pool's ``PoolTimeout``
 
-The last two live beside the code that connects, because their second base needs psycopg, which takes
-longer to import than ``pgstrata --help`` may take in all.
+The last two live beside the code that connects, because their second base needs psycopg, which
+takes longer to import than ``pgstrata --help`` may take in all.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ INTERRUPTED = 130
 
 EXIT_CODES = {
     OK: "clean",
-    FINDINGS: "findings, differences, a failed connection, or nothing done because of a server error",
+    FINDINGS: "findings, differences, a failed connection, or nothing done for a server error",
     USAGE: "wrong usage",
     CONFIG: "configuration or secrets could not be loaded or resolved",
     REJECTED_ROWS: "done, with rejected rows",
@@ -81,7 +80,8 @@ class EnvironmentNotFoundError(ConfigError):
 class InvalidConfigError(ConfigError):
     """The files say something that cannot be; all findings at once, in the order of the files.
 
-    ``str()`` gives one line for each finding. The command line draws the source line and a caret too.
+    ``str()`` gives one line for each finding. The command line draws the source line and a caret
+    too.
     """
 
     def __init__(self, findings: Sequence[Finding]) -> None:

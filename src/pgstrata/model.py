@@ -1,10 +1,11 @@
-"""The values that everything else passes around: secrets, origins, settings, findings, the Config."""
+"""The values that everything else passes around: secrets, origins, settings, findings, Config."""
 
 from __future__ import annotations
 
+import difflib
 import hmac
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, NoReturn, TypeAlias
@@ -31,9 +32,10 @@ Severity: TypeAlias = Literal["error", "warning", "info"]
 class Secret:
     """A text that shows itself only to ``reveal()``.
 
-    The text sits in a closure, not in an attribute: ``vars``, ``repr``, ``format``, ``asdict``, pickling, JSON and
-    YAML writers and tracebacks with locals find nothing. It may be given as a function, which is then called at each
-    ``reveal()``: so a secret is resolved when it is used, and a rotated one is seen by the next use.
+    The text sits in a closure, not in an attribute: ``vars``, ``repr``, ``format``, ``asdict``,
+    pickling, JSON and YAML writers and tracebacks with locals find nothing. It may be given as a
+    function, which is then called at each ``reveal()``: so a secret is resolved when it is used,
+    and a rotated one is seen by the next use.
 
     ``source`` says where it comes from in words that may be shown, e.g. ``env DB_PASSWORD``.
     """
@@ -74,7 +76,7 @@ class Secret:
         raise TypeError("a Secret cannot be pickled or dumped; reveal() it where it is used")
 
 
-Value: TypeAlias = "str | int | float | bool | Secret | tuple[Any, ...] | Mapping[str, Any] | None"
+Value: TypeAlias = "str | int | float | bool | Secret | tuple[Any, ...] | None"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -94,7 +96,9 @@ class Origin:
         return f"{self.layer} {self.source}".rstrip()
 
     def as_json(self) -> dict[str, object]:
-        """Return the JSON shape of an origin: layer, source, and line and column where there are any."""
+        """Return the JSON shape of an origin: layer, source, and line and column where there are
+        any.
+        """
         place = {"line": self.line, "column": self.column} if self.line else {}
         return {"layer": self.layer, "source": self.source, **place}
 
@@ -131,17 +135,26 @@ class Finding:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Leaf:
-    """One value as a layer wrote it, not yet decoded: opaque to the merge, so nothing is cast or evaluated.
+    """One value as a layer gave it: opaque to the merge, which so can neither cast, evaluate nor
+    join it.
 
-    ``raw`` is the text of a scalar, a tuple of nested values for a list, a ``Secret``, or None, which unsets a key.
-    A map's own null is marked by ``unsets_map``: it clears all that weaker layers said below it.
+    ``value`` is decoded by the type of its key; None unsets the key, or all of a section. An
+    ``Unresolved`` is a reference that leads nowhere, which is an error only if no stronger layer
+    has a value. Leaves compare by identity: comparing values would reveal the secrets among them.
     """
 
-    raw: Any
+    value: Value | Unresolved
     origin: Origin
-    via: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unresolved:
+    """Why a reference could not be followed."""
+
+    message: str
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +176,7 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One dotted key with its typed value, its origin, and all that it overrode, strongest first."""
+    """One dotted key with its typed value, its origin, and what it overrode, strongest first."""
 
     key: str
     value: Value
@@ -175,3 +188,100 @@ class Setting:
     def stack(self) -> tuple[Given, ...]:
         """The winner, then what it overrode."""
         return (Given(self.value, self.origin), *self.overrode)
+
+
+class Config(Mapping[str, Value]):
+    """One environment: frozen, validated, every value with its origin.
+
+    A mapping from dotted keys to values, e.g. ``config["connection_settings.host"]``. Named
+    connections stand under ``connections.<name>.``, with all that they inherit. ``findings`` are
+    the warnings that loading gave.
+    """
+
+    __slots__ = ("_targets", "_values", "environment", "findings", "project", "settings")
+
+    environment: str
+    project: Path
+    settings: Mapping[str, Setting]
+    findings: tuple[Finding, ...]
+    _targets: Mapping[str, Mapping[str, Setting]]
+    _values: dict[str, Value]
+
+    def __init__(
+        self,
+        environment: str,
+        project: Path,
+        settings: Mapping[str, Setting],
+        targets: Mapping[str, Mapping[str, Setting]],
+        findings: tuple[Finding, ...] = (),
+    ) -> None:
+        write = object.__setattr__
+        named = {
+            f"connections.{name}.{key}": replace(setting, key=f"connections.{name}.{key}")
+            for name, target in targets.items()
+            if name != "default"
+            for key, setting in target.items()
+        }
+        everything = {**settings, **targets.get("default", {}), **named}
+        write(self, "environment", environment)
+        write(self, "project", project)
+        write(self, "settings", MappingProxyType(everything))
+        write(self, "findings", findings)
+        write(
+            self,
+            "_targets",
+            {name: MappingProxyType(dict(target)) for name, target in targets.items()},
+        )
+        write(self, "_values", {key: setting.value for key, setting in everything.items()})
+
+    def __getitem__(self, key: str) -> Value:
+        try:
+            return self._values[key]
+        except KeyError:
+            raise self._unknown(key) from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"a Config is frozen; {name} cannot be set")
+
+    def __repr__(self) -> str:
+        return f"Config({self.environment!r}, {len(self)} settings)"
+
+    def explain(self, key: str) -> Setting:
+        """Return the setting of ``key``, with its origin and all that it overrode. Raises
+        ``UnknownKeyError``.
+        """
+        if key not in self.settings:
+            raise self._unknown(key)
+        return self.settings[key]
+
+    @property
+    def connections(self) -> tuple[str, ...]:
+        """The names of the connections, ``default`` first where the top-level sections describe
+        one.
+        """
+        return tuple(self._targets)
+
+    def connection(self, name: str = "default") -> Mapping[str, Setting]:
+        """Return the effective settings of one connection, by key without ``connections.<name>.``.
+
+        Raises ``UnknownKeyError`` for a connection that the environment does not have.
+        """
+        if name not in self._targets:
+            there = ", ".join(self._targets)
+            raise UnknownKeyError(
+                f"no connection {name!r} in environment {self.environment!r}; there are: {there}"
+            )
+        return self._targets[name]
+
+    def _unknown(self, key: str) -> UnknownKeyError:
+        close = difflib.get_close_matches(key, self.settings, n=1)
+        return UnknownKeyError(
+            f"{key!r} is not set in environment {self.environment!r}",
+            hint=f"did you mean {close[0]!r}?" if close else "",
+        )

@@ -1,0 +1,1 @@
+"""One module for each command; the module of a command is named after it."""

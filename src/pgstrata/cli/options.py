@@ -1,0 +1,101 @@
+"""Options that several commands share, and the session that the group hands to each command."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from click.shell_completion import CompletionItem
+
+from pgstrata.errors import PgstrataError
+from pgstrata.layers.project import environment_name, project_folder
+from pgstrata.layers.project import environments as environments_of
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What was said before the command: the project folder, and whether to be verbose."""
+
+    project: Path | None
+    verbose: bool = False
+
+    @property
+    def folder(self) -> Path:
+        """The project folder that is meant."""
+        return project_folder(self.project, os.environ)
+
+    def environments(self, names: tuple[str, ...], *, everything: bool) -> tuple[str, ...]:
+        """Return the environments that are meant: the named ones, all, or the one by default."""
+        if names and everything:
+            raise click.UsageError("--env and --all exclude each other")
+        if everything:
+            return environments_of(self.folder)
+        return tuple(dict.fromkeys(names)) or (environment_name(None, os.environ),)
+
+
+def _complete_environment(
+    context: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    said = context.find_root().params.get("project")
+    try:
+        names = environments_of(project_folder(said, os.environ))
+    except PgstrataError:
+        return []
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+def environment(command: Command) -> Command:
+    """Add ``-e``: one environment."""
+    return click.option(
+        "-e",
+        "--env",
+        "environment",
+        metavar="NAME",
+        shell_complete=_complete_environment,
+        help="The environment [PGSTRATA_ENV, or development].",
+    )(command)
+
+
+def environments(command: Command) -> Command:
+    """Add ``-e``, which may be repeated, and ``--all``."""
+    command = click.option("--all", "everything", is_flag=True, help="All environments.")(command)
+    return click.option(
+        "-e",
+        "--env",
+        "names",
+        metavar="NAME",
+        multiple=True,
+        shell_complete=_complete_environment,
+        help="An environment; may be repeated [PGSTRATA_ENV, or development].",
+    )(command)
+
+
+def connection(command: Command) -> Command:
+    """Add ``--connection``: one of an environment's named connections."""
+    return click.option(
+        "--connection", metavar="NAME", help="A named connection [the top-level one]."
+    )(command)
+
+
+def output(*formats: str) -> Callable[[Command], Command]:
+    """Add ``--format``; the first of ``formats`` is the default."""
+    return click.option(
+        "--format",
+        "output",
+        type=click.Choice(formats),
+        default=formats[0],
+        show_default=True,
+        help="How the result is written.",
+    )
+
+
+def print_json(**shape: object) -> None:
+    """Print a result as JSON, with the version of its shape."""
+    click.echo(json.dumps({"schema_version": 1, **shape}, indent=2, ensure_ascii=False))

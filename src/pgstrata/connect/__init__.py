@@ -1,0 +1,1 @@
+"""From a Config to live connections: conninfo, the four handles, the manager."""

@@ -1,0 +1,149 @@
+"""What to connect with, computed from settings alone: the same for sync and async, pool and single
+connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, cast
+
+from pgstrata.model import Config, Secret, Setting
+from pgstrata.schema.keys import CONNECTION, POOL, SYNC_TYPES
+from pgstrata.schema.libpq import OURS
+from pgstrata.validation import is_local
+
+ConnectionType: TypeAlias = Literal["normal", "pool", "async", "async_pool"]
+Target: TypeAlias = Mapping[str, Setting]
+
+# The embedded server says itself where it is and how to log in; all else of a connection stays as
+# configured.
+_KEPT_LOCALLY = (
+    "dbname",
+    "application_name",
+    "fallback_application_name",
+    "client_encoding",
+    "connect_timeout",
+    "options",
+)
+_POOLERS_WITHOUT_STATEMENTS = ("transaction", "pgbouncer")
+
+
+@dataclass(frozen=True, slots=True)
+class Conninfo:
+    """All that one connection is made with. Secrets stay Secrets until ``resolve``.
+
+    ``session`` are parameters to SET once connected; without a pooler it is empty, because the
+    parameters then travel in the start-up packet's ``options``: no rollback reverts them, and a
+    misspelt one fails the connection.
+    """
+
+    name: str
+    keywords: Mapping[str, str | Secret]
+    autocommit: bool = False
+    prepare: bool = True
+    session: Mapping[str, str] | None = None
+    local: Path | None = None
+
+    def resolve(self) -> dict[str, str]:
+        """Return libpq's keywords with the secrets revealed. Raises ``ConfigError``."""
+        return {
+            name: value.reveal() if isinstance(value, Secret) else value
+            for name, value in self.keywords.items()
+        }
+
+
+def conninfo(config: Config, connection: str, connection_type: ConnectionType) -> Conninfo:
+    """Return what a connection of an environment is made with."""
+    target = config.connection(connection)
+    keywords = _keywords(target, config.project)
+    local = is_local(target)
+    if local:
+        keywords = {name: value for name, value in keywords.items() if name in _KEPT_LOCALLY}
+    session = session_parameters(target, connection_type)
+    pooler = _value(target, "pooler")
+    if pooler is None and session:
+        given = keywords.get("options", "")
+        keywords["options"] = f"{given} {options(session)}".strip()
+    return Conninfo(
+        name=f"{config.environment}/{connection}" if config.environment else connection,
+        keywords=keywords,
+        autocommit=bool(_value(target, "connection_settings.autocommit")),
+        prepare=pooler not in _POOLERS_WITHOUT_STATEMENTS,
+        session=session if pooler is not None else None,
+        local=config.project if local else None,
+    )
+
+
+def session_parameters(target: Target, connection_type: ConnectionType) -> dict[str, str]:
+    """Return the PostgreSQL parameters of a session: those of all types, then those of its own
+    kind.
+    """
+    own = "sync_settings" if connection_type in SYNC_TYPES else "async_settings"
+    return _section(target, "session_settings") | _section(target, own)
+
+
+def options(parameters: Mapping[str, str]) -> str:
+    """Return parameters as libpq's ``options``: spaces and backslashes escaped, as the server's
+    parser asks.
+    """
+    return " ".join(
+        f"-c {name}=" + text.replace("\\", "\\\\").replace(" ", "\\ ")
+        for name, text in parameters.items()
+    )
+
+
+def pool_options(target: Target, connection_type: ConnectionType) -> dict[str, Any]:
+    """Return the arguments of psycopg_pool's constructor; ``check_on_checkout`` is not among them.
+
+    A default gives way to the size that a file does give, so that ``max_size: 2`` alone is no
+    contradiction.
+    """
+    section = "async_pool_settings" if connection_type == "async_pool" else "pool_settings"
+    given = {name: target[f"{section}.{name}"] for name in POOL if f"{section}.{name}" in target}
+    values = {name: setting.value for name, setting in given.items() if setting.value is not None}
+    values.pop("check_on_checkout", None)
+    most = values.get("max_size")
+    if isinstance(most, int) and given["min_size"].origin.layer == "default":
+        values["min_size"] = min(cast(int, values["min_size"]), most)
+    return values
+
+
+def checks_on_checkout(target: Target, connection_type: ConnectionType) -> bool:
+    """Tell whether each connection is tested before it is handed out."""
+    section = "async_pool_settings" if connection_type == "async_pool" else "pool_settings"
+    return bool(_value(target, f"{section}.check_on_checkout"))
+
+
+def _keywords(target: Target, project: Path) -> dict[str, str | Secret]:
+    keywords: dict[str, str | Secret] = {}
+    for key, setting in target.items():
+        section, _, name = key.partition(".")
+        if section != "connection_settings" or name in OURS or setting.value is None:
+            continue
+        if setting.origin.layer == "libpq":
+            continue  # libpq fills it in by itself
+        value = setting.value
+        keywords[name] = value if isinstance(value, Secret) else _text(name, value, project)
+    return keywords
+
+
+def _text(name: str, value: object, project: Path) -> str:
+    text = str(value)
+    if name in CONNECTION and CONNECTION[name].path and text != "system":
+        return str(project / text) if text else text
+    return text
+
+
+def _section(target: Target, section: str) -> dict[str, str]:
+    prefix = f"{section}."
+    return {
+        key.removeprefix(prefix): str(setting.value)
+        for key, setting in target.items()
+        if key.startswith(prefix) and setting.value is not None
+    }
+
+
+def _value(target: Target, key: str) -> object:
+    return target[key].value if key in target else None

@@ -1,0 +1,95 @@
+"""The errors of connecting. They are psycopg's errors too, so that an existing ``except`` keeps
+working.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import psycopg
+from psycopg_pool import PoolTimeout
+
+from pgstrata.connect.conninfo import Conninfo
+from pgstrata.errors import PgstrataError
+from pgstrata.model import MASK, Secret
+
+
+class ConnectionFailedError(PgstrataError, psycopg.OperationalError):
+    """No connection could be made. ``__cause__`` is psycopg's own error."""
+
+
+class PoolTimeoutError(ConnectionFailedError, PoolTimeout):
+    """The pool had no connection in time. ``__cause__`` is the last attempt to connect that failed,
+    if one did.
+    """
+
+
+def connection_failed(made_with: Conninfo, cause: Exception) -> ConnectionFailedError:
+    """Return the error for an attempt to connect that failed with ``cause``."""
+    return ConnectionFailedError(
+        f"cannot connect to {made_with.name}: {cause}", hint=_advice(str(cause), made_with)
+    )
+
+
+def pool_timeout(
+    name: str, seconds: float, stats: Mapping[str, int], cause: BaseException | None
+) -> PoolTimeoutError:
+    """Return the error for a pool that had no connection within ``seconds``."""
+    counts = (
+        f"{stats.get('pool_size', 0)} of at most {stats['pool_max']} open, "
+        f"{stats.get('pool_available', 0)} idle, {stats.get('requests_waiting', 0)} waiting"
+    )
+    why = f": {cause}" if cause else ""
+    hint = (
+        "the last attempt to connect failed"
+        if cause
+        else "connections are held too long, or max_size is too small for the load"
+    )
+    return PoolTimeoutError(
+        f"pool {name} had no connection within {seconds:g} s ({counts}){why}", hint=hint
+    )
+
+
+def scrubbed(error: Exception, made_with: Conninfo) -> Exception:
+    """Return an error of the same kind and message, without a traceback, libpq's connection, or any
+    secret.
+    """
+    message = str(error)
+    for value in made_with.keywords.values():
+        if isinstance(value, Secret) and (text := value.reveal()):
+            message = message.replace(text, MASK)
+    kind = type(error) if isinstance(error, psycopg.Error) else psycopg.OperationalError
+    return kind(message)
+
+
+_ADVICE = (
+    (r"password authentication failed", "check the user, and the password from {password}"),
+    (r"no password supplied", "set connection_settings.password, or a passfile"),
+    (r"Connection refused", "is a server running there, and is the port right?"),
+    (r"failed to resolve|translate host name", "check the spelling of the host"),
+    (r'database "[^"]*" does not exist', "check dbname, or create the database"),
+    (r'role "[^"]*" does not exist', "check user, or create the role"),
+    (r"no pg_hba\.conf entry", "the server admits no such client; see its pg_hba.conf"),
+    (
+        r"certificate verify failed",
+        "sslrootcert must hold the CA that signed the server's certificate",
+    ),
+    (r"does not match host name", "host must be a name that is in the server's certificate"),
+    (r"root certificate file .* does not exist", "set sslrootcert to a CA file, or to system"),
+    (r"does not support SSL|SSL was required", "the server has no TLS; sslmode asks for it"),
+    (
+        r"unrecognized configuration parameter",
+        "this server does not know a parameter of session_settings",
+    ),
+    (r"unsupported startup parameter", "a pooler stands between: say so with pooler:"),
+    (r"timeout expired|timed out", "the host does not answer within connect_timeout"),
+    (r"too many (clients|connections)|remaining connection slots", "the server has no free slot"),
+)
+
+
+def _advice(message: str, made_with: Conninfo) -> str:
+    password = made_with.keywords.get("password")
+    source = password.source if isinstance(password, Secret) else "nowhere"
+    matching = (hint for pattern, hint in _ADVICE if re.search(pattern, message))
+    return next(matching, "").format(password=source)

@@ -1,0 +1,70 @@
+"""All that a handle is made from: what to connect with, and how to pool it."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pgstrata.connect.conninfo import (
+    ConnectionType,
+    Conninfo,
+    checks_on_checkout,
+    conninfo,
+    pool_options,
+)
+from pgstrata.model import Config, Secret
+
+# Tells equal literal secrets apart from different ones without keeping them; worthless outside this
+# process.
+_PROCESS_KEY = secrets.token_bytes(32)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The plan of one handle. ``key`` is equal for plans that connect to the same with the same
+    settings.
+    """
+
+    connection_type: ConnectionType
+    conninfo: Conninfo
+    pool_options: Mapping[str, Any] = field(default_factory=dict)
+    check: bool = False
+
+    @property
+    def key(self) -> str:
+        """A name for the plan, made with a key that only this process has, so that it tells nothing
+        outside.
+        """
+        made_with = self.conninfo
+        parts = (
+            self.connection_type,
+            sorted((name, _identity(value)) for name, value in made_with.keywords.items()),
+            (made_with.autocommit, made_with.prepare, made_with.session, made_with.local),
+            sorted(self.pool_options.items()),
+            self.check,
+        )
+        return hmac.new(_PROCESS_KEY, repr(parts).encode(), hashlib.sha256).hexdigest()
+
+
+def plan(config: Config, connection: str, connection_type: ConnectionType) -> Plan:
+    """Return the plan for one connection of an environment."""
+    made_with = conninfo(config, connection, connection_type)
+    if connection_type in ("normal", "async"):
+        return Plan(connection_type, made_with)
+    target = config.connection(connection)
+    options = {"name": made_with.name, **pool_options(target, connection_type)}
+    return Plan(connection_type, made_with, options, checks_on_checkout(target, connection_type))
+
+
+def _identity(value: str | Secret) -> str:
+    """Return what tells a value from another: for a secret that is looked up, where; for a literal
+    one, its text.
+    """
+    if not isinstance(value, Secret):
+        return value
+    looked_up = value.source.startswith(("env ", "file "))
+    return value.source if looked_up else f"literal {value.reveal()}"

@@ -1,0 +1,116 @@
+"""The layers that are files: which make an environment, and what is in them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pgstrata.errors import EnvironmentNotFoundError, InvalidConfigError
+from pgstrata.layers.document import parse
+from pgstrata.layers.project import BASE, FOLDER, environments, environments_folder
+from pgstrata.layers.references import References
+from pgstrata.layers.shape import shape
+from pgstrata.model import Finding, Layer, LayerName, Leaf, Origin
+from pgstrata.schema.suggest import closest
+
+
+@dataclass
+class Reader:
+    """Reads the files of one project. Each file is read once, however many environments it is part
+    of.
+    """
+
+    project: Path
+    environ: Mapping[str, str]
+    _read: dict[Path, tuple[Layer, list[Finding]]] = field(default_factory=dict)
+
+    def layers(self, environment: str) -> tuple[list[Layer], list[Finding]]:
+        """Return the file layers of an environment, weakest first, and what is wrong with them.
+
+        Raises ``ProjectNotFoundError`` and ``EnvironmentNotFoundError``.
+        """
+        folder = environments_folder(self.project)
+        self._require(environment)
+        results = [self._file(folder / f"{BASE}.yaml", "base")]
+        chain, findings = self._chain(environment)
+        results += chain
+        local = folder / f"{environment}.local.yaml"
+        if local.is_file():
+            results.append(self._file(local, "local"))
+        findings += [finding for _, found in results for finding in found]
+        return [layer for layer, _ in results], findings
+
+    def _chain(self, environment: str) -> tuple[list[tuple[Layer, list[Finding]]], list[Finding]]:
+        """Return the overlays from the first ancestor down to ``environment`` itself."""
+        chain: list[tuple[Layer, list[Finding]]] = []
+        seen: list[str] = []
+        name = environment
+        while True:
+            seen.append(name)
+            overlay = self._file(self.project / FOLDER / f"{name}.yaml", "overlay")
+            chain.insert(0, overlay)
+            parent = overlay[0].tree.get("extends")
+            if not isinstance(parent, Leaf) or not isinstance(parent.value, str):
+                return chain, []
+            if problem := self._parent_problem(parent.value, seen):
+                return chain, [problem_at(parent.origin, problem)]
+            name = parent.value
+
+    def _parent_problem(self, parent: str, seen: list[str]) -> str:
+        if parent in seen:
+            return f"goes round in a circle: {' -> '.join((*seen, parent))}"
+        if not self._exists(parent):
+            guess = closest(parent, environments(self.project))
+            return f"there is no environment {parent!r}" + (
+                f"; did you mean {guess!r}?" if guess else ""
+            )
+        return ""
+
+    def _exists(self, environment: str) -> bool:
+        return environment in environments(self.project)
+
+    def _require(self, environment: str) -> None:
+        if self._exists(environment):
+            return
+        known = environments(self.project)
+        guess = closest(environment, known)
+        looked = self.project / FOLDER / f"{environment}.yaml"
+        there = ", ".join(known) or "none"
+        raise EnvironmentNotFoundError(
+            f"no environment {environment!r}: {looked} does not exist; there are: {there}",
+            hint=_advice(looked, guess),
+        )
+
+    def _file(self, path: Path, layer: LayerName) -> tuple[Layer, list[Finding]]:
+        if path not in self._read:
+            references = References(self.environ, self.project)
+            self._read[path] = read_file(path, layer, f"{FOLDER}/{path.name}", references)
+        return self._read[path]
+
+
+def problem_at(origin: Origin, problem: str) -> Finding:
+    """Return the finding for a parent that cannot be followed."""
+    return Finding("extends", f"extends: {problem}", origin, key="extends")
+
+
+def _advice(looked: Path, guess: str | None) -> str:
+    if looked.with_suffix(".yml").is_file():
+        return f"rename {looked.with_suffix('.yml').name} to {looked.name}"
+    return f"did you mean {guess!r}?" if guess else "an environment is made by adding its file"
+
+
+def read_file(
+    path: Path, layer: LayerName, source: str, references: References
+) -> tuple[Layer, list[Finding]]:
+    """Return one file as a layer, and what is wrong with it. An unreadable one is an empty layer
+    and findings.
+    """
+    try:
+        document = parse(path.read_bytes(), layer, source)
+    except OSError as error:
+        finding = Finding("unreadable", f"cannot be read: {error.strerror}", Origin(layer, source))
+        return Layer(layer, source, {}), [finding]
+    except InvalidConfigError as error:
+        return Layer(layer, source, {}), list(error.findings)
+    return shape(document, references)

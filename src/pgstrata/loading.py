@@ -1,0 +1,170 @@
+"""From layers to a Config, with all problems at once."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from pgstrata.effective import resolve
+from pgstrata.errors import ConfigError, InvalidConfigError
+from pgstrata.layers import arguments, urls, variables
+from pgstrata.layers.document import Document, parse
+from pgstrata.layers.files import Reader
+from pgstrata.layers.project import FOLDER, environment_name, project_folder
+from pgstrata.layers.references import References
+from pgstrata.layers.shape import shape
+from pgstrata.model import Config, Finding, Layer, Origin
+from pgstrata.validation import describes_a_server, problems
+
+Merge: TypeAlias = Callable[[Sequence[Layer]], dict[str, Any]]
+
+
+def load(
+    environment: str | None = None,
+    *,
+    project: str | Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    overrides: Mapping[str, object] | None = None,
+) -> Config:
+    """Load one environment of a project.
+
+    ``environment`` falls back to ``PGSTRATA_ENV``, then to ``development``; ``project``, the folder
+    that holds ``environments/``, to ``PGSTRATA_PROJECT``, then to the current folder. ``environ``
+    stands in for the variables of the process. ``overrides`` are the strongest layer: values by
+    dotted key.
+
+    Raises ``InvalidConfigError`` with everything that is wrong, ``ProjectNotFoundError`` and
+    ``EnvironmentNotFoundError``.
+    """
+    from pgstrata.layers.merge import merge
+
+    environ = os.environ if environ is None else environ
+    reader = Reader(project_folder(project, environ), environ)
+    return _load(reader, environment_name(environment, environ), overrides or {}, merge)
+
+
+def load_many(
+    environments: Iterable[str],
+    *,
+    project: str | Path | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> dict[str, Config | ConfigError]:
+    """Load several environments, reading each file once. One that cannot be loaded is there as its
+    error.
+    """
+    from pgstrata.layers.merge import fold
+
+    environ = os.environ if environ is None else environ
+    reader = Reader(project_folder(project, environ), environ)
+    results: dict[str, Config | ConfigError] = {}
+    for name in environments:
+        try:
+            results[name] = _load(reader, name, {}, fold)
+        except ConfigError as error:
+            results[name] = error
+    return results
+
+
+def load_file(
+    path: str | Path,
+    *,
+    resolve_env: bool = False,
+    allow_sensitive_defaults: bool = False,
+    environ: Mapping[str, str] | None = None,
+) -> Config:
+    """Load one file that is all of the configuration, in pgmonkey's format.
+
+    References to variables and files are followed only with ``resolve_env``; fallbacks for secrets
+    are taken only with ``allow_sensitive_defaults``. Raises ``InvalidConfigError``.
+    """
+    path = Path(path)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(
+            f"cannot read {path}: {error.strerror}", hint="give the path of a YAML file"
+        ) from None
+    document = parse(content, "file", str(path))
+    environ = os.environ if environ is None else environ
+    references = References(environ, Path(), resolve_env, allow_sensitive_defaults)
+    return _single(document, references, environ)
+
+
+def load_mapping(
+    data: Mapping[str, Any],
+    *,
+    resolve_env: bool = False,
+    allow_sensitive_defaults: bool = False,
+    environ: Mapping[str, str] | None = None,
+) -> Config:
+    """Load what a file in pgmonkey's format would hold from a dictionary. Raises
+    ``InvalidConfigError``.
+    """
+    environ = os.environ if environ is None else environ
+    references = References(environ, Path(), resolve_env, allow_sensitive_defaults)
+    return _single(arguments.document(data), references, environ)
+
+
+def _load(
+    reader: Reader, environment: str, overrides: Mapping[str, object], merge: Merge
+) -> Config:
+    layers, findings = reader.layers(environment)
+    for layer, found in (variables.read(reader.environ), arguments.read(overrides)):
+        layers.append(layer)
+        findings = findings + found
+    home = Origin("overlay", f"{FOLDER}/{environment}.yaml", 1, 1)
+    return _config(environment, reader.project, layers, findings, merge, home, reader.environ)
+
+
+def _single(document: Document, references: References, environ: Mapping[str, str]) -> Config:
+    from pgstrata.layers.merge import fold
+
+    if "postgresql" in document.root.entries:
+        warnings.warn(
+            "the postgresql: wrapper is not needed any more; its sections may stand at the top",
+            DeprecationWarning,
+            stacklevel=3,
+        )
+        document = arguments.unwrap(document)
+    layer, findings = shape(document, references)
+    origin = Origin("file", document.source, 1, 1)
+    return _config("", Path(), [layer], findings, fold, origin, environ)
+
+
+def _config(
+    environment: str,
+    project: Path,
+    layers: list[Layer],
+    findings: list[Finding],
+    merge: Merge,
+    home: Origin,
+    environ: Mapping[str, str],
+) -> Config:
+    layers, malformed = urls.expand(layers)
+    settings, targets, unresolved = resolve(layers, merge(layers), environ)
+    findings = [*findings, *malformed, *unresolved, *variables.undeclared(layers)]
+    default = targets["default"]
+    if len(targets) > 1 and not describes_a_server(default):
+        settings |= targets.pop("default")
+    said = {finding.key for finding in findings}
+    for target in targets.values():
+        found = problems(target, home=home, complete=home.layer == "overlay")
+        # A key that could not be read is not missing.
+        findings += [f for f in found if f.rule != "missing-setting" or f.key not in said]
+    ordered = _sorted(findings, environment)
+    if any(finding.severity == "error" for finding in ordered):
+        raise InvalidConfigError(ordered)
+    return Config(environment, project, settings, targets, ordered)
+
+
+def _sorted(findings: Iterable[Finding], environment: str) -> tuple[Finding, ...]:
+    own = {replace(finding, environment=environment) for finding in findings}
+    return tuple(
+        sorted(
+            own, key=lambda f: (f.origin.source, f.origin.line, f.origin.column, f.rule, f.message)
+        )
+    )

@@ -1,0 +1,1 @@
+"""Values to text and JSON. Nothing here decides anything, prints, or knows of a command line."""

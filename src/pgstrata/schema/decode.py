@@ -1,0 +1,96 @@
+"""From the text of a value to its type, which the key decides and never the looks of the text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from pgstrata.model import Value
+from pgstrata.schema.keys import Key
+from pgstrata.schema.suggest import closest
+
+_INTEGER = re.compile(r"[+-]?(0|[1-9][0-9]*)")
+_NUMBER = re.compile(r"[+-]?(0|[1-9][0-9]*)(\.[0-9]+)?")
+_TRUE = {"true", "yes", "on", "1"}
+_FALSE = {"false", "no", "off", "0"}
+_LAST_PORT = 65535
+
+
+def decode(key: Key, text: str) -> Value:
+    """Return the value that ``text`` stands for under ``key``.
+
+    Raises ``ValueError`` with a message that fits behind the key's name. A secret is never passed
+    here.
+    """
+    value = _DECODERS[key.kind](text)
+    if key.choices and value not in key.choices:
+        raise ValueError(_not_a_choice(text, key.choices))
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        _check_range(key, value)
+    return value
+
+
+def _text(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("contains a NUL character, which PostgreSQL cannot take")
+    if "://" in text and "@" in text:
+        # Not quoted: such a URL tends to hold a password, and this key would be shown in clear.
+        raise ValueError("holds a URL; write it under connection_settings.url")
+    return text
+
+
+def _integer(text: str) -> int:
+    if not _INTEGER.fullmatch(text):
+        raise ValueError(f"{text!r} is not a whole number")
+    return int(text)
+
+
+def _number(text: str) -> float:
+    if not _NUMBER.fullmatch(text):
+        raise ValueError(f"{text!r} is not a number")
+    return float(text)
+
+
+def _boolean(text: str) -> bool:
+    lowered = text.lower()
+    if lowered not in _TRUE | _FALSE:
+        raise ValueError(f"{text!r} is neither true nor false")
+    return lowered in _TRUE
+
+
+def _flag(text: str) -> int:
+    return int(_boolean(text))
+
+
+def _ports(text: str) -> str | int:
+    ports = [_port(part.strip()) for part in text.split(",")]
+    return ports[0] if len(ports) == 1 else ",".join(map(str, ports))
+
+
+def _port(text: str) -> int:
+    if not _INTEGER.fullmatch(text) or not 1 <= int(text) <= _LAST_PORT:
+        raise ValueError(f"{text!r} is not a port; ports are whole numbers from 1 to {_LAST_PORT}")
+    return int(text)
+
+
+_DECODERS: dict[str, Callable[[str], Value]] = {
+    "text": _text,
+    "integer": _integer,
+    "number": _number,
+    "boolean": _boolean,
+    "flag": _flag,
+    "ports": _ports,
+}
+
+
+def _check_range(key: Key, value: float) -> None:
+    if key.minimum is not None and value < key.minimum:
+        raise ValueError(f"{value} is too small; the least is {key.minimum:g}")
+    if key.maximum is not None and value > key.maximum:
+        raise ValueError(f"{value} is too large; the most is {key.maximum:g}")
+
+
+def _not_a_choice(text: str, choices: tuple[str, ...]) -> str:
+    guess = closest(text, choices)
+    meant = f" (did you mean {guess!r}?)" if guess else ""
+    return f"{text!r} is not one of {', '.join(choices)}{meant}"
