@@ -38,8 +38,11 @@ AMBIENT = ("PG", "PGSTRATA_")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let the embedded server's version be chosen."""
+    """Let the embedded server's version be chosen, and a missing server with TLS be a failure."""
     parser.addoption("--pg", type=int, default=18, help="major version of the embedded PostgreSQL")
+    parser.addoption(
+        "--require-tls", action="store_true", help="fail where a server with TLS is missing"
+    )
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -84,11 +87,12 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
-def tls_server(certificates: Certificates) -> Iterator[Server]:
+def tls_server(request: pytest.FixtureRequest, certificates: Certificates) -> Iterator[Server]:
     """Return a server with TLS and the TLS_ROLES; skip where no such server is installed."""
     bindir = find_tls()
     if isinstance(bindir, str):
-        pytest.skip(f"no server with TLS: {bindir}")
+        missing = pytest.fail if request.config.getoption("--require-tls") else pytest.skip
+        missing(f"no server with TLS: {bindir}")
     with started(lambda: bindir, hba=TLS_HBA) as running:
         running.set_tls(certificates.server, certificates.ca)
         running.reload()

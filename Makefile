@@ -1,0 +1,53 @@
+# Everything runs in a virtual environment of its own. `make demo` and `make test` need nothing
+# but Python 3.10 or newer and make.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN     = $(VENV)/bin
+PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo test check lint types bench docs clean help
+
+help:            ## Show the targets.
+	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+demo: $(VENV)/demo.stamp  ## Walk through real environments and a real server.
+	@$(BIN)/python examples/demo.py
+
+test: $(VENV)/dev.stamp  ## Run the whole default suite against real servers (ARGS=... for pytest).
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: lint types  ## Lint, types, and the dependency rule.
+	@$(BIN)/python -m pytest -q tests/test_architecture.py
+	@$(BIN)/pgstrata check --all --skip-files
+
+lint: $(VENV)/dev.stamp
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+
+types: $(VENV)/dev.stamp
+	@$(BIN)/mypy
+	@$(BIN)/pyright
+
+bench: $(VENV)/dev.stamp  ## Measure, and write the tables of docs/benchmarks.md.
+	@$(BIN)/python benchmarks/run.py
+
+docs: $(VENV)/dev.stamp  ## Write the generated pages of docs/reference.
+	@$(BIN)/python docs/generate.py
+
+clean:           ## Remove what the other targets made.
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit("pgstrata needs Python 3.10 or newer, and $(PYTHON) is older; make PYTHON=... names another") if sys.version_info < (3, 10) else 0'
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/demo.stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "installing into $(VENV) ..."
+	@$(PIP) --editable ".[binary,local]"
+	@touch $@
+
+$(VENV)/dev.stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "installing into $(VENV) ..."
+	@$(PIP) --editable ".[dev]"
+	@touch $@ $(VENV)/demo.stamp

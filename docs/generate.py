@@ -1,0 +1,123 @@
+"""Writes the pages of ``docs/reference`` that come from the code. ``make docs`` runs it.
+
+With ``--check`` it writes nothing and fails where a page is not what it would write.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import click
+
+from pgstrata.cli.group import COMMANDS, commands
+from pgstrata.errors import EXIT_CODES
+from pgstrata.rules import RULES
+from pgstrata.schema.keys import CONNECTION, POOL, SECTIONS, Key
+
+REFERENCE = Path(__file__).parent / "reference"
+NOTE = "<!-- made by `make docs`; edit the code, not this page -->\n"
+
+
+def settings() -> str:
+    """Return the page of all sections and keys."""
+    lines = ["# Settings", NOTE, "| section | holds |", "|---|---|"]
+    lines += [f"| `{section.name}` | {section.doc} |" for section in SECTIONS.values()]
+    lines += ["", "## connection_settings", ""]
+    lines += [
+        "Every keyword of the installed libpq is accepted; these are the ones known to this page.",
+        "A relative path starts at the project folder.",
+        "",
+        *_keys(CONNECTION.values()),
+        "",
+        "## pool_settings and async_pool_settings",
+        "",
+        *_keys(POOL.values()),
+        "",
+        "## session_settings, sync_settings and async_settings",
+        "",
+        "Any PostgreSQL parameter that a session may set, by PostgreSQL's own name, and custom",
+        "ones such as `app.tenant`. They travel in libpq's `options`.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _keys(keys: Iterable[Key]) -> list[str]:
+    rows = ["| key | type | default | meaning |", "|---|---|---|---|"]
+    for key in keys:
+        default = "" if key.default is None else f"`{str(key.default).lower()}`"
+        kind = "secret" if key.secret else "path" if key.path else key.kind
+        choices = ", ".join(f"`{choice}`" for choice in key.choices)
+        meaning = f"{key.doc} One of {choices}." if choices else key.doc
+        rows.append(f"| `{key.name}` | {kind} | {default} | {meaning} |")
+    return rows
+
+
+def command_line() -> str:
+    """Return the page of commands and options, as ``--help`` shows them, and of exit codes."""
+    lines = ["# Command line", NOTE, "```text", _help(commands, "pgstrata"), "```", ""]
+    for title, names in COMMANDS.items():
+        lines += [f"## {title.capitalize()}", ""]
+        for name in names:
+            command = commands.get_command(click.Context(commands), name)
+            assert command is not None
+            lines += _command(command, f"pgstrata {name}")
+    lines += ["## Exit codes", "", "| code | meaning |", "|---|---|"]
+    lines += [f"| {code} | {meaning} |" for code, meaning in EXIT_CODES.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _command(command: click.Command, path: str) -> list[str]:
+    lines = [f"### {path}", "", "```text", _help(command, path), "```", ""]
+    if isinstance(command, click.Group):
+        context = click.Context(command, info_name=path)
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            assert inner is not None
+            lines += _command(inner, f"{path} {name}")
+    return lines
+
+
+def _help(command: click.Command, path: str) -> str:
+    context = click.Context(command, info_name=path, terminal_width=80, max_content_width=80)
+    return command.get_help(context)
+
+
+def rules() -> str:
+    """Return the page of all rules."""
+    lines = [
+        "# Rules",
+        NOTE,
+        "What `pgstrata check`, and every command that loads an environment, can find.",
+    ]
+    for rule, meaning in RULES.items():
+        lines += ["", f"## {rule}", "", meaning]
+    return "\n".join(lines) + "\n"
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "settings.md": settings,
+    "commands.md": command_line,
+    "rules.md": rules,
+}
+
+
+def main(*, check: bool) -> int:
+    """Write all pages, or compare them. Return the number of pages that differ."""
+    stale = 0
+    for name, page in PAGES.items():
+        path, text = REFERENCE / name, page()
+        if path.exists() and path.read_text() == text:
+            continue
+        stale += 1
+        if not check:
+            path.write_text(text)
+        print(f"{'stale' if check else 'written'}: {path.relative_to(REFERENCE.parent.parent)}")
+    return stale
+
+
+if __name__ == "__main__":
+    checking = "--check" in sys.argv[1:]
+    stale_pages = main(check=checking)
+    sys.exit(1 if checking and stale_pages else 0)

@@ -1,0 +1,121 @@
+"""A walk through pgstrata with real environments and a real server. ``make demo`` runs it.
+
+It works on a copy of this repository's ``environments/`` and keeps the embedded PostgreSQL in a
+temporary folder, so it leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent.parent
+MISTAKES = """\
+connection_settings:
+  hots: db.example.com
+  port: 54x2
+session_settings:
+  statement_timeot: 30s
+"""
+PROGRAM = """\
+from pgstrata import PGConnectionManager
+
+manager = PGConnectionManager("development")
+with manager.pool() as connection:
+    print(connection.execute("SELECT 'hello from ' || current_database()").fetchone()[0])
+"""
+
+
+def main() -> int:
+    """Run the walk and return the exit code: 0 if every step went as it should."""
+    with tempfile.TemporaryDirectory(prefix="pgstrata-demo-") as folder:
+        # PostgreSQL does not run as root; where this is root, the account it runs as must get in.
+        Path(folder).chmod(0o755)
+        project = Path(folder) / "shop"
+        shutil.copytree(HERE / "environments", project / "environments")
+        walk = Walk(project, {**_clean_environment(), "PGSTRATA_LOCAL_DIR": f"{folder}/server"})
+        try:
+            tour(walk)
+        finally:
+            walk.run("local", "stop", quiet=True)
+    print("\nThe server is stopped and the temporary folder removed. Next: README.md")
+    return 1 if walk.surprises else 0
+
+
+def tour(walk: Walk) -> None:
+    """Show the main things, each by the command a user would type."""
+    walk.say("The environments of a project are files; the folder is the list of them.")
+    walk.run("envs")
+    walk.say("All settings of one environment, each with the place that it comes from.")
+    walk.run("show", "-e", "production")
+    walk.say("Why is it so? The winner, and everything that it overrode.")
+    walk.run("explain", "-e", "production", "pool_settings.max_size")
+    walk.run("explain", "-e", "production", "connection_settings.host")
+    walk.say("Variables are the last word.", "PGSTRATA_POOL_SETTINGS__MAX_SIZE=80 \\")
+    walk.environ["PGSTRATA_POOL_SETTINGS__MAX_SIZE"] = "80"
+    walk.run("explain", "-e", "production", "pool_settings.max_size")
+    del walk.environ["PGSTRATA_POOL_SETTINGS__MAX_SIZE"]
+    walk.say("All environments are checked before anything connects.")
+    walk.run("check", "--all", "--skip-files")
+    walk.say("Three mistakes in one file, made on purpose: all are told at once.")
+    (walk.project / "environments" / "broken.yaml").write_text(MISTAKES)
+    walk.run("check", "-e", "broken", expect=3)
+    (walk.project / "environments" / "broken.yaml").unlink()
+    walk.say("A real connection of each type; `local: true` starts a PostgreSQL on first use.")
+    walk.run("test", "-e", "development")
+    walk.say("The same from Python.")
+    walk.python(PROGRAM)
+
+
+class Walk:
+    """Runs commands in the project, shows what is typed and what comes back."""
+
+    def __init__(self, project: Path, environ: dict[str, str]) -> None:
+        self.project = project
+        self.environ = environ
+        self.surprises = 0
+
+    def say(self, *lines: str) -> None:
+        """Say what comes next."""
+        print("\n# " + "\n".join(lines), flush=True)
+
+    def run(self, *arguments: str, expect: int = 0, quiet: bool = False) -> None:
+        """Run ``pgstrata`` and note whether its exit code was the expected one."""
+        if not quiet:
+            print(f"$ pgstrata {' '.join(arguments)}", flush=True)
+        command = [sys.executable, "-m", "pgstrata", *arguments]
+        done = subprocess.run(
+            command, cwd=self.project, env=self.environ, check=False, capture_output=quiet
+        )
+        self._note(done.returncode, expect, quiet=quiet)
+
+    def python(self, program: str) -> None:
+        """Show a program and run it."""
+        print(program, flush=True)
+        command = [sys.executable, "-c", program]
+        done = subprocess.run(command, cwd=self.project, env=self.environ, check=False)
+        self._note(done.returncode, 0)
+
+    def _note(self, code: int, expected: int, *, quiet: bool = False) -> None:
+        if code != expected:
+            self.surprises += 1
+            print(f"(exit code {code}, expected {expected})")
+        elif code and not quiet:
+            print(f"(exit code {code})", flush=True)
+
+
+def _clean_environment() -> dict[str, str]:
+    """Return the variables without those that would decide something in the demo."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("PGSTRATA_", "PG"))
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,5 @@
+"""``python -m pgstrata``."""
+
+from pgstrata.cli import main
+
+main()
