@@ -4,6 +4,9 @@ else.
 A failed attempt is raised as a new error of the same kind, when the frames that held the password
 are gone: psycopg's own error keeps libpq's connection object, and its traceback the keywords, which
 any reporter of locals would print.
+
+A secret may be rotated between reading it and using it. So an attempt that failed is made once more
+where a secret has changed meanwhile, before anybody is told of the failure.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import psycopg
 from psycopg.rows import TupleRow
@@ -21,6 +24,7 @@ from pgstrata.connect.failure import connection_failed, scrubbed
 from pgstrata.errors import PgstrataError
 
 Failures: TypeAlias = deque[Exception]
+Made = TypeVar("Made", "Connection", "AsyncConnection")
 
 
 class Connection(psycopg.Connection[TupleRow]):
@@ -31,24 +35,30 @@ class Connection(psycopg.Connection[TupleRow]):
         cls, _conninfo: str = "", *, made_with: Conninfo, failures: Failures | None = None, **_: Any
     ) -> Connection:
         """Connect. Raises ``ConnectionFailedError`` with psycopg's error as its cause."""
+        taken = made_with.taken()
+        result = cls._attempt(taken)
+        # Whatever the failure: what it says of a refused password depends on the server's language.
+        if isinstance(result, Exception) and (again := made_with.taken()) != taken:
+            result = cls._attempt(again)
+        return _returned(result, made_with, failures)
+
+    @classmethod
+    def _attempt(cls, taken: Conninfo) -> Connection | Exception:
+        """Return a connection, or the error without the frames that held the password."""
         try:
-            connection = super().connect(**_arguments(made_with))
+            connection = super().connect(**_arguments(taken))
             try:
-                if made_with.session:
-                    connection.execute(*set_config(made_with.session), prepare=False)
-                connection.autocommit = made_with.autocommit
+                if taken.session:
+                    connection.execute(*set_config(taken.session), prepare=False)
+                connection.autocommit = taken.autocommit
             except BaseException:
                 connection.close()
                 raise
         except PgstrataError:
             raise
         except Exception as error:  # noqa: BLE001  # whatever it is, it must not carry the password
-            failure = scrubbed(error, made_with)
-        else:
-            _remember(failures, None)
-            return connection
-        _remember(failures, failure)
-        raise connection_failed(made_with, failure) from failure
+            return scrubbed(error, taken)
+        return connection
 
 
 class AsyncConnection(psycopg.AsyncConnection[TupleRow]):
@@ -59,26 +69,41 @@ class AsyncConnection(psycopg.AsyncConnection[TupleRow]):
         cls, _conninfo: str = "", *, made_with: Conninfo, failures: Failures | None = None, **_: Any
     ) -> AsyncConnection:
         """Connect. Raises ``ConnectionFailedError`` with psycopg's error as its cause."""
+        if made_with.local:
+            await asyncio.to_thread(_start_local, made_with)
+        taken = await asyncio.to_thread(made_with.taken)
+        result = await cls._attempt(taken)
+        if isinstance(result, Exception):
+            again = await asyncio.to_thread(made_with.taken)
+            result = await cls._attempt(again) if again != taken else result
+        return _returned(result, made_with, failures)
+
+    @classmethod
+    async def _attempt(cls, taken: Conninfo) -> AsyncConnection | Exception:
+        """Return a connection, or the error without the frames that held the password."""
         try:
-            if made_with.local:
-                await asyncio.to_thread(_start_local, made_with)
-            connection = await super().connect(**_arguments(made_with))
+            connection = await super().connect(**_arguments(taken))
             try:
-                if made_with.session:
-                    await connection.execute(*set_config(made_with.session), prepare=False)
-                await connection.set_autocommit(made_with.autocommit)
+                if taken.session:
+                    await connection.execute(*set_config(taken.session), prepare=False)
+                await connection.set_autocommit(taken.autocommit)
             except BaseException:
                 await connection.close()
                 raise
         except PgstrataError:
             raise
         except Exception as error:  # noqa: BLE001  # whatever it is, it must not carry the password
-            failure = scrubbed(error, made_with)
-        else:
-            _remember(failures, None)
-            return connection
-        _remember(failures, failure)
-        raise connection_failed(made_with, failure) from failure
+            return scrubbed(error, taken)
+        return connection
+
+
+def _returned(result: Made | Exception, made_with: Conninfo, failures: Failures | None) -> Made:
+    """Return the connection that an attempt gave, or raise what it failed with."""
+    failure = result if isinstance(result, Exception) else None
+    _remember(failures, failure)
+    if isinstance(result, Exception):
+        raise connection_failed(made_with, result) from result
+    return result
 
 
 def _remember(failures: Failures | None, failure: Exception | None) -> None:

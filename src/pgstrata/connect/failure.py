@@ -12,7 +12,8 @@ from psycopg_pool import PoolTimeout
 
 from pgstrata.connect.conninfo import Conninfo
 from pgstrata.errors import PgstrataError
-from pgstrata.model import MASK, Secret
+from pgstrata.model import Secret
+from pgstrata.secrets.redact import scrub
 
 
 class ConnectionFailedError(PgstrataError, psycopg.OperationalError):
@@ -55,10 +56,8 @@ def scrubbed(error: Exception, made_with: Conninfo) -> Exception:
     """Return an error of the same kind and message, without a traceback, libpq's connection, or any
     secret.
     """
-    message = str(error)
-    for value in made_with.keywords.values():
-        if isinstance(value, Secret) and (text := value.reveal()):
-            message = message.replace(text, MASK)
+    secrets = [value for value in made_with.keywords.values() if isinstance(value, Secret)]
+    message = scrub(str(error), secrets)
     kind = type(error) if isinstance(error, psycopg.Error) else psycopg.OperationalError
     return kind(message)
 
