@@ -9,55 +9,86 @@ A stack holds all that was said about a key, strongest first::
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from itertools import takewhile
+from typing import Any, NamedTuple, TypeAlias
 
 from pgstrata.layers.ambient import ambient
 from pgstrata.layers.merge import stacks
-from pgstrata.layers.shape import TARGET_SECTIONS, keys_of
 from pgstrata.model import DEFAULT, Finding, Given, Layer, Leaf, Setting, Unresolved
 from pgstrata.schema.keys import SECTIONS
+from pgstrata.schema.names import TARGET_SECTIONS, keys_of
 
 Stack: TypeAlias = list[Leaf]
 Stacks: TypeAlias = dict[tuple[str, ...], Stack]
 
+_CONNECTION = "connection_settings"
+_URL = (_CONNECTION, "url")
+
+
+class Effective(NamedTuple):
+    """The settings of an environment, those of each connection by its name, and references that
+    lead nowhere.
+    """
+
+    settings: dict[str, Setting]
+    targets: dict[str, dict[str, Setting]]
+    findings: list[Finding]
+
 
 def resolve(
     layers: Sequence[Layer], merged: dict[str, Any], environ: Mapping[str, str]
-) -> tuple[dict[str, Setting], dict[str, dict[str, Setting]], list[Finding]]:
-    """Return the settings of the environment, those of each connection by its name, and unresolved
-    references.
-    """
+) -> Effective:
+    """Return what holds in the end, for the environment and for each of its connections."""
     said = stacks(layers, merged)
     shared = {path: stack for path, stack in said.items() if path[0] in TARGET_SECTIONS}
     general = {
-        path: stack
-        for path, stack in said.items()
-        if path[0] not in TARGET_SECTIONS and path[0] != "connections"
+        path: said[path] for path in said if path[0] not in (*TARGET_SECTIONS, "connections")
     }
     findings: list[Finding] = []
     settings = _settings(_with_defaults(general, target=False), "", findings)
     targets = {"default": _target(shared, "", environ, findings)}
     for name in _connections(merged):
-        own = {path[2:]: stack for path, stack in said.items() if path[:2] == ("connections", name)}
-        targets[name] = _target(_inherit(own, shared), f"connections.{name}.", environ, findings)
+        inherited = _inherit(_own(said, name), shared)
+        targets[name] = _target(inherited, f"connections.{name}.", environ, findings)
     for target in targets.values():
-        target.update({key: settings[key] for key in ("local",) if key in settings})
-    return settings, targets, findings
+        target["local"] = settings["local"]
+    return Effective(settings, targets, findings)
 
 
 def _connections(merged: Mapping[str, Any]) -> list[str]:
-    connections = merged.get("connections", {})
+    connections = merged.get("connections")
+    if not isinstance(connections, dict):
+        return []
     return sorted(name for name, tree in connections.items() if isinstance(tree, dict))
+
+
+def _own(said: Stacks, name: str) -> Stacks:
+    """Return what is said about a connection itself, since a null last removed all of it."""
+    home = ("connections", name)
+    removed = [*said.get(home, []), *said.get(home[:1], [])]
+    own = {
+        path[2:]: list(takewhile(lambda leaf: leaf not in removed, stack))
+        for path, stack in said.items()
+        if path[:2] == home and path != home
+    }
+    return {path: stack for path, stack in own.items() if stack}
 
 
 def _inherit(own: Stacks, shared: Stacks) -> Stacks:
     """Put a connection's own stacks on top of the shared ones. Its null of a section hides what is
     below.
+
+    Its own URL hides all that came of the shared one: a password must not travel to another host.
     """
+    foreign = {leaf.origin for leaf in shared.get(_URL, ())} if _URL in own else set()
     result: Stacks = {}
     for path in (*own, *(path for path in shared if path not in own)):
-        cleared = own.get(path[:1], []) if len(path) > 1 else []
-        result[path] = [*own.get(path, []), *cleared, *shared.get(path, [])]
+        mine = own.get(path) or own.get(path[:1], [])
+        theirs = shared.get(path, [])
+        if foreign and path != _URL:
+            theirs = [leaf for leaf in theirs if leaf.origin not in foreign]
+        if mine or theirs:
+            result[path] = [*mine, *theirs]
     return result
 
 
@@ -65,22 +96,21 @@ def _target(
     said: Stacks, prefix: str, environ: Mapping[str, str], findings: list[Finding]
 ) -> dict[str, Setting]:
     said = _with_defaults(said, target=True)
-    section = "connection_settings"
     configured = {
         path[1]: winner.value
         for path, stack in said.items()
-        if path[0] == section and len(path) > 1 and (winner := _winner(stack)) is not None
+        if path[0] == _CONNECTION and len(path) > 1 and (winner := _winner(stack)) is not None
         if not isinstance(winner.value, Unresolved)
     }
     for name, leaves in ambient(configured, environ).items():
-        said[section, name] = [*said.get((section, name), []), *leaves]
+        said[_CONNECTION, name] = [*said.get((_CONNECTION, name), []), *leaves]
     return _settings(said, prefix, findings)
 
 
 def _with_defaults(said: Stacks, *, target: bool) -> Stacks:
-    result = {path: list(stack) for path, stack in said.items()}
+    result = dict(said)
     for path, value in _defaults(target=target):
-        result.setdefault(path, []).append(Leaf(value, DEFAULT))
+        result[path] = [*result.get(path, []), Leaf(value, DEFAULT)]
     return result
 
 
@@ -99,43 +129,30 @@ def _defaults(*, target: bool) -> Iterable[tuple[tuple[str, ...], Any]]:
 def _settings(said: Stacks, prefix: str, findings: list[Finding]) -> dict[str, Setting]:
     settings: dict[str, Setting] = {}
     for path, stack in said.items():
-        key = ".".join(path)
-        setting = _setting(prefix + key, stack, findings)
-        if setting is not None:
-            settings[key] = setting
+        if len(path) == 1 and SECTIONS[path[0]].is_map:
+            continue  # the null of a whole section, which the stacks of its keys show
+        winner = _winner(stack)
+        key = prefix + ".".join(path)
+        if winner is not None and isinstance(winner.value, Unresolved):
+            findings.append(_unresolved(key, winner.value, winner))
+        else:
+            settings[".".join(path)] = _setting(key, path, stack, winner)
     return settings
 
 
-def _setting(key: str, stack: Stack, findings: list[Finding]) -> Setting | None:
-    winner = _winner(stack)
-    if winner is None:
-        return _cleared(key, stack)
-    if isinstance(winner.value, Unresolved):
-        problem = winner.value
-        findings.append(
-            Finding(
-                "interpolation",
-                f"{key}: {problem.message}",
-                winner.origin,
-                key=key,
-                hint=problem.hint,
-            )
-        )
-        return None
-    overrode = tuple(_given(leaf) for leaf in stack if leaf is not winner)
-    return Setting(key, winner.value, winner.origin, _is_secret(key), overrode)
-
-
-def _cleared(key: str, stack: Stack) -> Setting | None:
-    """Return a setting that some layer unset, so that it can be explained. A cleared section is
-    none.
+def _setting(key: str, path: tuple[str, ...], stack: Stack, winner: Leaf | None) -> Setting:
+    """Return the setting that a stack makes. One that some layer unset has no winner, and is there
+    to be explained.
     """
-    if key in SECTIONS and SECTIONS[key].key is None:
-        return None
-    null = stack[0]
-    return Setting(
-        key, None, null.origin, _is_secret(key), tuple(_given(leaf) for leaf in stack[1:])
-    )
+    top = winner or stack[0]
+    value = None if isinstance(top.value, Unresolved) else top.value
+    overrode = tuple(_given(leaf) for leaf in stack if leaf is not top)
+    return Setting(key, value, top.origin, _is_secret(path), overrode)
+
+
+def _unresolved(key: str, problem: Unresolved, leaf: Leaf) -> Finding:
+    message = f"{key}: {problem.message}"
+    return Finding("interpolation", message, leaf.origin, key=key, hint=problem.hint)
 
 
 def _winner(stack: Stack) -> Leaf | None:
@@ -156,9 +173,8 @@ def _given(leaf: Leaf) -> Given:
     return Given(f"({value.message})" if isinstance(value, Unresolved) else value, leaf.origin)
 
 
-def _is_secret(key: str) -> bool:
-    section, _, name = key.rpartition(".")
-    if section.rpartition(".")[2] != "connection_settings":
+def _is_secret(path: tuple[str, ...]) -> bool:
+    if path[0] != _CONNECTION:
         return False
-    known = keys_of(SECTIONS["connection_settings"]).get(name)
+    known = keys_of(SECTIONS[_CONNECTION]).get(path[1])
     return known is not None and known.secret

@@ -2,17 +2,18 @@
 
 ::
 
-PgstrataError                       what went wrong, and a hint: what to do about it ├── UsageError
-the call or the command line asked for something impossible ├── ConfigError                     the
-configuration could not be loaded or resolved │   ├── ProjectNotFoundError        no
-``environments/`` folder where one was expected │   ├── EnvironmentNotFoundError    no overlay of
-that name │   ├── InvalidConfigError          one or many findings, each with its place │   ├──
-UnknownKeyError             a key that no setting has (also a ``KeyError``) │   ├──
-EnvInterpolationError       a reference to a variable or a file leads nowhere │   └── SecretError
-a secret cannot be read, opened or trusted ├── LocalServerError                the embedded
-PostgreSQL cannot be installed or started └── ConnectionFailedError           in
-``pgstrata.connect.failure``; also psycopg's ``OperationalError`` └── PoolTimeoutError
-also psycopg_pool's ``PoolTimeout``
+    PgstrataError                       what went wrong, and a hint: what to do about it
+    ├── UsageError                      the call or the command line asked for the impossible
+    ├── ConfigError                     the configuration could not be loaded or resolved
+    │   ├── ProjectNotFoundError        no ``environments/`` folder where one was expected
+    │   ├── EnvironmentNotFoundError    no overlay of that name
+    │   ├── InvalidConfigError          one or many findings, each with its place
+    │   ├── UnknownKeyError             a key that no setting has (also a ``KeyError``)
+    │   ├── EnvInterpolationError       a reference to a variable or a file leads nowhere
+    │   └── SecretError                 a secret cannot be read, opened or trusted
+    ├── LocalServerError                the embedded PostgreSQL is not installed or does not start
+    └── ConnectionFailedError           in ``pgstrata.connect.failure``; also psycopg's error
+        └── PoolTimeoutError            also psycopg_pool's ``PoolTimeout``
 
 The last two live beside the code that connects, because their second base needs psycopg, which
 takes longer to import than ``pgstrata --help`` may take in all.

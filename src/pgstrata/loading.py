@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -12,7 +13,7 @@ from typing import Any, TypeAlias
 from pgstrata.effective import resolve
 from pgstrata.errors import ConfigError, InvalidConfigError
 from pgstrata.layers import arguments, stores, urls, variables
-from pgstrata.layers.document import Document, parse
+from pgstrata.layers.document import Document, content_of, parse
 from pgstrata.layers.files import Reader
 from pgstrata.layers.project import FOLDER, environment_name, project_folder
 from pgstrata.layers.references import References
@@ -21,6 +22,9 @@ from pgstrata.model import Config, Finding, Layer, Origin, Secret
 from pgstrata.schema.keys import SECRET_STORES
 from pgstrata.secrets.stores import from_keyring, from_sealed
 from pgstrata.validation import describes_a_server, problems
+
+# After one of these, whatever is missing may well be in the part that was not read.
+_NOT_READ = ("yaml-syntax", "unreadable", "extends")
 
 Merge: TypeAlias = Callable[[Sequence[Layer]], dict[str, Any]]
 
@@ -44,9 +48,11 @@ def load(
     """
     from pgstrata.layers.merge import merge
 
-    environ = os.environ if environ is None else environ
+    environ = variables.Environ(os.environ if environ is None else environ)
+    given = arguments.overrides(overrides or {})
+    del overrides  # a traceback with locals would show the passwords among them
     reader = Reader(project_folder(project, environ), environ)
-    return _load(reader, environment_name(environment, environ), overrides or {}, merge)
+    return _load(reader, environment_name(environment, environ), given, merge)
 
 
 def load_many(
@@ -60,12 +66,13 @@ def load_many(
     """
     from pgstrata.layers.merge import fold
 
-    environ = os.environ if environ is None else environ
+    environ = variables.Environ(os.environ if environ is None else environ)
     reader = Reader(project_folder(project, environ), environ)
+    given = arguments.overrides({})
     results: dict[str, Config | ConfigError] = {}
     for name in environments:
         try:
-            results[name] = _load(reader, name, {}, fold)
+            results[name] = _load(reader, name, given, fold)
         except ConfigError as error:
             results[name] = error
     return results
@@ -85,13 +92,12 @@ def load_file(
     """
     path = Path(path)
     try:
-        content = path.read_bytes()
+        document = parse(content_of(path), "file", str(path))
     except OSError as error:
         raise ConfigError(
             f"cannot read {path}: {error.strerror}", hint="give the path of a YAML file"
         ) from None
-    document = parse(content, "file", str(path))
-    environ = os.environ if environ is None else environ
+    environ = variables.Environ(os.environ if environ is None else environ)
     references = References(environ, Path(), resolve_env, allow_sensitive_defaults)
     return _single(document, references, environ)
 
@@ -106,16 +112,16 @@ def load_mapping(
     """Load what a file in pgmonkey's format would hold from a dictionary. Raises
     ``InvalidConfigError``.
     """
-    environ = os.environ if environ is None else environ
+    document = arguments.document(data)
+    del data  # a traceback with locals would show the password in it
+    environ = variables.Environ(os.environ if environ is None else environ)
     references = References(environ, Path(), resolve_env, allow_sensitive_defaults)
-    return _single(arguments.document(data), references, environ)
+    return _single(document, references, environ)
 
 
-def _load(
-    reader: Reader, environment: str, overrides: Mapping[str, object], merge: Merge
-) -> Config:
+def _load(reader: Reader, environment: str, given: Document, merge: Merge) -> Config:
     layers, findings = reader.layers(environment)
-    said = variables.read(reader.environ), arguments.read(overrides)
+    said = variables.read(reader.environ), arguments.read(given)
     for store in _stores([*layers, said[-1][0]]):
         layer, found = STORES[store](reader, environment, layers)
         layers.append(layer)
@@ -197,19 +203,31 @@ def _config(
     default = targets["default"]
     if len(targets) > 1 and not describes_a_server(default):
         settings |= targets.pop("default")
-    said = {finding.key for finding in findings}
-    for target in targets.values():
-        found = problems(target, home=home, complete=home.layer == "overlay")
-        # A key that could not be read is not missing.
-        findings += [f for f in found if f.rule != "missing-setting" or f.key not in said]
-    ordered = _sorted(findings, environment)
+    complete = home.layer == "overlay" and not any(f.rule in _NOT_READ for f in findings)
+    found = [
+        f for target in targets.values() for f in problems(target, home=home, complete=complete)
+    ]
+    ordered = _sorted([*findings, *_not_said(found, findings)], environment)
     if any(finding.severity == "error" for finding in ordered):
         raise InvalidConfigError(ordered)
     return Config(environment, project, settings, targets, ordered)
 
 
+def _not_said(found: Iterable[Finding], said: Iterable[Finding]) -> list[Finding]:
+    """Leave out that a key is missing which is there, but could not be read."""
+    keys = {finding.key for finding in said}
+    return [f for f in found if f.rule != "missing-setting" or f.key not in keys]
+
+
 def _sorted(findings: Iterable[Finding], environment: str) -> tuple[Finding, ...]:
-    own = {replace(finding, environment=environment) for finding in findings}
+    """Return the findings in the order of the files, each once: what named connections inherit is
+    found in each of them.
+    """
+    once: dict[tuple[object, ...], Finding] = {}
+    for finding in findings:
+        key = re.sub(r"^connections\.[^.]*\.", "", finding.key)
+        once.setdefault((finding.rule, finding.origin, key), finding)
+    own = (replace(finding, environment=environment) for finding in once.values())
     return tuple(
         sorted(
             own, key=lambda f: (f.origin.source, f.origin.line, f.origin.column, f.rule, f.message)

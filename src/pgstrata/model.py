@@ -108,7 +108,11 @@ DEFAULT = Origin("default")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a check reports. ``excerpt`` is the source line with every secret masked, or empty."""
+    """What a check reports.
+
+    ``excerpt`` is the source line with all masked that may be a secret, or empty; ``caret`` is the
+    column in it, from 1, that the finding is about.
+    """
 
     rule: str
     message: str
@@ -118,6 +122,7 @@ class Finding:
     key: str = ""
     hint: str = ""
     excerpt: str = ""
+    caret: int = 0
 
     def __str__(self) -> str:
         return f"{self.origin}: {self.severity}[{self.rule}] {self.message}"
@@ -239,6 +244,9 @@ class Config(Mapping[str, Value]):
             return self._values[key]
         except KeyError:
             raise self._unknown(key) from None
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._values
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._values)

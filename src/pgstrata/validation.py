@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -45,18 +46,21 @@ def file_problems(target: Target, project: Path) -> list[Finding]:
 
 
 def _file(name: str, setting: Setting, path: Path) -> Finding | None:
-    problem = _unreadable(path)
+    rule, problem = "file-missing", _unreadable(path)
     if not problem and name == "sslkey":
-        problem = _too_open(path)
+        rule, problem = "file-permissions", _too_open(path)
     if not problem:
         return None
-    rule = "file-permissions" if "chmod" in problem else "file-missing"
     return Finding(rule, f"{setting.key}: {path} {problem}", setting.origin, key=setting.key)
 
 
 def _unreadable(path: Path) -> str:
-    if not path.exists():
+    try:
+        path.stat()
+    except FileNotFoundError:
         return "does not exist"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
     return "" if os.access(path, os.R_OK) else "cannot be read"
 
 
@@ -111,15 +115,19 @@ def _missing(target: Target, home: Origin) -> Iterator[Finding]:
     if is_local(target) or _present(target, "service"):
         return
     if not any(_present(target, name) for name in WHERE):
-        yield _missing_finding("host", "libpq would choose a server by itself", home)
+        yield _missing_finding(target, "host", "libpq would choose a server by itself", home)
     for name in ("dbname", "user"):
         if not _present(target, name):
-            yield _missing_finding(name, f"libpq would choose the {name} by itself", home)
+            why = f"libpq would choose the {name} by itself"
+            yield _missing_finding(target, name, why, home)
 
 
-def _missing_finding(name: str, why: str, home: Origin) -> Finding:
+def _missing_finding(target: Target, name: str, why: str, home: Origin) -> Finding:
     key = f"connection_settings.{name}"
-    return Finding("missing-setting", f"{key} is not set; {why}", home, key=key, hint=f"add {key}")
+    # Some setting of the section is always there, by its default, and has the connection's prefix.
+    prefix = next((s.key.removesuffix(k) for k, s in target.items() if "settings." in k), "")
+    message = f"{prefix}{key} is not set; {why}"
+    return Finding("missing-setting", message, home, key=prefix + key, hint=f"add {prefix}{key}")
 
 
 def _sizes(target: Target) -> Iterator[Finding]:
@@ -142,12 +150,14 @@ def _sizes(target: Target) -> Iterator[Finding]:
 
 
 def _libpq(target: Target) -> Iterator[Finding]:
+    """Yield libpq's complaints. It stops at the first; what that names is left out for the next."""
     texts = keyword_texts(target)
-    if message := complain(texts):
-        named = [name for name in texts if name in message]
-        name = min(named, key=message.index) if named else next(iter(texts))
+    while texts and (message := complain(texts)):
+        words = re.findall(r"\w+", message)
+        name = next((word for word in words if word in texts), next(iter(texts)))
         setting = target[f"connection_settings.{name}"]
-        yield Finding("libpq", f"libpq: {message}", setting.origin, key=setting.key)
+        yield Finding("libpq", f"{setting.key}: libpq: {message}", setting.origin, key=setting.key)
+        del texts[name]
 
 
 def _hosts(target: Target) -> Iterator[Finding]:

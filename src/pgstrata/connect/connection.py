@@ -3,10 +3,12 @@ else.
 
 A failed attempt is raised as a new error of the same kind, when the frames that held the password
 are gone: psycopg's own error keeps libpq's connection object, and its traceback the keywords, which
-any reporter of locals would print.
+any reporter of locals would print. For the same reason an interruption loses the part of its
+traceback that is psycopg's.
 
 A secret may be rotated between reading it and using it. So an attempt that failed is made once more
-where a secret has changed meanwhile, before anybody is told of the failure.
+where a secret has changed meanwhile, before anybody is told of the failure. That is asked after any
+failure: in which words a server refuses a password depends on its language.
 """
 
 from __future__ import annotations
@@ -35,18 +37,22 @@ class Connection(psycopg.Connection[TupleRow]):
         cls, _conninfo: str = "", *, made_with: Conninfo, failures: Failures | None = None, **_: Any
     ) -> Connection:
         """Connect. Raises ``ConnectionFailedError`` with psycopg's error as its cause."""
-        taken = made_with.taken()
-        result = cls._attempt(taken)
-        # Whatever the failure: what it says of a refused password depends on the server's language.
-        if isinstance(result, Exception) and (again := made_with.taken()) != taken:
-            result = cls._attempt(again)
+        try:
+            local = _start_local(made_with) if made_with.local else {}
+            taken = made_with.taken()
+            result = cls._attempt(taken, local)
+            if isinstance(result, Exception) and (changed := made_with.taken()) != taken:
+                result = cls._attempt(changed, local)
+        except PgstrataError as error:
+            _remember(failures, error)
+            raise
         return _returned(result, made_with, failures)
 
     @classmethod
-    def _attempt(cls, taken: Conninfo) -> Connection | Exception:
+    def _attempt(cls, taken: Conninfo, local: Mapping[str, str]) -> Connection | Exception:
         """Return a connection, or the error without the frames that held the password."""
         try:
-            connection = super().connect(**_arguments(taken))
+            connection = super().connect(**_arguments(taken, local))
             try:
                 if taken.session:
                     connection.execute(*set_config(taken.session), prepare=False)
@@ -54,10 +60,10 @@ class Connection(psycopg.Connection[TupleRow]):
             except BaseException:
                 connection.close()
                 raise
-        except PgstrataError:
-            raise
         except Exception as error:  # noqa: BLE001  # whatever it is, it must not carry the password
             return scrubbed(error, taken)
+        except BaseException as interruption:  # noqa: BLE001  # psycopg's frames, as above
+            raise interruption.with_traceback(None) from None
         return connection
 
 
@@ -69,20 +75,25 @@ class AsyncConnection(psycopg.AsyncConnection[TupleRow]):
         cls, _conninfo: str = "", *, made_with: Conninfo, failures: Failures | None = None, **_: Any
     ) -> AsyncConnection:
         """Connect. Raises ``ConnectionFailedError`` with psycopg's error as its cause."""
-        if made_with.local:
-            await asyncio.to_thread(_start_local, made_with)
-        taken = await asyncio.to_thread(made_with.taken)
-        result = await cls._attempt(taken)
-        if isinstance(result, Exception):
-            again = await asyncio.to_thread(made_with.taken)
-            result = await cls._attempt(again) if again != taken else result
+        try:
+            local = await asyncio.to_thread(_start_local, made_with) if made_with.local else {}
+            taken = await asyncio.to_thread(made_with.taken)
+            result = await cls._attempt(taken, local)
+            if isinstance(result, Exception):
+                changed = await asyncio.to_thread(made_with.taken)
+                result = await cls._attempt(changed, local) if changed != taken else result
+        except PgstrataError as error:
+            _remember(failures, error)
+            raise
         return _returned(result, made_with, failures)
 
     @classmethod
-    async def _attempt(cls, taken: Conninfo) -> AsyncConnection | Exception:
+    async def _attempt(
+        cls, taken: Conninfo, local: Mapping[str, str]
+    ) -> AsyncConnection | Exception:
         """Return a connection, or the error without the frames that held the password."""
         try:
-            connection = await super().connect(**_arguments(taken))
+            connection = await super().connect(**_arguments(taken, local))
             try:
                 if taken.session:
                     await connection.execute(*set_config(taken.session), prepare=False)
@@ -90,28 +101,30 @@ class AsyncConnection(psycopg.AsyncConnection[TupleRow]):
             except BaseException:
                 await connection.close()
                 raise
-        except PgstrataError:
-            raise
         except Exception as error:  # noqa: BLE001  # whatever it is, it must not carry the password
             return scrubbed(error, taken)
+        except BaseException as interruption:  # noqa: BLE001  # psycopg's frames, as above
+            raise interruption.with_traceback(None) from None
         return connection
 
 
 def _returned(result: Made | Exception, made_with: Conninfo, failures: Failures | None) -> Made:
     """Return the connection that an attempt gave, or raise what it failed with."""
-    failure = result if isinstance(result, Exception) else None
-    _remember(failures, failure)
-    if isinstance(result, Exception):
-        raise connection_failed(made_with, result) from result
-    return result
+    if not isinstance(result, Exception):
+        _remember(failures, None)
+        return result
+    _remember(failures, result)
+    raise connection_failed(made_with, result) from result
 
 
 def _remember(failures: Failures | None, failure: Exception | None) -> None:
     """Keep the last failure for whoever waits for a connection of the pool; a success ends it."""
-    if failures is not None:
+    if failures is None:
+        return
+    if failure is None:
         failures.clear()
-        if failure is not None:
-            failures.append(failure)
+    else:
+        failures.append(failure)
 
 
 def set_config(session: Mapping[str, str]) -> tuple[str, list[str]]:
@@ -120,15 +133,13 @@ def set_config(session: Mapping[str, str]) -> tuple[str, list[str]]:
     return f"SELECT {calls}", [text for setting in session.items() for text in setting]
 
 
-def _arguments(made_with: Conninfo) -> dict[str, Any]:
+def _arguments(made_with: Conninfo, local: Mapping[str, str]) -> dict[str, Any]:
     """Return psycopg's arguments. Autocommit is on until the session is set: no rollback may revert
     that.
     """
-    keywords: dict[str, Any] = made_with.resolve()
-    if made_with.local:
-        keywords |= _start_local(made_with)
     return {
-        **keywords,
+        **made_with.resolve(),
+        **local,
         "autocommit": True,
         "prepare_threshold": 5 if made_with.prepare else None,
     }

@@ -4,6 +4,7 @@ connection.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -97,11 +98,11 @@ def session_parameters(target: Target, connection_type: ConnectionType) -> dict[
 
 
 def options(parameters: Mapping[str, str]) -> str:
-    """Return parameters as libpq's ``options``: spaces and backslashes escaped, as the server's
-    parser asks.
+    """Return parameters as libpq's ``options``. Whitespace and backslashes are escaped by a
+    backslash: pg_split_opts in the server's postinit.c.
     """
     return " ".join(
-        f"-c {name}=" + text.replace("\\", "\\\\").replace(" ", "\\ ")
+        "-c " + re.sub(r"[ \t\n\v\f\r\\]", r"\\\g<0>", f"{name}={text}")
         for name, text in parameters.items()
     )
 

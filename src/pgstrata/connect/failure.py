@@ -47,9 +47,20 @@ def pool_timeout(
         if cause
         else "connections are held too long, or max_size is too small for the load"
     )
-    return PoolTimeoutError(
+    error = PoolTimeoutError(
         f"pool {name} had no connection within {seconds:g} s ({counts}){why}", hint=hint
     )
+    error.__cause__ = cause
+    return error
+
+
+def again(refusal: ConnectionFailedError) -> ConnectionFailedError:
+    """Return the same failure for another of the callers that share it: with a traceback of its
+    own.
+    """
+    error = ConnectionFailedError(str(refusal), hint=refusal.hint)
+    error.__cause__ = refusal.__cause__
+    return error
 
 
 def scrubbed(error: Exception, made_with: Conninfo) -> Exception:

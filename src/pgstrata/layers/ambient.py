@@ -7,7 +7,6 @@ them by itself.
 
 from __future__ import annotations
 
-import configparser
 import os
 import stat
 import sys
@@ -17,6 +16,9 @@ from typing import Any
 
 from pgstrata.model import Leaf, Origin, Secret, Value
 from pgstrata.schema.libpq import connection_keys, keywords
+
+_PASSFILE_FIELDS = 5  # host, port, database, user, password
+_DEFAULT_SOCKETS = ("", "/tmp", "/var/run/postgresql", "/run/postgresql")  # noqa: S108  # compared with, never used
 
 
 def ambient(settings: Mapping[str, Value], environ: Mapping[str, str]) -> dict[str, list[Leaf]]:
@@ -48,49 +50,63 @@ def _service(
     service = settings.get("service") or environ.get("PGSERVICE")
     if not isinstance(service, str):
         return
-    for path in _service_files(environ):
-        parser = configparser.ConfigParser(interpolation=None, delimiters=("=",), strict=False)
-        try:
-            parser.read_string(path.read_text())
-        except (OSError, UnicodeDecodeError, configparser.Error):
-            continue
-        if parser.has_section(service):
-            for name, text in parser.items(service):
-                if name in keywords():
-                    yield name, _leaf(name, text, Origin("libpq", f"service {service} in {path}"))
+    for path in _service_files(settings, environ):
+        lines = _lines(path)
+        if f"[{service}]" in lines:
+            yield from _entries(lines, service, str(path))
             return
 
 
-def _service_files(environ: Mapping[str, str]) -> Iterator[Path]:
-    if named := environ.get("PGSERVICEFILE"):
-        yield Path(named)
+def _entries(lines: list[str], service: str, source: str) -> Iterator[tuple[str, Leaf]]:
+    """Yield what one service of a file says; as in libpq, its first line about a keyword counts."""
+    start = lines.index(f"[{service}]") + 1
+    for number, line in enumerate(lines[start:], start + 1):
+        if line.startswith("["):
+            return
+        name, _, text = line.partition("=")
+        if name in keywords() and not line.startswith("#"):
+            yield name, _leaf(name, text, Origin("libpq", source, number, 1))
+
+
+def _service_files(settings: Mapping[str, Value], environ: Mapping[str, str]) -> Iterator[Path]:
+    if named := settings.get("servicefile") or environ.get("PGSERVICEFILE"):
+        yield Path(str(named))
     else:
-        yield _home(environ) / (
-            "pg_service.conf" if sys.platform == "win32" else ".pg_service.conf"
-        )
+        yield _home(environ) / ".pg_service.conf"
     if folder := environ.get("PGSYSCONFDIR"):
         yield Path(folder) / "pg_service.conf"
 
 
+def _lines(path: Path) -> list[str]:
+    """Return the lines of a file without the space around them; none where it cannot be read."""
+    try:
+        return [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, ValueError):
+        return []
+
+
 def _passfile(settings: Mapping[str, Value], environ: Mapping[str, str]) -> Leaf | None:
     path = _passfile_path(settings, environ)
-    try:
-        # libpq ignores a file that others may read, and so must what is said about it.
-        if os.name == "posix" and stat.S_IMODE(path.stat().st_mode) & 0o077:
-            return None
-        lines = path.read_text().splitlines()
-    except (OSError, UnicodeDecodeError):
+    # libpq ignores a file that others may read, and so must what is said about it.
+    if _readable_by_others(path):
         return None
     wanted = [_wanted(settings, name) for name in ("host", "port", "dbname", "user")]
-    for number, line in enumerate(lines, 1):
-        fields = _fields(line)
-        if len(fields) >= 5 and all(  # noqa: PLR2004  # host, port, database, user, password
-            field in ("*", want) for field, want in zip(fields, wanted, strict=False)
-        ):
-            return Leaf(
-                Secret(fields[4], source=f"{path}:{number}"), Origin("libpq", str(path), number, 1)
-            )
+    for number, line in enumerate(_lines(path), 1):
+        *fields, password = _fields(line)[:_PASSFILE_FIELDS] or [""]
+        matches = len(fields) == len(wanted) and all(
+            field in ("*", want) for field, want in zip(fields, wanted, strict=True)
+        )
+        if matches:
+            secret = Secret(password, source=f"{path}:{number}")
+            return Leaf(secret, Origin("libpq", str(path), number, 1))
     return None
+
+
+def _readable_by_others(path: Path) -> bool:
+    try:
+        return os.name == "posix" and bool(stat.S_IMODE(path.stat().st_mode) & 0o077)
+    except (OSError, ValueError):
+        return True
 
 
 def _passfile_path(settings: Mapping[str, Value], environ: Mapping[str, str]) -> Path:
@@ -105,6 +121,10 @@ def _wanted(settings: Mapping[str, Value], name: str) -> str:
     nothing is set.
     """
     value = settings.get(name)
+    if name == "host":
+        value = value or settings.get("hostaddr")
+        # A Unix socket in the default folder goes by the name of localhost there.
+        value = None if value in _DEFAULT_SOCKETS else value
     if value is not None:
         return str(value)
     fallback = {

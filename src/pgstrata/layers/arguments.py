@@ -9,27 +9,32 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pgstrata.layers.document import Document, Map, Node, Scalar, Sequence, Span
+from pgstrata.layers.document import Document
+from pgstrata.layers.nodes import Map, Node, Scalar, Sequence, Span
 from pgstrata.layers.references import References
 from pgstrata.layers.shape import shape
 from pgstrata.model import Finding, Layer, Secret
 
 _NOWHERE = Span(-1, -1, -1, -1)
-_LITERAL = References({}, Path(), in_text=False)
+_LITERAL = References({}, Path(), followed=False)
 
 
-def read(overrides: Mapping[str, object]) -> tuple[Layer, list[Finding]]:
-    """Return the layer of ``overrides``, e.g. ``{"connection_settings.host": "db"}``, and what is
-    wrong with it.
-    """
-    nested: dict[str, Any] = {}
-    for key, value in overrides.items():
-        node = nested
+def overrides(values: Mapping[str, object]) -> Document:
+    """Return ``values`` as a document, e.g. ``{"connection_settings.host": "db"}``."""
+    root = _map({})
+    for key, value in values.items():
+        target = root
         *path, name = _path(key)
         for part in path:
-            node = node.setdefault(part, {})
-        node[name] = value
-    return shape(replace(document(nested), layer="arguments", source=""), _LITERAL)
+            inner = target.entries.get(part)
+            target = inner if isinstance(inner, Map) else _put(target, part, _map({}))
+        _put(target, name, _node(value))
+    return Document("arguments", "", root)
+
+
+def read(given: Document) -> tuple[Layer, list[Finding]]:
+    """Return the layer of such a document, and what is wrong with it. Texts are taken literally."""
+    return shape(given, _LITERAL)
 
 
 def _path(key: str) -> list[str]:
@@ -39,9 +44,7 @@ def _path(key: str) -> list[str]:
 
 def document(data: Mapping[str, Any]) -> Document:
     """Return a dictionary as a document, so that it is read exactly as a file would be."""
-    root = _node(data)
-    assert isinstance(root, Map)
-    return Document("arguments", "dictionary", (), root)
+    return Document("arguments", "dictionary", _map(data))
 
 
 def unwrap(wrapped: Document) -> Document:
@@ -56,16 +59,29 @@ def unwrap(wrapped: Document) -> Document:
     return replace(wrapped, root=root)
 
 
+def _map(data: Mapping[str, Any]) -> Map:
+    made = Map({}, {}, _NOWHERE)
+    for name, value in data.items():
+        _put(made, str(name), _node(value))
+    return made
+
+
+def _put(target: Map, name: str, node: Any) -> Any:
+    target.entries[name], target.keys[name] = node, _NOWHERE
+    return node
+
+
 def _node(value: Any) -> Node:
     if isinstance(value, Mapping):
-        entries = {str(name): _node(inner) for name, inner in value.items()}
-        return Map(entries, dict.fromkeys(entries, _NOWHERE), _NOWHERE)
+        return _map(value)
     if isinstance(value, list | tuple):
         return Sequence(tuple(_node(item) for item in value), _NOWHERE)
     if value is None:
         return Scalar("null", plain=True, span=_NOWHERE)
+    return Scalar(_text(value), plain=False, span=_NOWHERE)
+
+
+def _text(value: Any) -> str:
     if isinstance(value, bool):
-        return Scalar(str(value).lower(), plain=False, span=_NOWHERE)
-    return Scalar(
-        value.reveal() if isinstance(value, Secret) else str(value), plain=False, span=_NOWHERE
-    )
+        return str(value).lower()
+    return value.reveal() if isinstance(value, Secret) else str(value)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import TypeAlias
 
-from pgstrata.errors import EnvironmentNotFoundError, InvalidConfigError
-from pgstrata.layers.document import parse
-from pgstrata.layers.project import BASE, FOLDER, environments, environments_folder
+from pgstrata.errors import EnvironmentNotFoundError
+from pgstrata.layers.document import content_of, parse
+from pgstrata.layers.project import BASE, FOLDER, environments, environments_folder, name_problem
 from pgstrata.layers.references import References
 from pgstrata.layers.shape import shape
 from pgstrata.model import Finding, Layer, LayerName, Leaf, Origin
 from pgstrata.schema.suggest import closest
+
+Read: TypeAlias = tuple[Layer, list[Finding]]
 
 
 @dataclass
@@ -23,7 +27,7 @@ class Reader:
 
     project: Path
     environ: Mapping[str, str]
-    _read: dict[Path, tuple[Layer, list[Finding]]] = field(default_factory=dict)
+    _read: dict[Path, Read] = field(default_factory=dict)
 
     def layers(self, environment: str) -> tuple[list[Layer], list[Finding]]:
         """Return the file layers of an environment, weakest first, and what is wrong with them.
@@ -41,9 +45,9 @@ class Reader:
         findings += [finding for _, found in results for finding in found]
         return [layer for layer, _ in results], findings
 
-    def _chain(self, environment: str) -> tuple[list[tuple[Layer, list[Finding]]], list[Finding]]:
+    def _chain(self, environment: str) -> tuple[list[Read], list[Finding]]:
         """Return the overlays from the first ancestor down to ``environment`` itself."""
-        chain: list[tuple[Layer, list[Finding]]] = []
+        chain: list[Read] = []
         seen: list[str] = []
         name = environment
         while True:
@@ -54,44 +58,46 @@ class Reader:
             if not isinstance(parent, Leaf) or not isinstance(parent.value, str):
                 return chain, []
             if problem := self._parent_problem(parent.value, seen):
-                return chain, [problem_at(parent.origin, problem)]
+                finding = Finding("extends", f"extends: {problem}", parent.origin, key="extends")
+                return chain, [finding]
             name = parent.value
 
     def _parent_problem(self, parent: str, seen: list[str]) -> str:
         if parent in seen:
             return f"goes round in a circle: {' -> '.join((*seen, parent))}"
-        if not self._exists(parent):
-            guess = closest(parent, environments(self.project))
-            return f"there is no environment {parent!r}" + (
-                f"; did you mean {guess!r}?" if guess else ""
-            )
+        if parent == BASE:
+            return "base.yaml is below every environment already; leave this out"
+        if parent not in self._names:
+            guess = closest(parent, self._names)
+            meant = f"; did you mean {guess!r}?" if guess else ""
+            return f"there is no environment {parent!r}{meant}"
         return ""
 
-    def _exists(self, environment: str) -> bool:
-        return environment in environments(self.project)
+    @cached_property
+    def _names(self) -> tuple[str, ...]:
+        return environments(self.project)
 
     def _require(self, environment: str) -> None:
-        if self._exists(environment):
+        if environment in self._names:
             return
-        known = environments(self.project)
-        guess = closest(environment, known)
+        if problem := name_problem(environment):
+            raise EnvironmentNotFoundError(
+                f"no environment can be called {environment!r}: {problem}", hint=self._there()
+            )
         looked = self.project / FOLDER / f"{environment}.yaml"
-        there = ", ".join(known) or "none"
         raise EnvironmentNotFoundError(
-            f"no environment {environment!r}: {looked} does not exist; there are: {there}",
-            hint=_advice(looked, guess),
+            f"no environment {environment!r}: {looked} does not exist; {self._there()}",
+            hint=_advice(looked, closest(environment, self._names)),
         )
 
-    def _file(self, path: Path, layer: LayerName) -> tuple[Layer, list[Finding]]:
+    def _there(self) -> str:
+        return f"there are: {', '.join(self._names) or 'none'}"
+
+    def _file(self, path: Path, layer: LayerName) -> Read:
         if path not in self._read:
             references = References(self.environ, self.project)
             self._read[path] = read_file(path, layer, f"{FOLDER}/{path.name}", references)
         return self._read[path]
-
-
-def problem_at(origin: Origin, problem: str) -> Finding:
-    """Return the finding for a parent that cannot be followed."""
-    return Finding("extends", f"extends: {problem}", origin, key="extends")
 
 
 def _advice(looked: Path, guess: str | None) -> str:
@@ -100,17 +106,13 @@ def _advice(looked: Path, guess: str | None) -> str:
     return f"did you mean {guess!r}?" if guess else "an environment is made by adding its file"
 
 
-def read_file(
-    path: Path, layer: LayerName, source: str, references: References
-) -> tuple[Layer, list[Finding]]:
+def read_file(path: Path, layer: LayerName, source: str, references: References) -> Read:
     """Return one file as a layer, and what is wrong with it. An unreadable one is an empty layer
     and findings.
     """
     try:
-        document = parse(path.read_bytes(), layer, source)
+        document = parse(content_of(path), layer, source)
     except OSError as error:
         finding = Finding("unreadable", f"cannot be read: {error.strerror}", Origin(layer, source))
         return Layer(layer, source, {}), [finding]
-    except InvalidConfigError as error:
-        return Layer(layer, source, {}), list(error.findings)
     return shape(document, references)

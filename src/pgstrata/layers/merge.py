@@ -1,19 +1,17 @@
 """The merge, done by dynaconf. The only place that imports it.
 
 Dynaconf by itself casts text, evaluates ``@`` tokens, joins lists, looks for files in parent
-folders, runs hook files and obeys ``*_FOR_DYNACONF`` variables. None of it is wanted here, so it is
-given nothing to do it with: values arrive as opaque leaves, from a loader of our own, in an object
-whose environment is empty and whose other sources are off.
+folders, runs hook files and obeys ``*_FOR_DYNACONF`` variables. None of it is wanted here. So its
+own loading is skipped altogether, its environment is empty, and it is handed each layer as maps
+that end in opaque leaves, in which there is nothing to cast or evaluate.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextvars import ContextVar
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any, TypeAlias
 
-from dynaconf import Dynaconf
 from dynaconf.base import Settings
 from dynaconf.loaders.base import SourceMetadata
 from dynaconf.utils import object_merge
@@ -21,8 +19,22 @@ from dynaconf.utils import object_merge
 from pgstrata.model import Layer, Leaf
 
 Tree: TypeAlias = dict[str, Any]
+Path: TypeAlias = tuple[str, ...]
 
-_layers: ContextVar[Sequence[Layer]] = ContextVar("layers", default=())
+# The first two keep dynaconf from loading anything: no defaults, files, includes, hooks, variables.
+# The others are what it asks itself for while it sets a value.
+_OPTIONS = {
+    "dynaconf_skip_loaders": True,
+    "dynaconf_skip_validators": True,
+    "AUTO_CAST_FOR_DYNACONF": False,
+    "DOTTED_LOOKUP_FOR_DYNACONF": False,
+    "FRESH_VARS_FOR_DYNACONF": [],
+    "INDEX_SEPARATOR_FOR_DYNACONF": "",
+    "MERGE_ENABLED_FOR_DYNACONF": True,
+    "NESTED_SEPARATOR_FOR_DYNACONF": "",
+    "SYSENV_FALLBACK_FOR_DYNACONF": False,
+    "VALIDATE_ON_UPDATE_FOR_DYNACONF": False,
+}
 
 
 class _Closed(Settings):  # type: ignore[misc]  # dynaconf has no annotations
@@ -35,40 +47,16 @@ class _Closed(Settings):  # type: ignore[misc]  # dynaconf has no annotations
 
 def merge(layers: Sequence[Layer]) -> Tree:
     """Return the layers, weakest first, as one tree: maps are merged deeply, leaves replaced."""
-    token = _layers.set(layers)
-    try:
-        settings = Dynaconf(
-            _wrapper_class=_Closed,
-            settings_files=[],
-            core_loaders=[],
-            loaders=[__name__],
-            includes=[],
-            preload=[],
-            envvar_prefix=None,
-            environments=False,
-            load_dotenv=False,
-            merge_enabled=True,
-            auto_cast=False,
-            dotted_lookup=False,
-            nested_separator=False,
-            sysenv_fallback=False,
-            vault_enabled=False,
-            redis_enabled=False,
-            fresh_vars=[],
-            root_path=str(Path.cwd()),
-        )
-        merged = settings.as_dict()
-    finally:
-        _layers.reset(token)
-    # Dynaconf keeps some of its own options among the settings; none of them is a leaf or a map.
-    return {name.lower(): value for name, value in merged.items() if isinstance(value, dict | Leaf)}
-
-
-def load(obj: Any, env: object = None, silent: object = True, key: object = None) -> None:  # noqa: ARG001, FBT002  # the signature that dynaconf calls loaders with
-    """Give dynaconf the layers. This module is the one loader that ``merge`` names."""
-    for layer in _layers.get():
+    settings = _Closed(**_OPTIONS)
+    for layer in layers:
         source = SourceMetadata("pgstrata", layer.source or layer.name)
-        obj.update(_copy(layer.tree), loader_identifier=source, merge=True, tomlfy=False)
+        settings.update(_copy(layer.tree), loader_identifier=source, merge=True)
+    # Dynaconf keeps its options among the settings; none of them is a leaf or a map.
+    return {
+        name.lower(): value
+        for name, value in settings.as_dict().items()
+        if isinstance(value, dict | Leaf)
+    }
 
 
 def fold(layers: Sequence[Layer]) -> Tree:
@@ -88,31 +76,38 @@ def _copy(tree: Tree) -> Tree:
     }
 
 
-def stacks(layers: Sequence[Layer], merged: Tree) -> dict[tuple[str, ...], list[Leaf]]:
-    """Return for each leaf of the merged tree all that was said about it, strongest first.
+def stacks(layers: Sequence[Layer], merged: Tree) -> dict[Path, list[Leaf]]:
+    """Return for each path that any layer speaks of all that was said about it, strongest first.
 
     The winner is the merged tree's own leaf. Below it stand the leaves that weaker layers have at
-    that path, and the nulls by which one of them cleared a map above it.
+    that path, and the nulls by which one of them cleared a map above it. A path that is not in the
+    merged tree was cleared, and the strongest thing said about it is that null.
     """
     flats = [flatten(layer.tree) for layer in reversed(layers)]
+    winners = flatten(merged)
     result = {}
-    for path, winner in flatten(merged).items():
+    for path in dict.fromkeys(chain(winners, *flats)):
         said = [leaf for flat in flats for leaf in _at(flat, path)]
+        winner = winners.get(path, said[0])
         result[path] = [winner, *(leaf for leaf in said if leaf is not winner)]
     return result
 
 
-def flatten(tree: Tree, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Leaf]:
+def flatten(tree: Tree) -> dict[Path, Leaf]:
     """Return the leaves of a tree by path."""
-    flat: dict[tuple[str, ...], Leaf] = {}
+    return dict(_leaves(tree, ()))
+
+
+def _leaves(tree: Tree, path: Path) -> Iterable[tuple[Path, Leaf]]:
     for name, value in tree.items():
         if isinstance(value, dict):
-            flat.update(flatten(value, (*path, name)))
+            yield from _leaves(value, (*path, name))
         else:
-            flat[path + (name,)] = value  # noqa: RUF005  # a star in a subscript needs Python 3.11
-    return flat
+            yield (*path, name), value
 
 
-def _at(flat: Mapping[tuple[str, ...], Leaf], path: tuple[str, ...]) -> list[Leaf]:
-    """Return what one layer says about ``path``: its leaf, or the null of a map around it."""
-    return [flat[path[:length]] for length in range(len(path), 0, -1) if path[:length] in flat]
+def _at(flat: Mapping[Path, Leaf], path: Path) -> Iterable[Leaf]:
+    """Yield what one layer says about ``path``: its leaf, or the null of a map around it."""
+    for length in range(len(path), 0, -1):
+        if path[:length] in flat:
+            yield flat[path[:length]]

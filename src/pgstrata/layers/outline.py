@@ -8,8 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from pgstrata.layers.document import Scalar, parse
+from pgstrata.errors import InvalidConfigError
+from pgstrata.layers.document import content_of, parse
+from pgstrata.layers.nodes import Scalar
 from pgstrata.layers.project import BASE, FOLDER, environments
+from pgstrata.schema.decode import decode
+from pgstrata.schema.keys import SECTIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +21,7 @@ class Outline:
     """One environment: the files that make it, weakest first, and what they say of its nature."""
 
     name: str
-    extends: str
+    extends: str | None
     protected: bool
     local: bool
     files: tuple[str, ...]
@@ -26,39 +30,47 @@ class Outline:
 def outline(project: Path) -> list[Outline]:
     """Return the outlines of all environments. Raises ``ProjectNotFoundError``."""
     names = environments(project)
-    base = _said(project / FOLDER / f"{BASE}.yaml")
-    overlays = {name: _said(project / FOLDER / f"{name}.yaml") for name in names}
-    return [_one(project, name, base, overlays) for name in names]
+    said = {name: _said(project, name) for name in (BASE, *names)}
+    return [_one(project, name, said) for name in names]
 
 
-def _one(
-    project: Path, name: str, base: dict[str, str], overlays: dict[str, dict[str, str]]
-) -> Outline:
+def _one(project: Path, name: str, said: dict[str, dict[str, str]]) -> Outline:
     chain = [name]
-    while (parent := overlays[chain[0]].get("extends", "")) in overlays and parent not in chain:
+    # A missing parent and a circle end the chain: `check` says what is wrong with them.
+    while (parent := said[chain[0]].get("extends", "")) in said and parent not in (BASE, *chain):
         chain.insert(0, parent)
-    said = dict(base)
-    for ancestor in chain:
-        said |= overlays[ancestor]
-    candidates = [BASE, *chain, f"{name}.local", f"{name}.sealed"]
-    files = (f"{candidate}.yaml" for candidate in candidates)
+    own = f"{name}.local"
+    everything = {**said[BASE]}
+    for values in (*(said[ancestor] for ancestor in chain), _said(project, own)):
+        everything |= values
+    candidates = [f"{stem}.yaml" for stem in (BASE, *chain, own, f"{name}.sealed")]
     return Outline(
         name,
-        overlays[name].get("extends", ""),
-        said.get("protected") == "true",
-        said.get("local") == "true",
-        tuple(file for file in files if (project / FOLDER / file).is_file()),
+        said[name].get("extends"),
+        _holds("protected", everything),
+        _holds("local", everything),
+        tuple(file for file in candidates if (project / FOLDER / file).is_file()),
     )
 
 
-def _said(path: Path) -> dict[str, str]:
-    """Return the three keys as a file has them; nothing for a file that cannot be read."""
+def _holds(name: str, said: dict[str, str]) -> bool:
+    key = SECTIONS[name].key
+    assert key is not None
     try:
-        root = parse(path.read_bytes(), "overlay", path.name).root
-    except OSError:
+        return decode(key, said.get(name, "false")) is True
+    except ValueError:
+        return False
+
+
+def _said(project: Path, stem: str) -> dict[str, str]:
+    """Return the three keys as a file has them; nothing for a file that cannot be read."""
+    path = project / FOLDER / f"{stem}.yaml"
+    try:
+        root = parse(content_of(path), "overlay", path.name).root
+    except (OSError, InvalidConfigError):
         return {}
     return {
         key: node.text
         for key in ("extends", "protected", "local")
-        if isinstance(node := root.entries.get(key), Scalar)
+        if isinstance(node := root.entries.get(key), Scalar) and not node.null
     }

@@ -22,7 +22,16 @@ def environments(project: Path) -> tuple[str, ...]:
     """
     folder = environments_folder(project)
     names = (path.stem for path in folder.glob("*.yaml"))
-    return tuple(sorted(name for name in names if _NAME.fullmatch(name) and name not in RESERVED))
+    return tuple(sorted(name for name in names if not name_problem(name)))
+
+
+def name_problem(name: str) -> str:
+    """Return why ``name`` cannot name an environment, or nothing."""
+    if name in RESERVED:
+        return f"{name}.yaml is for something else"
+    if not _NAME.fullmatch(name):
+        return "names are letters, digits, - and _, and begin with a letter or digit"
+    return ""
 
 
 def environments_folder(project: Path) -> Path:
@@ -43,7 +52,7 @@ def environments_folder(project: Path) -> Path:
 
 def environment_name(name: str | None, environ: Mapping[str, str]) -> str:
     """Return the environment that is meant where ``name`` is what the caller said."""
-    return name or environ.get("PGSTRATA_ENV") or DEFAULT_ENVIRONMENT
+    return environ.get("PGSTRATA_ENV") or DEFAULT_ENVIRONMENT if name is None else name
 
 
 def project_folder(project: str | Path | None, environ: Mapping[str, str]) -> Path:

@@ -24,13 +24,11 @@ MAX_FILE_BYTES = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class References:
-    """How references are followed: in which variables, from which folder, and whether texts hold
-    any at all.
-    """
+    """How references are followed: in which variables, from which folder, and whether at all."""
 
     environ: Mapping[str, str] = field(repr=False)
     folder: Path
-    in_text: bool = True
+    followed: bool = True
     secret_fallbacks: bool = False
 
     def reader(self, kind: str, operand: str, *, secret: bool) -> Callable[[], str]:
@@ -40,13 +38,17 @@ class References:
         Raises ``EnvInterpolationError`` for a reference that can never be followed; the function
         raises it for one that cannot be followed now.
         """
+        if kind != "text" and not self.followed:
+            raise EnvInterpolationError(
+                f"{kind} is not followed here", hint="ask for it with resolve_env=True"
+            )
         if kind == "from_env":
             if not re.fullmatch(_NAME, operand):
                 raise EnvInterpolationError("from_env needs the name of a variable")
             return lambda: self._variable(operand)
         if kind == "from_file":
             return lambda: self._file(operand)
-        if not self.in_text or "${" not in operand:
+        if not self.followed or "${" not in operand:
             return lambda: operand
         self._check(operand, secret=secret)
         return lambda: _REFERENCE.sub(self._follow, operand)
@@ -108,6 +110,8 @@ def _read(path: Path) -> tuple[str, str]:
         return "", f"cannot be read: {error.strerror}"
     except UnicodeDecodeError:
         return "", "is not UTF-8 text"
+    except ValueError:
+        return "", "cannot be the name of a file"
 
 
 def describe(kind: str, operand: str) -> str:

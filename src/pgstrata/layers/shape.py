@@ -4,44 +4,31 @@ its key.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 from pgstrata.errors import EnvInterpolationError
-from pgstrata.layers.document import Document, Map, Node, Scalar, Sequence, Span
+from pgstrata.layers.document import Document
+from pgstrata.layers.excerpt import Start, with_excerpts
+from pgstrata.layers.nodes import Map, Node, Scalar, Sequence, Span
 from pgstrata.layers.references import KINDS, References, describe
-from pgstrata.model import MASK, Finding, Layer, Leaf, Origin, Secret, Unresolved, Value
-from pgstrata.schema import parameters
-from pgstrata.schema.decode import decode
-from pgstrata.schema.keys import POOL, SECRET_STORES, SECTIONS, Key, Section
-from pgstrata.schema.libpq import connection_keys
+from pgstrata.model import Finding, Layer, Leaf, Origin, Secret, Severity, Unresolved, Value
+from pgstrata.schema.decode import decode, may_hold_password
+from pgstrata.schema.keys import SECRET_STORES, SECTIONS, Key, Section
+from pgstrata.schema.names import (
+    TARGET_SECTIONS,
+    candidates,
+    connection_name_problem,
+    is_showable,
+    key_of,
+    keys_of,
+    parameter_problems,
+    shown,
+)
 from pgstrata.schema.suggest import closest
 
-MAX_NAME = 40
-CONNECTION_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
-TARGET_SECTIONS = {name: section for name, section in SECTIONS.items() if section.target}
-
-
-def key_of(section: Section, name: str) -> Key | None:
-    """Return the key ``name`` of a section, or None where the section has none of that name."""
-    if section.shape == "parameters":
-        return parameter_key(name)
-    return keys_of(section).get(name)
-
-
-def keys_of(section: Section) -> Mapping[str, Key]:
-    """Return the keys of a section that has a table of them."""
-    return connection_keys() if section.shape == "connection" else POOL
-
-
-def parameter_key(name: str) -> Key | None:
-    """Return the key of a PostgreSQL parameter, or None for one that no server has."""
-    found = parameters.find(name)
-    if found is None and not parameters.is_custom(name):
-        return None
-    return Key(found.name.lower() if found else name, "text", "A PostgreSQL parameter.")
+__all__ = ["TARGET_SECTIONS", "key_of", "keys_of", "shape"]
 
 
 def shape(document: Document, references: References) -> tuple[Layer, list[Finding]]:
@@ -49,12 +36,19 @@ def shape(document: Document, references: References) -> tuple[Layer, list[Findi
     source line.
     """
     shaper = _Shaper(document, references)
-    tree = shaper.sections(document.root, SECTIONS)
-    findings = [
-        finding if finding.excerpt else replace(finding, excerpt=shaper.excerpt(finding.origin))
-        for finding in (*document.findings, *shaper.findings)
-    ]
+    tree = shaper.sections(document.root, SECTIONS, ())
+    found = [*document.findings, *shaper.findings]
+    # The place of a duplicate key is not in the tree, which holds the first one.
+    twice = {_start(f.origin) for f in document.findings if f.rule == "duplicate-key"}
+    findings = with_excerpts(found, document, shaper.harmless | twice) if found else []
     return Layer(document.layer, document.source, tree), findings
+
+
+def _start(origin: Origin) -> Start:
+    return origin.line - 1, origin.column - 1
+
+
+Path: TypeAlias = tuple[str, ...]
 
 
 @dataclass
@@ -62,83 +56,79 @@ class _Shaper:
     document: Document
     references: References
     findings: list[Finding] = field(default_factory=list)
-    hidden: list[Span] = field(default_factory=list)
-    path: tuple[str, ...] = ()
+    harmless: set[Start] = field(default_factory=set)
 
-    def sections(self, node: Map, known: Mapping[str, Section]) -> dict[str, Any]:
+    def sections(self, node: Map, known: Mapping[str, Section], path: Path) -> dict[str, Any]:
         tree: dict[str, Any] = {}
         for name, value in node.entries.items():
-            section = known.get(name)
+            section, here = known.get(name), (*path, name)
+            self._allow(node.keys[name], name)
             if section is None:
-                self._unknown("unknown-section", "section", name, node, known)
+                self._unknown("unknown-section", "section", node.keys[name], here, known)
             elif section.only_in not in (None, self.document.layer):
-                self._report(
-                    "misplaced-section", f"belongs into {_home(section)}", node.keys[name], name
-                )
-            else:
-                self._section(tree, section, value)
+                problem = f"belongs into {_home(section)}"
+                self._report("misplaced-section", problem, node.keys[name], here)
+            elif (shaped := self._section(section, value, here)) is not None:
+                tree[name] = shaped
         return tree
 
-    def _section(self, tree: dict[str, Any], section: Section, node: Node) -> None:
-        outer, self.path = self.path, (*self.path, section.name)
+    def _section(self, section: Section, node: Node, path: Path) -> Any:
+        """Return a tree or a leaf; None for a section that says nothing."""
         if section.key is not None:
-            tree[section.name] = self._leaf(section.key, node)
-        elif section.shape == "list":
-            tree[section.name] = self._list(section, node)
-        elif isinstance(node, Scalar) and node.null:
-            # An empty section is one whose lines are all commented out. Only a written null clears
-            # it.
-            if node.text:
-                tree[section.name] = Leaf(None, self.document.origin(node.span))
-        elif not isinstance(node, Map):
-            self._report("invalid-type", "must be a map of keys", node.span)
-        elif section.shape == "connections":
-            tree[section.name] = self._connections(node)
-        else:
-            tree[section.name] = self._keys(section, node)
-        self.path = outer
+            return self._leaf(section.key, node, path)
+        if section.shape == "list":
+            return self._list(section, node, path)
+        if isinstance(node, Scalar) and node.null:
+            return self._null(node)
+        if not isinstance(node, Map):
+            self._report("invalid-type", "must be a map of keys", node.span, path)
+            return None
+        if section.shape == "connections":
+            return self._connections(node, path)
+        return self._keys(section, node, path)
 
-    def _connections(self, node: Map) -> dict[str, Any]:
+    def _null(self, node: Scalar) -> Leaf | None:
+        # An empty section is one whose lines are all commented out. Only a written null clears it.
+        return Leaf(None, self.document.origin(node.span)) if node.text else None
+
+    def _connections(self, node: Map, path: Path) -> dict[str, Any]:
         tree: dict[str, Any] = {}
         for name, value in node.entries.items():
-            outer, self.path = self.path, (*self.path, name)
+            here = (*path, name)
+            self._allow(node.keys[name], name)
             if problem := connection_name_problem(name):
-                self._report("invalid-name", problem, node.keys[name])
+                self._report("invalid-name", problem, node.keys[name], here)
             elif isinstance(value, Map):
-                tree[name] = self.sections(value, TARGET_SECTIONS)
+                tree[name] = self.sections(value, TARGET_SECTIONS, here)
             elif isinstance(value, Scalar) and value.null:
-                tree[name] = Leaf(None, self.document.origin(value.span)) if value.text else {}
+                tree[name] = self._null(value) or {}
             else:
-                self._report("invalid-type", "must be a map of sections", value.span)
-            self.path = outer
+                self._report("invalid-type", "must be a map of sections", value.span, here)
         return tree
 
-    def _keys(self, section: Section, node: Map) -> dict[str, Any]:
+    def _keys(self, section: Section, node: Map, path: Path) -> dict[str, Any]:
         tree: dict[str, Any] = {}
         for name, value in node.entries.items():
             key = key_of(section, name)
+            self._allow(node.keys[name], name)
             if key is None:
-                self._hide(value)
-                self._unknown_key(section, name, node)
+                self._unknown_key(section, node.keys[name], (*path, name))
                 continue
-            outer, self.path = self.path, (*self.path, key.name)
+            here = (*path, key.name)
             if key.name in tree:
-                self._report(
-                    "duplicate-key", "the same parameter in another spelling", node.keys[name]
-                )
-            tree[key.name] = self._leaf(key, value)
-            if section.shape == "parameters":
-                self._parameter(key.name, tree[key.name])
-            self.path = outer
+                problem = "the same parameter in another spelling"
+                self._report("duplicate-key", problem, node.keys[name], here)
+            tree[key.name] = leaf = self._leaf(key, value, here)
+            if section.shape == "parameters" and isinstance(leaf.value, str):
+                for rule, severity, message in parameter_problems(key.name, leaf.value):
+                    self._report(rule, message, value.span, here, severity=severity, bare=True)
         return tree
 
-    def _leaf(self, key: Key, node: Node) -> Leaf:
-        if key.secret:
-            self._hide(node)
+    def _leaf(self, key: Key, node: Node, path: Path) -> Leaf:
         origin = self.document.origin(node.span)
         operand = _operand(key, node)
         if operand is None:
-            self._report("invalid-type", _expected(key), node.span)
+            self._report("invalid-type", _expected(key), node.span, path)
             return Leaf(None, origin)
         kind, scalar = operand
         if kind == "text" and scalar.null:
@@ -146,13 +136,17 @@ class _Shaper:
         try:
             read = self.references.reader(kind, scalar.text, secret=key.secret)
         except EnvInterpolationError as error:
-            self._report("interpolation", str(error), scalar.span, hint=error.hint)
+            self._report("interpolation", str(error), scalar.span, path, hint=error.hint)
             return Leaf(None, origin)
+        self._allow_value(key, node, kind)
         if key.secret:
-            return Leaf(_secret(read, kind, scalar.text, ".".join(self.path), origin), origin)
-        return Leaf(self._value(key, read, scalar.span), origin)
+            secret = _secret(read, ".".join(path), origin)
+            return Leaf(Secret(secret, source=describe(kind, scalar.text)), origin)
+        return Leaf(self._value(key, read, scalar.span, path), origin)
 
-    def _value(self, key: Key, read: Any, span: Span) -> Value | Unresolved:
+    def _value(
+        self, key: Key, read: Callable[[], str], span: Span, path: Path
+    ) -> Value | Unresolved:
         try:
             text = read()
         except EnvInterpolationError as error:
@@ -160,126 +154,85 @@ class _Shaper:
         try:
             return decode(key, text)
         except ValueError as error:
-            if "://" in text:
-                self._hide_span(span)
-            self._report("invalid-value", str(error), span)
+            self._report("invalid-value", str(error), span, path)
             return None
 
-    def _parameter(self, name: str, leaf: Leaf) -> None:
-        if isinstance(leaf.value, str):
-            for rule, severity, message in parameter_problems(name, leaf.value):
-                self.findings.append(
-                    Finding(rule, message, leaf.origin, severity, key=".".join(self.path))
-                )
-
-    def _list(self, section: Section, node: Node) -> Leaf:
+    def _list(self, section: Section, node: Node, path: Path) -> Leaf:
         origin = self.document.origin(node.span)
         if isinstance(node, Scalar) and node.null:
             return Leaf(None, origin)
         if not isinstance(node, Sequence):
-            self._report("invalid-type", "must be a list", node.span)
+            self._report("invalid-type", "must be a list", node.span, path)
             return Leaf(None, origin)
         if section.name == "secret_stores":
-            self._stores(node)
-        return Leaf(plain(node), origin)
+            self._stores(node, path)
+        return Leaf(_plain(node), origin)
 
-    def _stores(self, node: Sequence) -> None:
+    def _stores(self, node: Sequence, path: Path) -> None:
         for item in node.items:
             if not isinstance(item, Scalar) or item.text not in SECRET_STORES:
-                self._report(
-                    "invalid-value", f"stores are {' and '.join(SECRET_STORES)}", item.span
-                )
+                problem = f"stores are {' and '.join(SECRET_STORES)}"
+                self._report("invalid-value", problem, item.span, path)
 
-    def _unknown_key(self, section: Section, name: str, node: Map) -> None:
-        if section.shape == "parameters":
-            self._unknown(
-                "unknown-parameter", "PostgreSQL parameter", name, node, parameters.names()
-            )
-        else:
-            self._unknown("unknown-key", f"key of {section.name}", name, node, keys_of(section))
+    def _unknown_key(self, section: Section, span: Span, path: Path) -> None:
+        parameters = section.shape == "parameters"
+        rule = "unknown-parameter" if parameters else "unknown-key"
+        what = "PostgreSQL parameter" if parameters else f"key of {section.name}"
+        self._unknown(rule, what, span, path, candidates(section))
 
-    def _unknown(self, rule: str, what: str, name: str, node: Map, known: Iterable[str]) -> None:
-        self._hide(node.entries[name])
-        guess = closest(name, known)
-        self._report(
-            rule,
-            f"{name!r} is not a {what}",
-            node.keys[name],
-            name,
-            hint=f"did you mean {guess!r}?" if guess else "",
-        )
+    def _unknown(self, rule: str, what: str, span: Span, path: Path, known: Iterable[str]) -> None:
+        name = path[-1]
+        guess = closest(name, known) if is_showable(name) else None
+        hint = f"did you mean {guess!r}?" if guess else ""
+        here = path if is_showable(name) else path[:-1]
+        self._report(rule, f"{shown(name)} is not a {what}", span, here, hint=hint, bare=True)
 
-    def _report(self, rule: str, message: str, span: Span, *more: str, hint: str = "") -> None:
-        key = ".".join((*self.path, *more))
-        prefix = "" if message.startswith("'") else f"{key}: "
-        self.findings.append(
-            Finding(rule, prefix + message, self.document.origin(span), key=key, hint=hint)
-        )
+    def _report(
+        self,
+        rule: str,
+        message: str,
+        span: Span,
+        path: Path,
+        *,
+        severity: Severity = "error",
+        hint: str = "",
+        bare: bool = False,
+    ) -> None:
+        key = ".".join(path)
+        message = message if bare else f"{key}: {message}"
+        place = self.document.origin(span)
+        self.findings.append(Finding(rule, message, place, severity, key=key, hint=hint))
 
-    def _hide(self, node: Node) -> None:
+    def _allow(self, span: Span, name: str) -> None:
+        """Let excerpts show a key, if it has the form of one."""
+        if is_showable(name):
+            self.harmless.add((span.line, span.column))
+
+    def _allow_value(self, key: Key, node: Node, kind: str) -> None:
+        """Let excerpts show a reference, and a text that is no secret."""
         if isinstance(node, Map):
-            for value in node.entries.values():
-                self._hide(value)
-        elif isinstance(node, Sequence):
-            for value in node.items:
-                self._hide(value)
-        else:
-            self._hide_span(node.span)
-
-    def _hide_span(self, span: Span) -> None:
-        self.hidden.append(span)
-
-    def excerpt(self, origin: Origin) -> str:
-        """Return the source line of ``origin`` with all masked in it that may be a secret."""
-        number = origin.line - 1
-        if not 0 <= number < len(self.document.lines):
-            return ""
-        line = self.document.lines[number]
-        on_line = [span for span in self.hidden if span.line <= number <= span.end_line]
-        for span in sorted(on_line, key=lambda span: -span.column if span.line == number else 0):
-            start = span.column if span.line == number else 0
-            end = span.end_column if span.end_line == number else len(line)
-            line = f"{line[:start]}{MASK}{line[end:]}" if start < end else line
-        return line
+            for span in node.keys.values():
+                self.harmless.add((span.line, span.column))
+        if kind == "text" and key.secret:
+            return
+        for scalar in _scalars(node):
+            if not may_hold_password(scalar.text):
+                self.harmless.add((scalar.span.line, scalar.span.column))
 
 
-def connection_name_problem(name: str) -> str:
-    """Return why ``name`` cannot name a connection, or nothing."""
-    if name == "default":
-        return "'default' is the connection that the top-level sections describe"
-    if not CONNECTION_NAME.fullmatch(name) or len(name) > MAX_NAME:
-        # Variables carry names in upper case and join them with two underscores.
-        return "names are lower-case letters, digits and single underscores"
-    return ""
+def _scalars(node: Node) -> Iterable[Scalar]:
+    if isinstance(node, Scalar):
+        return (node,)
+    inner = node.items if isinstance(node, Sequence) else node.entries.values()
+    return [scalar for item in inner for scalar in _scalars(item)]
 
 
-def parameter_problems(name: str, text: str) -> Iterable[tuple[str, Any, str]]:
-    """Yield (rule, severity, message) for whatever is wrong with a session setting."""
-    parameter = parameters.find(name)
-    if parameter is None:
-        return
-    if not parameter.settable_by_session:
-        yield (
-            "server-parameter",
-            "error",
-            f"{name} belongs to the whole server; a session cannot set it",
-        )
-        return
-    try:
-        parameters.canonical(parameter, text)
-    except ValueError as error:
-        yield "invalid-value", "error", f"{name}: {error}"
-        return
-    if parameters.lacks_unit(parameter, text):
-        yield "unit", "warning", f"{name}: {text} means {text} {parameter.unit}; write the unit"
-
-
-def plain(node: Node) -> Any:
+def _plain(node: Node) -> Any:
     """Return a node as tuples, dicts and texts."""
     if isinstance(node, Sequence):
-        return tuple(plain(item) for item in node.items)
+        return tuple(_plain(item) for item in node.items)
     if isinstance(node, Map):
-        return {name: plain(value) for name, value in node.entries.items()}
+        return {name: _plain(value) for name, value in node.entries.items()}
     return None if node.null else node.text
 
 
@@ -304,15 +257,24 @@ def _expected(key: Key) -> str:
     return f"must be a single value{several} or {{from_env: NAME}} or {{from_file: path}}"
 
 
-def _secret(read: Any, kind: str, operand: str, key: str, origin: Origin) -> Secret:
+def _secret(read: Callable[[], str], key: str, origin: Origin) -> Callable[[], str]:
+    """Return a reader of a secret that says in its errors whose secret it is.
+
+    Its errors are raised where no local variable holds the text, which a traceback might show.
+    """
+
     def reveal() -> str:
+        problem, hint = "holds a NUL character, which PostgreSQL cannot take", ""
         try:
-            return read()  # type: ignore[no-any-return]  # the reader of a reference returns text
+            text = read()
+            if "\0" not in text:
+                return text
+            del text
         except EnvInterpolationError as error:
             problem, hint = str(error), error.hint
         raise EnvInterpolationError(f"{origin}: {key}: {problem}", hint=hint)
 
-    return Secret(reveal, source=describe(kind, operand))
+    return reveal
 
 
 def _home(section: Section) -> str:

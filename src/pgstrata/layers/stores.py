@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from pgstrata.layers.shape import MAX_NAME, keys_of
 from pgstrata.model import Finding, Layer, LayerName, Leaf, Origin, Secret
 from pgstrata.schema.keys import SECTIONS
+from pgstrata.schema.names import connection_name_problem, keys_of
 from pgstrata.schema.suggest import closest
 
 PASSWORD = "connection_settings.password"  # noqa: S105  # the name of a setting
@@ -33,7 +33,7 @@ def problem(key: str) -> str:
     a secret that was typed in the wrong place.
     """
     path = key.split(".")
-    if path[0] == "connections" and len(path) == 4 and len(path[1]) <= MAX_NAME:  # noqa: PLR2004  # connections, name, section, key
+    if path[0] == "connections" and len(path) == 4 and not connection_name_problem(path[1]):  # noqa: PLR2004  # connections, name, section, key
         path = path[2:]
     if len(path) != 2 or path[0] != _SECTION:  # noqa: PLR2004  # section, key
         return "this is not the name of a secret setting"

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from pgstrata.errors import ConfigError, EnvInterpolationError
+from pgstrata.errors import ConfigError, EnvInterpolationError, SecretError
 from pgstrata.model import Finding, Layer, Leaf, Secret, Value
 from pgstrata.schema.decode import decode
 from pgstrata.schema.libpq import connection_keys, parse_url
@@ -36,9 +36,9 @@ def expand(layers: Sequence[Layer]) -> tuple[list[Layer], list[Finding]]:
         tree: dict[str, Any] = {}
         for path, leaf in _urls(layer.tree):
             if path not in decided and isinstance(leaf.value, Secret):
-                settings, finding = _settings(leaf, ".".join((*path, _SECTION, "url")))
+                settings, found = _settings(leaf, ".".join((*path, _SECTION, "url")))
                 _put(tree, path, settings)
-                findings += finding
+                findings += found
             decided.add(path)
         if tree:
             expanded.append(Layer(layer.name, layer.source, tree))
@@ -46,15 +46,18 @@ def expand(layers: Sequence[Layer]) -> tuple[list[Layer], list[Finding]]:
 
 
 def _urls(tree: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], Leaf]]:
-    """Yield each URL of a layer with the path of the target that it belongs to."""
+    """Yield what a layer says about the URL of each target, with the target's path: the URL, or a
+    null of it or of what it stands in.
+    """
     targets: list[tuple[tuple[str, ...], Any]] = [((), tree)]
     connections = tree.get("connections")
     if isinstance(connections, dict):
         targets += [(("connections", name), target) for name, target in connections.items()]
     for path, target in targets:
-        settings = target.get(_SECTION) if isinstance(target, dict) else None
-        if isinstance(settings, dict) and "url" in settings:
-            yield path, settings["url"]
+        settings = target.get(_SECTION) if isinstance(target, dict) else target
+        url = settings.get("url") if isinstance(settings, dict) else settings
+        if isinstance(url, Leaf):
+            yield path, url
 
 
 def _put(tree: dict[str, Any], path: tuple[str, ...], settings: dict[str, Leaf]) -> None:
@@ -70,9 +73,8 @@ def _settings(leaf: Leaf, key: str) -> tuple[dict[str, Leaf], list[Finding]]:
     except EnvInterpolationError as error:
         return {}, [Finding("interpolation", str(error), leaf.origin, key=key, hint=error.hint)]
     except MalformedUrlError as error:
-        return {}, [
-            Finding("invalid-url", f"{key}: {error}", leaf.origin, key=key, hint=error.hint)
-        ]
+        message = f"{key}: {error}"
+        return {}, [Finding("invalid-url", message, leaf.origin, key=key, hint=error.hint)]
     return {name: Leaf(value, leaf.origin) for name, value in values.items()}, []
 
 
@@ -83,26 +85,48 @@ def keywords(url: Secret) -> dict[str, Value]:
     Raises ``MalformedUrlError``, or ``EnvInterpolationError`` where the URL is a reference that
     leads nowhere.
     """
-    parsed = _parse(url)
-    values: dict[str, Value] = {}
-    problem = ""
-    for name, text in parsed.items():
-        key = connection_keys()[name]
-        if key.secret:
-            values[name] = Secret(lambda name=name: _parse(url)[name], source=url.source)  # type: ignore[misc]  # the default binds the loop variable
-            continue
-        try:
-            values[name] = decode(key, text)
-        except ValueError:
-            problem = f"its {name} is not valid"
+    values, problem = _read(url)
     if problem:
         raise MalformedUrlError(problem, hint=_HINT)
-    return values
+    secrets = [name for name in values if connection_keys()[name].secret]
+    public = {name: value for name, value in values.items() if name not in secrets}
+    del values  # so that no traceback with locals shows it
+    return {**public, **{name: _secret(url, name, public) for name in secrets}}
 
 
-def _parse(url: Secret) -> dict[str, str]:
-    """Return libpq's own reading of a URL. The URL never reaches a frame that raises."""
+def _secret(url: Secret, name: str, public: dict[str, Value]) -> Secret:
+    """Return the secret part of a URL, read again at each use, so that a rotated one is seen."""
+
+    def reveal() -> str:
+        values, problem = _read(url)
+        text = str(values.pop(name, ""))
+        rest = {key: value for key, value in values.items() if key in public}
+        del values
+        if text and rest == public:
+            return text
+        del text
+        # Else the new URL's password would be sent to the old URL's host.
+        raise SecretError(
+            f"{url.source}: {problem or 'the URL names another server since it was loaded'}",
+            hint="load the configuration again",
+        )
+
+    return Secret(reveal, source=url.source)
+
+
+def _read(url: Secret) -> tuple[dict[str, Value], str]:
+    """Return libpq's own reading of a URL, or why it is none.
+
+    The reason is returned and not raised, so that the URL is in no frame that raises.
+    """
     parsed = parse_url(url.reveal())
     if isinstance(parsed, str):
-        raise MalformedUrlError(parsed, hint=_HINT)
-    return parsed
+        return {}, parsed
+    values: dict[str, Value] = {}
+    for name, text in parsed.items():
+        key = connection_keys()[name]
+        try:
+            values[name] = text if key.secret else decode(key, text)
+        except ValueError:
+            return {}, f"its {name} is not valid"
+    return values, ""

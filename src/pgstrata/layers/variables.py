@@ -6,22 +6,43 @@ interpolated.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from pgstrata.layers.shape import (
-    TARGET_SECTIONS,
-    connection_name_problem,
-    key_of,
-    keys_of,
-    parameter_problems,
-)
-from pgstrata.model import Finding, Layer, Leaf, Origin, Secret, Value
+from pgstrata.model import Finding, Layer, Leaf, Origin, Secret
 from pgstrata.schema.decode import decode
 from pgstrata.schema.keys import SECTIONS, Key, Section
+from pgstrata.schema.names import (
+    TARGET_SECTIONS,
+    candidates,
+    connection_name_problem,
+    key_of,
+    parameter_problems,
+)
 from pgstrata.schema.suggest import closest
 
 PREFIX = "PGSTRATA_"
+
+
+class Environ(Mapping[str, str]):
+    """Variables that do not show themselves: a traceback with locals would print all of them."""
+
+    __slots__ = ("_variables",)
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        self._variables = variables
+
+    def __getitem__(self, name: str) -> str:
+        return self._variables[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._variables)
+
+    def __len__(self) -> int:
+        return len(self._variables)
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} variables>"
 
 
 def read(environ: Mapping[str, str]) -> tuple[Layer, list[Finding]]:
@@ -65,7 +86,7 @@ def _put(
     elif section.shape in ("connection", "pool", "parameters") and len(path) == 2:  # noqa: PLR2004  # section, key
         found = key_of(section, path[1])
         if found is None:
-            return [_unknown(variable, path[1], _candidates(section))]
+            return [_unknown(variable, path[1], candidates(section))]
         key, node = found, node.setdefault(section.name, {})
     else:
         return [_unknown(variable, path[0], ())]
@@ -73,7 +94,7 @@ def _put(
     node[key.name] = leaf
     if section.shape == "parameters":
         findings += [
-            Finding(rule, f"{variable}: {message}", leaf.origin, severity)
+            Finding(rule, f"{variable}: {message}", leaf.origin, severity, key=_key(variable))
             for rule, severity, message in parameter_problems(key.name, environ[variable])
         ]
     return findings
@@ -82,27 +103,25 @@ def _put(
 def _leaf(key: Key, variable: str, environ: Mapping[str, str]) -> tuple[Leaf, list[Finding]]:
     origin = Origin("environment", variable)
     if key.secret:
-        text = environ[variable]
-        # Asked again at each use, so that a rotated variable is seen.
-        secret = Secret(lambda: environ.get(variable, text), source=f"env {variable}")
-        return Leaf(secret, origin), []
-    value: Value = None
+        return Leaf(_secret(variable, environ), origin), []
     try:
-        value = decode(key, environ[variable])
+        return Leaf(decode(key, environ[variable]), origin), []
     except ValueError as error:
-        return Leaf(None, origin), [Finding("invalid-value", f"{variable}: {error}", origin)]
-    return Leaf(value, origin), []
+        finding = Finding("invalid-value", f"{variable}: {error}", origin, key=_key(variable))
+        return Leaf(None, origin), [finding]
 
 
-def _candidates(section: Section) -> tuple[str, ...]:
-    if section.shape == "parameters":
-        from pgstrata.schema import parameters
-
-        return parameters.names()
-    return tuple(keys_of(section))
+def _secret(variable: str, environ: Mapping[str, str]) -> Secret:
+    """Return a secret that asks for its variable at each use, so that a rotated one is seen."""
+    text = environ[variable]
+    return Secret(lambda: environ.get(variable, text), source=f"env {variable}")
 
 
-def _unknown(variable: str, word: str, known: Mapping[str, Any] | tuple[str, ...]) -> Finding:
+def _key(variable: str) -> str:
+    return variable.removeprefix(PREFIX).lower().replace("__", ".")
+
+
+def _unknown(variable: str, word: str, known: Iterable[str]) -> Finding:
     guess = closest(word, known)
     meant = variable.removeprefix(PREFIX).replace(word.upper(), guess.upper()) if guess else ""
     return Finding(

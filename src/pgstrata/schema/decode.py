@@ -11,6 +11,7 @@ from pgstrata.schema.suggest import closest
 
 _INTEGER = re.compile(r"[+-]?(0|[1-9][0-9]*)")
 _NUMBER = re.compile(r"[+-]?(0|[1-9][0-9]*)(\.[0-9]+)?")
+_PASSWORD = re.compile(r"password\s*=", re.IGNORECASE)
 _TRUE = {"true", "yes", "on", "1"}
 _FALSE = {"false", "no", "off", "0"}
 _LAST_PORT = 65535
@@ -22,6 +23,11 @@ def decode(key: Key, text: str) -> Value:
     Raises ``ValueError`` with a message that fits behind the key's name. A secret is never passed
     here.
     """
+    if "\0" in text:
+        raise ValueError("holds a NUL character, which PostgreSQL cannot take")
+    if may_hold_password(text):
+        # Not quoted, and not taken: this key would be shown in clear.
+        raise ValueError("holds a URL or a password; those go under connection_settings.url")
     value = _DECODERS[key.kind](text)
     if key.choices and value not in key.choices:
         raise ValueError(_not_a_choice(text, key.choices))
@@ -30,12 +36,16 @@ def decode(key: Key, text: str) -> Value:
     return value
 
 
+def may_hold_password(text: str) -> bool:
+    """Whether a text is a URL with a user in it, or a conninfo string with a password."""
+    return ("://" in text and "@" in text) or _PASSWORD.search(text) is not None
+
+
 def _text(text: str) -> str:
-    if "\0" in text:
-        raise ValueError("contains a NUL character, which PostgreSQL cannot take")
-    if "://" in text and "@" in text:
-        # Not quoted: such a URL tends to hold a password, and this key would be shown in clear.
-        raise ValueError("holds a URL; write it under connection_settings.url")
+    try:
+        text.encode()  # a variable that is not in the locale's encoding arrives with surrogates
+    except UnicodeEncodeError:
+        raise ValueError("is not Unicode text") from None
     return text
 
 

@@ -222,6 +222,11 @@ class Section:
     key: Key | None = None
     only_in: Literal["base", "overlay"] | None = None
 
+    @property
+    def is_map(self) -> bool:
+        """Whether it holds keys of its own, and not one value or a list."""
+        return self.shape not in ("scalar", "list")
+
 
 SECTIONS = {
     section.name: section

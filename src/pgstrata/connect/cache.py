@@ -1,0 +1,140 @@
+"""What one manager has loaded, and the handles that it made: one for each target and type."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import TypeAlias, cast
+
+from pgstrata.connect.conninfo import ConnectionType
+from pgstrata.connect.handles import AsyncHandle, AsyncPoolHandle, Handle, NormalHandle, PoolHandle
+from pgstrata.connect.plan import Plan, plan
+from pgstrata.errors import InvalidConfigError, UsageError
+from pgstrata.model import Config
+from pgstrata.schema.keys import CONNECTION_TYPES
+from pgstrata.validation import file_problems
+
+Handles: TypeAlias = dict[tuple[str, str | None], Handle]
+
+_HANDLES: dict[str, type[Handle]] = {
+    "normal": NormalHandle,
+    "pool": PoolHandle,
+    "async": AsyncHandle,
+    "async_pool": AsyncPoolHandle,
+}
+
+
+@dataclass(slots=True, eq=False)
+class Source:
+    """A loaded configuration, the state of the file it was read from, and the handles already made
+    for it, by connection and the type that was asked for.
+    """
+
+    config: Config
+    state: object = None
+    handles: Handles = field(default_factory=dict)
+
+
+class Cache:
+    """Reading is free of locks; whatever changes something holds the one lock."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._sources: dict[object, Source] = {}
+        self._handles: dict[str, Handle] = {}
+
+    def source(
+        self, name: object, state: object, read: Callable[[], Config], *, force_reload: bool = False
+    ) -> Source:
+        """Return a configuration, read again only if its ``state`` is another than before, or if
+        forced to.
+
+        What the new one does not connect to any more is closed. Raises what ``read`` raises; the
+        old configuration then stays.
+        """
+        known = self._sources.get(name)
+        if known is not None and known.state == state and not force_reload:
+            return known
+        with self._lock:
+            newest = self._sources.get(name)
+            if newest is not None and newest is not known and newest.state == state:
+                return newest  # another thread was faster
+            source = Source(read(), state)
+            self._sources[name] = source
+            unused = set() if newest is None else _keys(newest.config)
+            kept = set() if force_reload else self._keys_in_use()
+            closing = self._forget(unused - kept)
+        _close(closing)
+        return source
+
+    def mapping(self, config: Config, *, force_reload: bool) -> Source:
+        """Return a configuration that was given as a dictionary. Equal ones share their handles."""
+        source = Source(config)
+        with self._lock:
+            closing = self._forget(_keys(config)) if force_reload else []
+            self._sources[frozenset(_keys(config))] = source
+        _close(closing)
+        return source
+
+    def handle(self, source: Source, connection: str, connection_type: str | None) -> Handle:
+        """Return the handle for a connection. Raises ``UsageError`` for an unknown type, and
+        ``InvalidConfigError`` where a file that it needs cannot be used.
+        """
+        handle = source.handles.get((connection, connection_type))
+        if handle is None:
+            made = _checked_plan(source.config, connection, connection_type)
+            with self._lock:
+                if made.key not in self._handles:
+                    self._handles[made.key] = _HANDLES[made.connection_type](made)
+                handle = source.handles[connection, connection_type] = self._handles[made.key]
+        return handle
+
+    def types(self) -> dict[str, str]:
+        """Return the type of each handle by the beginning of its key."""
+        return {key[:12]: handle.connection_type for key, handle in dict(self._handles).items()}
+
+    def clear(self) -> list[Handle]:
+        """Forget everything, and return the handles, which are to be closed."""
+        with self._lock:
+            handles = list(self._handles.values())
+            self._handles.clear()
+            self._sources.clear()
+        return handles
+
+    def _keys_in_use(self) -> set[str]:
+        return {key for source in self._sources.values() for key in _keys(source.config)}
+
+    def _forget(self, keys: Iterable[str]) -> list[Handle]:
+        """Take these handles out of the cache, and return them."""
+        gone = [handle for key in keys if (handle := self._handles.pop(key, None)) is not None]
+        for source in self._sources.values():
+            source.handles = {ask: made for ask, made in source.handles.items() if made not in gone}
+        return gone
+
+
+def _close(handles: Iterable[Handle]) -> None:
+    """Close handles; never under the lock, as a pool that hangs takes seconds."""
+    for handle in handles:
+        handle.close()
+
+
+def _keys(config: Config) -> set[str]:
+    return {
+        plan(config, name, cast(ConnectionType, connection_type)).key
+        for name in config.connections
+        for connection_type in CONNECTION_TYPES
+    }
+
+
+def _checked_plan(config: Config, connection: str, connection_type: str | None) -> Plan:
+    target = config.connection(connection)
+    chosen = connection_type or str(target["connection_type"].value)
+    if chosen not in CONNECTION_TYPES:
+        raise UsageError(
+            f"{chosen!r} is not a connection type",
+            hint=f"use one of {', '.join(CONNECTION_TYPES)}",
+        )
+    if findings := file_problems(target, config.project):
+        raise InvalidConfigError(findings)
+    return plan(config, connection, cast(ConnectionType, chosen))
