@@ -35,7 +35,7 @@ class Reader:
         Raises ``ProjectNotFoundError`` and ``EnvironmentNotFoundError``.
         """
         folder = environments_folder(self.project)
-        self._require(environment)
+        self.require(environment)
         results = [self._file(folder / f"{BASE}.yaml", "base")]
         chain, findings = self._chain(environment)
         results += chain
@@ -77,7 +77,8 @@ class Reader:
     def _names(self) -> tuple[str, ...]:
         return environments(self.project)
 
-    def _require(self, environment: str) -> None:
+    def require(self, environment: str) -> None:
+        """Raise ``EnvironmentNotFoundError`` unless there is such an environment."""
         if environment in self._names:
             return
         if problem := name_problem(environment):

@@ -60,6 +60,22 @@ def follows(document: Document, pinned: str) -> bool:
     return all(_certified(old, new.key, document.environment) for old, new in links)
 
 
+def require_successor(document: Document, earlier: Document) -> None:
+    """Raise ``SecretError`` unless a verified document may have come after ``earlier``."""
+    if document.revision < earlier.revision:
+        raise SecretError(
+            f"{document.source} is revision {document.revision}, and {earlier.source} was "
+            f"{earlier.revision} already: an old file was put back",
+            hint="restore the newest version",
+        )
+    if not follows(document, earlier.key.id):
+        raise SecretError(
+            f"{document.source} is under key {document.key.id}, and {earlier.source} was under "
+            f"{earlier.key.id}: no rotation leads from one to the other",
+            hint="somebody may have replaced the file: ask the team",
+        )
+
+
 def _certified(old: Rotation, new: PublicKey, environment: str) -> bool:
     own = key_id(old.key.box, old.key.sign) == old.key.id
     return own and _signed(old.key, old.proof, _statement(old.key, new, environment))

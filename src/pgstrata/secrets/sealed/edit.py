@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Literal
 
 from pgstrata.errors import SecretError, UsageError
+from pgstrata.model import Secret
 from pgstrata.secrets.sealed import attest, files, seal
 from pgstrata.secrets.sealed.document import Document, Entry, Recipient, render
 from pgstrata.secrets.sealed.keys import new_environment_key
@@ -14,11 +15,10 @@ from pgstrata.secrets.sealed.opened import open_trusted
 from pgstrata.secrets.sealed.parse import AT, BOX, NAME, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import date
     from pathlib import Path
 
-    from pgstrata.model import Secret
     from pgstrata.secrets.sealed.access import Access
     from pgstrata.secrets.sealed.keys import EnvironmentKey
 
@@ -41,27 +41,55 @@ def create(path: Path, environment: str, recipients: Iterable[tuple[str, str]]) 
 
 
 def set_entry(
-    path: Path, access: Access, at: str, value: Secret, *, today: date | None = None
+    path: Path,
+    access: Access,
+    at: str,
+    value: Secret,
+    *,
+    pending: bool = False,
+    today: date | None = None,
 ) -> Literal["entries", "pending"]:
-    """Seal a value for the setting ``at``, and return where it went.
+    """Seal a value for the setting ``at``, and return where it went, as ``set_entries`` does."""
+    return set_entries(path, access, {at: value}, pending=pending, today=today)
 
-    With the key it becomes an entry, and a pending one for the same setting is dropped. Without it
-    becomes pending: sealed by the public key, which the file's signature and the pin vouch for.
-    Raises ``SecretError`` and ``InvalidConfigError`` as ``open_trusted`` does.
+
+def set_entries(
+    path: Path,
+    access: Access,
+    values: Mapping[str, Secret],
+    *,
+    remove: Iterable[str] = (),
+    pending: bool = False,
+    today: date | None = None,
+) -> Literal["entries", "pending"]:
+    """Seal values for settings, and return where they went; take out those of ``remove``.
+
+    With the key they become entries, and pending ones for the same settings are dropped. Without
+    it, or if ``pending`` is asked for, they become pending: sealed by the public key, which the
+    file's signature and the pin vouch for. Raises ``SecretError`` and ``InvalidConfigError`` as
+    ``open_trusted`` does, and ``SecretError`` if something is to be removed without the key.
     """
-    if not AT.pattern.fullmatch(at):
+    if not all(AT.pattern.fullmatch(at) for at in values):
         raise UsageError(  # not quoted: it may be a value in the wrong place
             "this is not the name of a setting", hint=f"it needs {AT.words}"
         )
+    day = str(today or datetime.now(timezone.utc).date())
     with files.lock(path):
         opened = open_trusted(path, access)
-        document = opened.document
-        box = seal.seal_value(document.key, document.environment, at, value)
-        entry = Entry(at, box, str(today or datetime.now(timezone.utc).date()))
-        if opened.key is None:
-            save(path, replace(document, pending=_put(document.pending, entry)))
+        document, key = opened.document, opened.key
+        if remove:
+            key = opened.require_key(access)
+        new = [
+            Entry(at, seal.seal_value(document.key, document.environment, at, value), day)
+            for at, value in values.items()
+        ]
+        if key is None or pending:
+            save(path, replace(document, pending=_put(document.pending, *new)))
             return "pending"
-        _save_next(path, _with_entries(document, [entry]), opened.key)
+        after = _with_entries(document, new)
+        for at in remove:
+            after = replace(after, entries=_without(after.entries, at))
+        _save_next(path, after, key)
         return "entries"
 
 
@@ -96,6 +124,16 @@ def accept(path: Path, access: Access, ats: Iterable[str] | None = None) -> tupl
 
     change(path, access, take)
     return tuple(entry.at for entry in accepted)
+
+
+def values(path: Path, access: Access) -> dict[str, Secret]:
+    """Return all entries, opened. Raises ``SecretError`` without the key."""
+    opened = open_trusted(path, access)
+    key = opened.require_key(access)
+    return {
+        entry.at: Secret(seal.open_value(opened.document, entry, key), source=path.name)
+        for entry in opened.document.entries
+    }
 
 
 def reject(path: Path, access: Access, ats: Iterable[str] | None = None) -> tuple[str, ...]:
@@ -166,8 +204,9 @@ def _with_entries(document: Document, new: Iterable[Entry]) -> Document:
     return replace(document, entries=entries, pending=pending)
 
 
-def _put(entries: tuple[Entry, ...], new: Entry) -> tuple[Entry, ...]:
-    return tuple(sorted((*_without(entries, new.at), new), key=lambda entry: entry.at))
+def _put(entries: tuple[Entry, ...], *new: Entry) -> tuple[Entry, ...]:
+    by_name = {entry.at: entry for entry in (*entries, *new)}
+    return tuple(by_name[at] for at in sorted(by_name))
 
 
 def _without(entries: tuple[Entry, ...], at: str) -> tuple[Entry, ...]:

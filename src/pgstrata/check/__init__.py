@@ -1,0 +1,1 @@
+"""What can be found without connecting: one file for each topic."""
