@@ -19,7 +19,7 @@ Make: TypeAlias = Callable[..., PGConnectionManager]
 
 def settings(server: Server, database: str = "postgres", **over: Any) -> dict[str, Any]:
     """Return ``connection_settings`` for a server; a None leaves a key out."""
-    given = server.keywords(dbname=database, **over)
+    given = server.keywords(**{"dbname": database, **over})
     return {key: value for key, value in given.items() if value is not None}
 
 
@@ -44,7 +44,7 @@ async def select(handle: Handle, query: str = "SELECT 1") -> Any:
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Make]:
     """Return a function that makes a manager for a project with these sections."""
-    managers = []
+    managers: list[PGConnectionManager] = []
 
     def made(connection_settings: dict[str, Any], **sections: Any) -> PGConnectionManager:
         folder = tmp_path / f"project{len(managers)}" / "environments"

@@ -253,7 +253,7 @@ async def test_rollback_fails(manager: PGConnectionManager, kind: str) -> None:
                 with pytest.raises(psycopg.OperationalError):
                     await connection.execute(kill)
                 raise ApplicationError
-        with handle as plain:  # type: ignore[union-attr]  # the other two are handled above
+        with handle as plain:
             with pytest.raises(psycopg.OperationalError):
                 plain.execute(kill)
             raise ApplicationError

@@ -143,9 +143,8 @@ def staged(folder: Path) -> Iterator[File]:
 
 def _git(folder: Path, *arguments: str) -> bytes:
     try:
-        done = subprocess.run(  # noqa: S603  # git itself, and no shell
-            ["git", *arguments], cwd=folder, check=False, capture_output=True
-        )
+        command = ["git", *arguments]
+        done = subprocess.run(command, cwd=folder, check=False, capture_output=True)  # noqa: S603  # git itself, and no shell
     except OSError:
         raise UsageError("git is not installed", hint="name the files to scan") from None
     if done.returncode:

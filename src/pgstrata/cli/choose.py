@@ -6,7 +6,16 @@ from dataclasses import replace
 
 from pgstrata.errors import UsageError
 from pgstrata.model import Config, Setting
-from pgstrata.schema.keys import SECTIONS
+from pgstrata.schema.keys import CONNECTION, POOL, SECTIONS
+from pgstrata.schema.suggest import closest
+
+_KEYS = {"connection": CONNECTION, "pool": POOL}
+_ORDER = [
+    key
+    for section in SECTIONS.values()
+    for key in (section.name, *(f"{section.name}.{name}" for name in _KEYS.get(section.shape, ())))
+]
+_RANK = {key: rank for rank, key in enumerate(_ORDER)}
 
 
 def connection_of(config: Config, said: str | None) -> str:
@@ -16,17 +25,18 @@ def connection_of(config: Config, said: str | None) -> str:
     """
     there = config.connections
     name = said or "default"
-    if name not in there:
-        problem = f"no connection {name!r}" if said else "the top-level sections name no server"
-        raise UsageError(
-            f"environment {config.environment!r}: {problem}",
-            hint=f"--connection is one of {', '.join(there)}",
-        )
-    return name
+    if name in there:
+        return name
+    problem = f"no connection {name!r}" if said else "the top-level sections name no server"
+    guess = closest(name, there)
+    hint = f"did you mean {guess!r}?" if guess else f"--connection is one of {', '.join(there)}"
+    raise UsageError(f"environment {config.environment!r}: {problem}", hint=hint)
 
 
 def settings_of(config: Config, connection: str) -> list[Setting]:
-    """Return the environment's own settings and those of one connection, without its prefix."""
+    """Return the environment's own settings and those of one connection, without its prefix, in
+    the order of the schema.
+    """
     target = config.connection(connection)
     shared = [
         setting
@@ -34,5 +44,10 @@ def settings_of(config: Config, connection: str) -> list[Setting]:
         if key not in target and not key.startswith("connections.") and "_settings." not in key
     ]
     everything = shared + [replace(setting, key=key) for key, setting in target.items()]
-    order = list(SECTIONS)
-    return sorted(everything, key=lambda setting: order.index(setting.key.partition(".")[0]))
+    return sorted(everything, key=_rank)
+
+
+def _rank(setting: Setting) -> tuple[int, int]:
+    """Return the place of the section, then that of the key; an unlisted one comes at the end."""
+    section = setting.key.partition(".")[0]
+    return _RANK[section], _RANK.get(setting.key, len(_RANK))

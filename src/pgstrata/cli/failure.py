@@ -2,49 +2,62 @@
 
 from __future__ import annotations
 
-import os
-import sys
-import traceback
-
 import click
 
+from pgstrata.cli.output import print_findings, tell
 from pgstrata.errors import FINDINGS, INTERRUPTED, InvalidConfigError, PgstrataError
 
+BEFORE_THE_COMMAND = ("-C", "--project", "-v", "--verbose", "--version")
 
-def exit_code_of(error: Exception, *, verbose: bool) -> int:
+
+def exit_code_of(error: BaseException, *, verbose: bool) -> int:
     """Tell about an error on stderr and return the exit code for it."""
-    if isinstance(error, click.Abort):
+    if isinstance(error, KeyboardInterrupt | click.Abort):
         tell("interrupted")
         return INTERRUPTED
-    if isinstance(error, click.ClickException):
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
         error.show()
         return error.exit_code
-    if isinstance(error, BrokenPipeError):
-        # The reader of a pipe has gone; writing what is still buffered would fail again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FINDINGS
+    if isinstance(error, click.ClickException):
+        return _misused(error)
     if verbose:
-        click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
-    return _told(error)
+        import traceback
+
+        from pgstrata.secrets.redact import redact_text
+
+        text = redact_text("".join(traceback.format_exception(error)))
+        click.echo(text, err=True, nl=False)
+    return _failed(error)
 
 
-def _told(error: Exception) -> int:
+def _misused(error: click.ClickException) -> int:
+    """Tell about a wrong command line in the words of click, in the form of all other errors."""
+    message = error.format_message().rstrip(".")
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    hint = f"{context.command_path if context else 'pgstrata'} --help"
+    if isinstance(error, click.NoSuchOption) and error.option_name in BEFORE_THE_COMMAND:
+        hint = f"{error.option_name} stands before the command"
+    tell(f"error: {message[:1].lower()}{message[1:]}", hint=hint)
+    return error.exit_code
+
+
+def _failed(error: BaseException) -> int:
     if isinstance(error, InvalidConfigError):
-        from pgstrata.render import findings
+        from pgstrata.render.findings import counts
 
-        click.echo(findings.text(error.findings), err=True)
-        tell(f"error: the configuration is not valid: {findings.counts(error.findings)}")
+        print_findings(error.findings, err=True)
+        tell(f"error: the configuration is not valid: {counts(error.findings)}")
         return error.exit_code
     if isinstance(error, PgstrataError):
         tell(f"error: {error}", hint=error.hint)
         return error.exit_code
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        tell(f"error: {where}{error.strerror or error}")
+        return FINDINGS
     kind = type(error).__name__
-    tell(f"internal error: {kind}: {error}", hint="-v shows where; please report it")
+    from pgstrata.secrets.redact import redact_text
+
+    message = redact_text(f"internal error: {kind}: {error}")
+    tell(message, hint="-v shows where; please report it")
     return FINDINGS
-
-
-def tell(message: str, *, hint: str = "") -> None:
-    """Say something that is not the result."""
-    click.echo(f"pgstrata: {message}", err=True)
-    if hint:
-        click.echo(f"hint: {hint}", err=True)

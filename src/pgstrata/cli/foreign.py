@@ -23,7 +23,7 @@ _REFERENCE = re.compile(r"\$\{|\$\(")
 def from_dotenv(path: Path, _config: Config | None) -> Found:
     """Read ``NAME=value`` lines: ``PGPASSWORD``, ``PGSTRATA_…__…``, and others by their names.
 
-    Quotes are taken off; in double ones ``\\n``, ``\\"`` and ``\\\\`` mean what they mean in a shell.
+    Quotes are taken off; in double ones a backslash escapes the next character, or is a newline's.
     """
     found: Found = {}
     for line in _read(path).splitlines():

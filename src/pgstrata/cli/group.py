@@ -1,9 +1,4 @@
-"""The group of all commands.
-
-Output follows four rules. The result goes to stdout, everything else to stderr. Talk begins with
-``pgstrata:``, is in lower case and has no full stop. A hint stands on a line of its own. The exit
-code is one of ``errors.EXIT_CODES``.
-"""
+"""The group of all commands."""
 
 from __future__ import annotations
 
@@ -17,6 +12,7 @@ from pgstrata._version import __version__
 from pgstrata.cli.failure import exit_code_of
 from pgstrata.cli.lazy import LazyGroup
 from pgstrata.cli.options import Session
+from pgstrata.cli.output import accept_all_characters
 
 # One module of this package for each command, in the order of the help.
 COMMANDS = {
@@ -41,7 +37,7 @@ COMMANDS = {
     help="The folder that holds environments/ [PGSTRATA_PROJECT, or the current one].",
 )
 @click.option("-v", "--verbose", is_flag=True, help="Show the traceback of a failure.")
-@click.version_option(__version__, prog_name="pgstrata")
+@click.version_option(__version__, prog_name="pgstrata", help="Show the version and exit.")
 @click.pass_context
 def commands(context: click.Context, project: Path | None, *, verbose: bool) -> None:
     """Layered YAML environments for every PostgreSQL connection of a project."""
@@ -50,14 +46,18 @@ def commands(context: click.Context, project: Path | None, *, verbose: bool) -> 
 
 def main() -> NoReturn:
     """Run the command line and end the process with its exit code."""
+    accept_all_characters()
     sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command line and return its exit code. A failure is told on stderr, never raised."""
+    """Run one command line and return its exit code. A failure is told on stderr, never raised.
+
+    ``SystemExit`` is: click ends the process where the reader of its output has gone.
+    """
     verbose = any(argument in ("-v", "--verbose") for argument in arguments)
     try:
         code = commands.main(arguments, prog_name="pgstrata", standalone_mode=False)
-    except Exception as error:  # noqa: BLE001  # no command may end with a traceback
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # no command may end with a traceback
         return exit_code_of(error, verbose=verbose)
     return code if isinstance(code, int) else 0

@@ -1,4 +1,4 @@
-"""A group that imports a command when it is called for, so that none pays for what another needs."""
+"""A group that imports a command when it is called for: none pays for what another needs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from importlib import import_module
 from typing import Any
 
 import click
+
+from pgstrata.errors import UsageError
 
 
 class LazyGroup(click.Group):
@@ -42,26 +44,20 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command, or say which one was most likely meant."""
-        try:
+        name, known = args[0], self.list_commands(ctx)
+        # What begins with a dash is a misplaced option, of which click knows more.
+        if name in known or name.startswith("-") or ctx.resilient_parsing:
             return super().resolve_command(ctx, args)
-        except click.UsageError as error:
-            from pgstrata.schema.suggest import closest
+        from pgstrata.schema.suggest import closest
 
-            guess = closest(args[0], self.list_commands(ctx))
-            if guess is None:
-                raise
-            message = f"{error.message} Did you mean {guess!r}?"
-            raise click.UsageError(message, ctx) from None
+        guess = closest(name, known)
+        hint = f"did you mean {guess!r}?" if guess else f"{ctx.command_path} --help lists them"
+        raise UsageError(f"no such command {name!r}", hint=hint)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands by what they are about."""
         for title, names in self.sections.items():
-            found = {name: self.get_command(ctx, name) for name in names}
+            found = [(name, self.get_command(ctx, name)) for name in names]
+            rows = [(name, command.get_short_help_str(90)) for name, command in found if command]
             with formatter.section(title.capitalize()):
-                formatter.write_dl(
-                    [
-                        (name, found_.get_short_help_str(90))
-                        for name, found_ in found.items()
-                        if found_
-                    ]
-                )
+                formatter.write_dl(rows)

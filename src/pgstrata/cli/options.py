@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from click.shell_completion import CompletionItem
 
-from pgstrata.errors import PgstrataError
+from pgstrata.errors import PgstrataError, UsageError
 from pgstrata.layers.project import environment_name, project_folder
 from pgstrata.layers.project import environments as environments_of
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -34,21 +35,10 @@ class Session:
     def environments(self, names: tuple[str, ...], *, everything: bool) -> tuple[str, ...]:
         """Return the environments that are meant: the named ones, all, or the one by default."""
         if names and everything:
-            raise click.UsageError("--env and --all exclude each other")
+            raise UsageError("--env and --all exclude each other")
         if everything:
             return environments_of(self.folder)
         return tuple(dict.fromkeys(names)) or (environment_name(None, os.environ),)
-
-
-def _complete_environment(
-    context: click.Context, _parameter: click.Parameter, incomplete: str
-) -> list[CompletionItem]:
-    said = context.find_root().params.get("project")
-    try:
-        names = environments_of(project_folder(said, os.environ))
-    except PgstrataError:
-        return []
-    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
 def environment(command: Command) -> Command:
@@ -58,6 +48,7 @@ def environment(command: Command) -> Command:
         "--env",
         "environment",
         metavar="NAME",
+        callback=_not_empty,
         shell_complete=_complete_environment,
         help="The environment [PGSTRATA_ENV, or development].",
     )(command)
@@ -72,6 +63,7 @@ def environments(command: Command) -> Command:
         "names",
         metavar="NAME",
         multiple=True,
+        callback=_not_empty,
         shell_complete=_complete_environment,
         help="An environment; may be repeated [PGSTRATA_ENV, or development].",
     )(command)
@@ -80,7 +72,10 @@ def environments(command: Command) -> Command:
 def connection(command: Command) -> Command:
     """Add ``--connection``: one of an environment's named connections."""
     return click.option(
-        "--connection", metavar="NAME", help="A named connection [the top-level one]."
+        "--connection",
+        metavar="NAME",
+        callback=_not_empty,
+        help="A named connection [the top-level one].",
     )(command)
 
 
@@ -96,6 +91,23 @@ def output(*formats: str) -> Callable[[Command], Command]:
     )
 
 
-def print_json(**shape: object) -> None:
-    """Print a result as JSON, with the version of its shape."""
-    click.echo(json.dumps({"schema_version": 1, **shape}, indent=2, ensure_ascii=False))
+def _not_empty(
+    _context: click.Context, parameter: click.Parameter, value: str | tuple[str, ...] | None
+) -> str | tuple[str, ...] | None:
+    """Refuse an empty name: in ``-e "$NAME"`` with an unset variable, it must not mean another."""
+    if value == "" or (isinstance(value, tuple) and "" in value):
+        raise UsageError(f"{parameter.opts[-1]} is given an empty name")
+    return value
+
+
+def _complete_environment(
+    context: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    from click.shell_completion import CompletionItem
+
+    said = context.find_root().params.get("project")
+    try:
+        names = environments_of(project_folder(said, os.environ))
+    except PgstrataError:
+        return []
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]

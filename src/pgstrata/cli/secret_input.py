@@ -11,16 +11,15 @@ import secrets
 import sys
 import warnings
 from collections.abc import Callable
+from functools import wraps
 from getpass import GetPassWarning, getpass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple
 
 import click
 
 from pgstrata.errors import UsageError
 from pgstrata.model import Secret
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 GENERATED_BYTES = 24  # 32 characters of base64, 192 bits
 
@@ -58,8 +57,17 @@ _HISTORY = (
 )
 
 
-def value_options(command: Command) -> Command:
-    """Add ``--stdin``, ``--file`` and ``--generate``."""
+def value_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--stdin``, ``--file`` and ``--generate``; the command is given a ``Reader``."""
+
+    @wraps(command)
+    def with_reader(
+        *arguments: Any, stdin: bool, file: Path | None, generate: bool, **options: Any
+    ) -> Any:
+        if stdin + generate + (file is not None) > 1:
+            raise UsageError("--stdin, --file and --generate exclude each other")
+        return command(*arguments, reader=Reader(stdin, file, generate), **options)
+
     for option in (
         click.option("--generate", is_flag=True, help="Make a random value of 32 characters."),
         click.option(
@@ -70,21 +78,26 @@ def value_options(command: Command) -> Command:
         ),
         click.option("--stdin", is_flag=True, help="Read the value from standard input, likewise."),
     ):
-        command = option(command)
-    return command
+        with_reader = option(with_reader)
+    return with_reader
 
 
-def read_value(what: str, *, stdin: bool, file: Path | None, generate: bool) -> Secret:
-    """Return the value as it was asked for to be read. Raises ``UsageError``."""
-    if stdin + generate + (file is not None) > 1:
-        raise UsageError("--stdin, --file and --generate exclude each other")
-    if generate:
-        return Secret(secrets.token_urlsafe(GENERATED_BYTES), source="generated")
-    if stdin:
-        return _text(sys.stdin.buffer.read(), "standard input")
-    if file is not None:
-        return _text(_content(file), "the file")
-    return prompt(f"{what}: ", again="once more: ")
+class Reader(NamedTuple):
+    """Where a value is to be read from; the terminal, if nothing was said."""
+
+    stdin: bool
+    file: Path | None
+    generate: bool
+
+    def read(self, question: str) -> Secret:
+        """Return the value. Raises ``UsageError``."""
+        if self.generate:
+            return Secret(secrets.token_urlsafe(GENERATED_BYTES), source="generated")
+        if self.stdin:
+            return _text(sys.stdin.buffer.read(), "standard input")
+        if self.file is not None:
+            return _text(_content(self.file), "the file")
+        return prompt(f"{question}: ", again="once more: ")
 
 
 def prompt(question: str, *, again: str = "") -> Secret:

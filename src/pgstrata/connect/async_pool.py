@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import weakref
 from collections import deque
 from collections.abc import Generator
@@ -38,7 +39,8 @@ class AsyncPoolHandle:
         self._pools: dict[Loop, Pool] = {}
         self._opening: dict[Loop, asyncio.Task[Pool]] = {}
         self._failures: deque[Exception] = deque(maxlen=1)
-        weakref.finalize(self, _close_all, self._pools)
+        weakref.finalize(self, _close_all, self._pools).atexit = False  # _close_at_exit does more
+        _alive.add(self)
 
     @property
     def pool(self) -> Pool:
@@ -218,3 +220,25 @@ def _begin_closing(pool: Pool) -> None:
     task = asyncio.get_running_loop().create_task(pool.close())
     _closing.add(task)
     task.add_done_callback(_closing.discard)
+
+
+_alive: weakref.WeakSet[AsyncPoolHandle] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_at_exit() -> None:
+    """Close what is open when the program ends. A loop that was left open, but does not run, is run
+    for the last time: its workers would end with complaints from Python otherwise.
+    """
+    for pools in [handle._pools for handle in list(_alive)]:  # noqa: SLF001  # a private part of it
+        for loop, pool in list(pools.items()):
+            if not loop.is_running() and not loop.is_closed():
+                loop.run_until_complete(_end_workers(pool))
+        _close_all(pools)
+
+
+async def _end_workers(pool: Pool) -> None:
+    workers = [*pool._workers, pool._sched_runner]  # noqa: SLF001  # close() waits, and complains
+    left = [worker for worker in workers if worker is not None and worker.cancel()]
+    if left:
+        await asyncio.wait(left, timeout=1)

@@ -14,6 +14,7 @@ failure: in which words a server refuses a password depends on its language.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Mapping
 from typing import Any, TypeAlias, TypeVar
@@ -85,6 +86,10 @@ class AsyncConnection(psycopg.AsyncConnection[TupleRow]):
         except PgstrataError as error:
             _remember(failures, error)
             raise
+        except asyncio.CancelledError:
+            if failures is not None:
+                _end_worker(asyncio.current_task())
+            raise
         return _returned(result, made_with, failures)
 
     @classmethod
@@ -115,6 +120,24 @@ def _returned(result: Made | Exception, made_with: Conninfo, failures: Failures 
         return result
     _remember(failures, result)
     raise connection_failed(made_with, result) from result
+
+
+def _end_worker(worker: asyncio.Task[Any] | None) -> None:
+    """Cancel a pool's worker until it ends.
+
+    It is cancelled only when its event loop comes to an end, but takes that for an attempt to
+    connect that failed, says so, and goes on: ``asyncio.run`` would wait for it, and the program
+    not exit.
+    """
+    logging.getLogger("psycopg.pool").addFilter(_is_no_cancellation)  # once, however often added
+    if worker is not None and not worker.done():
+        worker.cancel()
+        worker.get_loop().call_soon(_end_worker, worker)
+
+
+def _is_no_cancellation(record: logging.LogRecord) -> bool:
+    arguments = record.args if isinstance(record.args, tuple) else ()
+    return not any(isinstance(argument, asyncio.CancelledError) for argument in arguments)
 
 
 def _remember(failures: Failures | None, failure: Exception | None) -> None:

@@ -83,7 +83,7 @@ _ADVICE = (
     (r"no pg_hba\.conf entry", "the server admits no such client; see its pg_hba.conf"),
     (
         r"certificate verify failed",
-        "sslrootcert must hold the CA that signed the server's certificate",
+        "the server's certificate has expired, or sslrootcert is not the CA that signed it",
     ),
     (r"does not match host name", "host must be a name that is in the server's certificate"),
     (r"root certificate file .* does not exist", "set sslrootcert to a CA file, or to system"),
@@ -92,6 +92,7 @@ _ADVICE = (
         r"unrecognized configuration parameter",
         "this server does not know a parameter of session_settings",
     ),
+    (r"invalid value for parameter", "the server refuses this value of session_settings"),
     (r"unsupported startup parameter", "a pooler stands between: say so with pooler:"),
     (r"timeout expired|timed out", "the host does not answer within connect_timeout"),
     (r"too many (clients|connections)|remaining connection slots", "the server has no free slot"),

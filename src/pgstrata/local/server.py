@@ -35,12 +35,18 @@ class LocalServer:
     password: Secret = field(compare=False)
 
     def keywords(self, dbname: str) -> dict[str, str]:
-        """Return all that libpq needs to connect; the password stays in its file."""
+        """Return all that libpq needs to connect; the password stays in its file.
+
+        A developer's ``PGHOSTADDR`` and ``PGPASSWORD`` must not lead elsewhere: an empty password
+        sends libpq to the file.
+        """
         return {
             "host": self.host,
+            "hostaddr": self.host,
             "port": str(self.port),
             "user": self.user,
             "dbname": dbname,
+            "password": "",
             "passfile": str(self.directory / "password"),
             "sslmode": "disable",
         }

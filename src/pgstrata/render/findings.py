@@ -5,26 +5,36 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from pgstrata.model import Finding
+from pgstrata.model import Finding, Severity
+from pgstrata.render.columns import width
+
+# ANSI: bold red, bold yellow, bold.
+_COLOURS: dict[Severity, str] = {"error": "\x1b[1;31m", "warning": "\x1b[1;33m", "info": "\x1b[1m"}
+_PLAIN = "\x1b[0m"
 
 
-def text(findings: Iterable[Finding]) -> str:
+def text(findings: Iterable[Finding], *, colour: bool = False) -> str:
     """Return all findings, each with its source line and a caret where there is one."""
-    return "\n".join(_one(finding) for finding in findings)
+    return "\n".join(_one(finding, colour=colour) for finding in findings)
 
 
-def _one(finding: Finding) -> str:
-    lines = [str(finding)]
+def _one(finding: Finding, *, colour: bool) -> str:
+    start, end = (_COLOURS[finding.severity], _PLAIN) if colour else ("", "")
+    what = f"{start}{finding.severity}[{finding.rule}]{end}"
+    lines = [f"{finding.origin}: {what} {finding.message}"]
     if finding.excerpt:
         number = str(finding.origin.line)
-        margin = " " * len(number)
-        # A tab before the caret must be a tab there too, or the caret points elsewhere.
-        before = finding.excerpt[: finding.origin.column - 1]
-        indent = "".join("\t" if character == "\t" else " " for character in before)
-        lines += [f"  {number} | {finding.excerpt}", f"  {margin} | {indent}^"]
+        indent = _blank(finding.excerpt[: finding.origin.column - 1])
+        lines.append(f"  {number} | {finding.excerpt}")
+        lines.append(f"  {' ' * len(number)} | {indent}{start}^{end}")
     if finding.hint:
         lines.append(f"  hint: {finding.hint}")
     return "\n".join(lines)
+
+
+def _blank(text: str) -> str:
+    """Return spaces as wide as ``text``. A tab stays one, or the caret would point elsewhere."""
+    return "".join("\t" if character == "\t" else " " * width(character) for character in text)
 
 
 def counts(findings: Sequence[Finding]) -> str:

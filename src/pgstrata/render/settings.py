@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from pgstrata.model import Given, Secret, Setting, Value
+from pgstrata.model import Given, Origin, Secret, Setting, Value
 from pgstrata.render.columns import columns
 
 UNSET = "(unset)"
+# With these, most rows fit into 100 columns, and one long list does not widen all the others.
+_WIDEST = (38, 24)
 
 
 def text(settings: Iterable[Setting], *, reveal: bool = False) -> str:
     """Return one line for each setting: key, value, origin."""
     rows = [(s.key, value_text(s.value, reveal=reveal), str(s.origin)) for s in settings]
-    return columns(rows, header=("KEY", "VALUE", "FROM"))
+    return columns(rows, header=("KEY", "VALUE", "FROM"), widest=_WIDEST)
 
 
 def value_text(value: Value, *, reveal: bool = False) -> str:
@@ -22,12 +24,22 @@ def value_text(value: Value, *, reveal: bool = False) -> str:
     if value is None:
         return UNSET
     if isinstance(value, Secret):
-        return value.reveal() if reveal else f"{value} ({value.source})"
+        return _printable(value.reveal()) if reveal else f"{value} ({value.source})"
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, float):
+        return str(value).removesuffix(".0")
     if isinstance(value, tuple):
         return "[" + ", ".join(map(_item, value)) + "]"
-    return str(value).replace("\n", "\\n")
+    return _printable(str(value))
+
+
+def _printable(text: str) -> str:
+    """Escape line ends, and whatever else would make a terminal do something."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text
+    )
 
 
 def _item(item: Any) -> str:
@@ -56,10 +68,20 @@ def value_json(value: Value, *, reveal: bool = False) -> object:
 def stack_text(setting: Setting) -> str:
     """Return all that was said about a key, the winner first and marked."""
     rows = [
-        ("->" if index == 0 else "", value_text(given.value), str(given.origin), given.origin.layer)
+        ("" if index else "->", _said(given.value), str(given.origin), _layer(given.origin))
         for index, given in enumerate(setting.stack)
     ]
     return columns(rows)
+
+
+def _said(value: Value) -> str:
+    """Return a value as its layer said it: there, a null is what unset the key."""
+    return "null" if value is None else value_text(value)
+
+
+def _layer(origin: Origin) -> str:
+    """Return the layer of a place in a file. Every other origin begins with the layer's name."""
+    return origin.layer if origin.line else ""
 
 
 def stack_json(setting: Setting) -> list[dict[str, object]]:

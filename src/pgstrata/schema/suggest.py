@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 # Below this likeness a guess misleads more than it helps: "hots" for "host" is exactly at it.
 CUTOFF = 0.75
+# A shorter beginning is shared by too many names.
+BEGINNING = 3
 
 
 def _plain(word: str) -> str:
@@ -57,7 +59,8 @@ def closest(
 
     Case, ``-``, ``_`` and spaces do not count. A candidate that differs in nothing else wins; then
     what ``aliases`` (plain lower-case word to name) says, if that name is a candidate; then the
-    candidate most alike, by ``difflib``'s ratio of matching letters, if it reaches ``CUTOFF``.
+    candidate most alike, by ``difflib``'s ratio of matching letters, if it reaches ``CUTOFF``; then
+    the only one that begins with ``word``, if that has ``BEGINNING`` letters.
     """
     plain = _plain(word)
     known = {_plain(candidate): candidate for candidate in candidates}
@@ -69,4 +72,6 @@ def closest(
     # several times as long.
     near = [name for name in known if name[:1] == plain[:1] or name[-1:] == plain[-1:]]
     alike = difflib.get_close_matches(plain, near, n=1, cutoff=CUTOFF)
-    return known[alike[0]] if alike else None
+    longer = [name for name in known if name.startswith(plain) and len(plain) >= BEGINNING]
+    found = alike or (longer if len(longer) == 1 else [])
+    return known[found[0]] if found else None

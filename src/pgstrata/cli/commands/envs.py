@@ -7,6 +7,7 @@ from dataclasses import asdict
 import click
 
 from pgstrata.cli import options
+from pgstrata.cli.output import print_json, tell
 
 
 @click.command("envs")
@@ -19,15 +20,22 @@ def command(session: options.Session, output: str) -> None:
 
     found = outline(session.folder)
     if output == "json":
-        options.print_json(environments=[asdict(environment) for environment in found])
+        print_json(environments=[asdict(one) for one in found])
+        return
+    if not found:
+        tell("there are no environments", hint="an environment is made by adding its file")
         return
     rows = [
-        (one.name, one.extends or "-", _nature(one.protected, one.local), " + ".join(one.files))
+        (
+            one.name,
+            one.extends or "-",
+            _nature(protected=one.protected, local=one.local),
+            " + ".join(one.files),
+        )
         for one in found
     ]
     click.echo(columns(rows, header=("ENVIRONMENT", "EXTENDS", "IS", "FILES")))
 
 
-def _nature(protected: bool, local: bool) -> str:  # noqa: FBT001  # two columns of one row
-    said = [word for word, is_so in (("protected", protected), ("local", local)) if is_so]
-    return ", ".join(said) or "-"
+def _nature(**said: bool) -> str:
+    return ", ".join(word for word, is_so in said.items() if is_so) or "-"

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from pgstrata.cli import options
-from pgstrata.cli.failure import tell
+from pgstrata.cli.output import tell
 from pgstrata.errors import UsageError
 
 IGNORED = ("environments/*.local.yaml", ".env")
@@ -24,7 +24,11 @@ IGNORED = ("environments/*.local.yaml", ".env")
 @click.option("--force", is_flag=True, help="Overwrite files that exist.")
 @click.pass_obj
 def command(session: options.Session, single: Path | None, *, force: bool) -> None:
-    """Write the environments of a new project."""
+    """Write the environments of a new project.
+
+    It writes environments/ with a file for all and one each for development, staging and
+    production, and adds to .gitignore what belongs to one machine.
+    """
     from pgstrata.layers.project import FOLDER
     from pgstrata.schema.template import project_files, single_file
 
@@ -39,23 +43,44 @@ def command(session: options.Session, single: Path | None, *, force: bool) -> No
 
 def _write(files: dict[Path, str], *, force: bool) -> None:
     """Write all files or, where one exists already, none of them."""
-    there = [str(path) for path in files if path.exists()]
+    there = [_shown(path) for path in files if os.path.lexists(path)]
     if there and not force:
         raise UsageError(f"already there: {', '.join(there)}", hint="--force overwrites")
     for path, text in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.unlink(missing_ok=True)
-        # Somebody will write a password into one of them, so none is readable by others.
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        _replace(path, text)
+        click.echo(_shown(path))
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file whole or not at all, readable only by its owner.
+
+    Somebody will write a password into it. ``mkstemp`` makes files with mode 0600.
+    """
+    import tempfile
+
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    new = Path(name)
+    try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
-        click.echo(path)
+        new.replace(path)
+    finally:
+        new.unlink(missing_ok=True)
 
 
 def _ignore(path: Path) -> None:
     """Keep git from what belongs to one machine."""
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    missing = [line for line in IGNORED if line not in lines]
+    content = path.read_bytes() if path.exists() else b""
+    missing = [line for line in IGNORED if line.encode() not in content.split()]
     if missing:
-        path.write_text("\n".join([*lines, *missing]) + "\n", encoding="utf-8")
-        click.echo(path)
+        start = "\n" if content and not content.endswith(b"\n") else ""
+        with path.open("ab") as file:
+            file.write((start + "".join(f"{line}\n" for line in missing)).encode())
+        click.echo(_shown(path))
+
+
+def _shown(path: Path) -> str:
+    """Return a path as short as it can be written from here."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)

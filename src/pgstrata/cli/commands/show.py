@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from pgstrata.cli import options
+from pgstrata.cli.output import print_json
 
 
 @click.command("show")
@@ -30,7 +31,7 @@ def command(
     name = connection_of(config, connection)
     settings = settings_of(config, name)
     if output == "json":
-        options.print_json(
+        print_json(
             environment=config.environment,
             connection=name,
             settings=[render.as_json(setting, reveal=reveal) for setting in settings],

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from pgstrata.cli import options
-from pgstrata.connect.trial import Trial
+from pgstrata.cli.output import print_json
 from pgstrata.errors import FINDINGS, OK
 from pgstrata.schema.keys import CONNECTION_TYPES
+
+if TYPE_CHECKING:
+    from pgstrata.connect.trial import Trial
+
+HEADER = ("TYPE", "RESULT", "SERVER", "DATABASE", "USER", "TLS", "VERSION", "TIME")
 
 
 @click.command("test")
@@ -29,16 +36,20 @@ def command(
     types: tuple[str, ...],
     output: str,
 ) -> int:
-    """Connect in all four ways, and say to what and as whom."""
+    """Connect in all four ways, and say to what and as whom.
+
+    Exit code 1 if one of them fails.
+    """
     from pgstrata.cli.choose import connection_of
     from pgstrata.connect.manager import PGConnectionManager
     from pgstrata.connect.trial import attempt
 
     manager = PGConnectionManager(environment, project=session.project)
     name = connection_of(manager.config, connection)
-    trials = [attempt(manager, kind, name) for kind in types or CONNECTION_TYPES]
+    kinds = dict.fromkeys(types or CONNECTION_TYPES)
+    trials = [attempt(manager, kind, name) for kind in kinds]
     if output == "json":
-        options.print_json(
+        print_json(
             environment=manager.config.environment,
             connection=name,
             trials=[_as_json(trial) for trial in trials],
@@ -51,26 +62,21 @@ def command(
 def _print(trials: list[Trial]) -> None:
     from pgstrata.render.columns import columns
 
-    rows = [
-        (
-            trial.connection_type,
-            "failed" if trial.error else "ok",
-            trial.server or "-",
-            trial.database or "-",
-            trial.user or "-",
-            (trial.tls or "no") if not trial.error else "-",
-            trial.version or "-",
-            f"{trial.seconds * 1000:.0f} ms",
-        )
-        for trial in trials
-    ]
-    header = ("TYPE", "RESULT", "SERVER", "DATABASE", "USER", "TLS", "VERSION", "TIME")
-    click.echo(columns(rows, header=header))
+    click.echo(columns([_row(trial) for trial in trials], header=HEADER))
     # All four mostly fail for one reason, which is said once.
     for error in {str(trial.error): trial.error for trial in trials if trial.error}.values():
         click.echo(f"\n{error}")
         if error.hint:
             click.echo(f"hint: {error.hint}")
+
+
+def _row(trial: Trial) -> tuple[str, ...]:
+    time = f"{trial.seconds * 1000:.0f} ms"
+    if trial.error:
+        return trial.connection_type, "failed", "-", "-", "-", "-", "-", time
+    tls = trial.tls or "no"
+    known = (trial.server, trial.database, trial.user, tls, trial.version)
+    return trial.connection_type, "ok", *known, time
 
 
 def _as_json(trial: Trial) -> dict[str, object]:
@@ -84,5 +90,5 @@ def _as_json(trial: Trial) -> dict[str, object]:
         "version": trial.version or None,
         "milliseconds": round(trial.seconds * 1000, 1),
         "error": str(trial.error) if trial.error else None,
-        "hint": trial.error.hint if trial.error else None,
+        "hint": (trial.error.hint or None) if trial.error else None,
     }

@@ -17,7 +17,7 @@ from types import FrameType
 import click
 
 from pgstrata.cli import options
-from pgstrata.cli.failure import tell
+from pgstrata.cli.output import tell
 from pgstrata.cli.sealed_file import key_file, require_storable, sealed_file
 from pgstrata.cli.secret_input import SecretCommand
 from pgstrata.errors import INTERRUPTED, UsageError

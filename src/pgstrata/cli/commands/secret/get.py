@@ -7,7 +7,7 @@ import os
 import click
 
 from pgstrata.cli import options
-from pgstrata.cli.failure import tell
+from pgstrata.cli.output import tell
 from pgstrata.cli.sealed_file import require_storable
 from pgstrata.cli.secret_input import SecretCommand
 from pgstrata.errors import SecretError, UsageError

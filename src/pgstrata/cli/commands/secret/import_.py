@@ -8,11 +8,11 @@ import click
 
 from pgstrata.cli import options
 from pgstrata.cli.commands.secret.set import KEEPERS
-from pgstrata.cli.failure import tell
+from pgstrata.cli.foreign import FORMATS
+from pgstrata.cli.output import tell
 from pgstrata.cli.sealed_file import key_file, require_storable, sealed_file
 from pgstrata.cli.secret_input import SecretCommand
 from pgstrata.errors import SecretError, UsageError
-from pgstrata.cli.foreign import FORMATS
 from pgstrata.schema.keys import SECRET_STORES
 
 

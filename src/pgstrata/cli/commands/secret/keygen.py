@@ -9,7 +9,7 @@ from typing import NamedTuple
 import click
 
 from pgstrata.cli import options
-from pgstrata.cli.failure import tell
+from pgstrata.cli.output import tell
 from pgstrata.cli.sealed_file import sealed_file
 from pgstrata.cli.secret_input import SecretCommand, prompt
 from pgstrata.errors import PgstrataError, UsageError

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import click
 
 from pgstrata.cli import options
+from pgstrata.cli.output import print_json
 from pgstrata.cli.sealed_file import SealedFile, sealed_file
 from pgstrata.model import Secret
 
@@ -36,7 +37,7 @@ def command(
     chosen = session.environments(names, everything=everything)
     rows = [row for name in chosen for row in _rows(session, sealed_file(session, name))]
     if output == "json":
-        options.print_json(secrets=[row._asdict() for row in rows])
+        print_json(secrets=[row._asdict() for row in rows])
         return
     header = ("ENVIRONMENT", "KEY", "STATE", "FROM", "AGE")
     shown = [(*row[:4], "-" if row.days is None else f"{row.days} d") for row in rows]

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from pgstrata.cli import options
-from pgstrata.cli.failure import tell
+from pgstrata.cli.output import tell
 from pgstrata.cli.sealed_file import sealed_file
 from pgstrata.errors import UsageError
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from pgstrata.cli import options
-from pgstrata.cli.failure import tell
-from pgstrata.cli.sealed_file import key_file, keeper, sealed_file
+from pgstrata.cli.output import print_json, tell
+from pgstrata.cli.sealed_file import keeper, key_file, sealed_file
 from pgstrata.cli.secret_input import SecretCommand
 
 
@@ -69,7 +69,7 @@ def list_(session: options.Session, environment: str | None, output: str) -> Non
     members = parse.read(file.path, file.environment).recipients
     if output == "json":
         shown = [{"name": member.name, "public_key": member.box} for member in members]
-        options.print_json(environment=file.environment, recipients=shown)
+        print_json(environment=file.environment, recipients=shown)
         return
     rows = [(member.name, member.box) for member in members]
     click.echo(columns(rows, header=("NAME", "PUBLIC KEY")))

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from pgstrata.cli import options
-from pgstrata.cli.failure import tell
+from pgstrata.cli.output import tell
 from pgstrata.cli.sealed_file import key_file, require_storable, sealed_file
 from pgstrata.cli.secret_input import SecretCommand
 from pgstrata.schema.keys import SECRET_STORES

@@ -9,9 +9,9 @@ import click
 
 from pgstrata.cli import options
 from pgstrata.cli.commands.secret.set import KEEPERS
-from pgstrata.cli.failure import tell
+from pgstrata.cli.output import tell
 from pgstrata.cli.sealed_file import SealedFile, key_file, require_storable, sealed_file
-from pgstrata.cli.secret_input import SecretCommand, read_value, value_options
+from pgstrata.cli.secret_input import Reader, SecretCommand, value_options
 from pgstrata.errors import SecretError, UsageError
 from pgstrata.layers.stores import PASSWORD
 from pgstrata.model import Config, Secret
@@ -32,10 +32,8 @@ def command(
     key: str,
     environment: str | None,
     key_file: Path | None,
+    reader: Reader,
     *,
-    stdin: bool,
-    file: Path | None,
-    generate: bool,
     apply: bool,
 ) -> None:
     """Replace the value of the setting KEY in its store; by default with a random one.
@@ -49,8 +47,8 @@ def command(
     sealed = sealed_file(session, environment, key_file)
     config = load(sealed.environment, project=session.project)
     store = _store(config, key)
-    generate = generate or not (stdin or file)
-    value = read_value(key, stdin=stdin, file=file, generate=generate)
+    unsaid = not any(reader)
+    value = reader._replace(generate=True).read(key) if unsaid else reader.read(key)
     if not apply:
         tell(KEEPERS[store](sealed, key, value))
         return

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from pgstrata.cli import options
-from pgstrata.cli.failure import tell
-from pgstrata.cli.sealed_file import key_file, keeper, sealed_file
+from pgstrata.cli.output import tell
+from pgstrata.cli.sealed_file import keeper, key_file, sealed_file
 from pgstrata.cli.secret_input import SecretCommand
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from pgstrata.cli import options
-from pgstrata.cli.failure import tell
+from pgstrata.cli.output import print_json, tell
 from pgstrata.errors import FINDINGS, OK, UsageError
 
 
@@ -34,7 +34,7 @@ def command(session: options.Session, paths: tuple[Path, ...], output: str, *, s
         files = list(scan.on_disk(paths) if paths else scan.tracked(session.folder))
     found = scan.scan(files)
     if output == "json":
-        options.print_json(files=len(files), findings=[finding.as_json() for finding in found])
+        print_json(files=len(files), findings=[finding.as_json() for finding in found])
     elif found:
         click.echo(github.text(found) if output == "github" else text.text(found))
     tell(f"{len(files)} files, {text.counts(found)}")

@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from pgstrata.cli import options
-from pgstrata.cli.failure import tell
+from pgstrata.cli.output import tell
 from pgstrata.cli.sealed_file import SealedFile, key_file, require_storable, sealed_file
-from pgstrata.cli.secret_input import SecretCommand, read_value, value_options
+from pgstrata.cli.secret_input import Reader, SecretCommand, value_options
 from pgstrata.model import Secret
 from pgstrata.schema.keys import SECRET_STORES
 
@@ -33,7 +33,7 @@ def command(
     environment: str | None,
     store: str,
     key_file: Path | None,
-    **source: object,
+    reader: Reader,
 ) -> None:
     """Store a value for the setting KEY.
 
@@ -42,8 +42,7 @@ def command(
     """
     require_storable(key)
     file = sealed_file(session, environment, key_file)
-    value = read_value(key, **source)  # type: ignore[arg-type]  # the options of value_options
-    tell(KEEPERS[store](file, key, value))
+    tell(KEEPERS[store](file, key, reader.read(key)))
 
 
 def _seal(file: SealedFile, key: str, value: Secret) -> str:

@@ -7,7 +7,7 @@ import subprocess
 import click
 
 from pgstrata.cli import options
-from pgstrata.cli.failure import tell
+from pgstrata.cli.output import print_json, tell
 from pgstrata.cli.sealed_file import SealedFile, sealed_file
 from pgstrata.errors import FINDINGS, OK, ConfigError, SecretError
 
@@ -36,7 +36,7 @@ def command(
         files = [file for file in files if file.path.exists()]
     results = [_result(file, since) for file in files]
     if output == "json":
-        options.print_json(environments=results)
+        print_json(environments=results)
     for result in results if output == "text" else ():
         if result["error"]:
             tell(f"error: {result['error']}", hint=str(result["hint"]))

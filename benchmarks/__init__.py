@@ -1,0 +1,1 @@
+"""Measurements of what must be fast; each module is run by itself."""

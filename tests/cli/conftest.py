@@ -1,0 +1,102 @@
+"""A command line to type at, and projects to type in."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pgstrata.cli.group import run
+
+SOURCE = Path(__file__).parents[2] / "src"
+SERVER = """\
+connection_settings:
+  host: {host}
+  port: {port}
+  user: {user}
+  password: {password}
+  dbname: postgres
+  connect_timeout: 5
+"""
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """The result, with the version of its shape checked and taken off."""
+        shape = json.loads(self.out)
+        assert shape.pop("schema_version") == 1
+        return shape
+
+
+Cli = Callable[..., Done]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return an empty folder, which is the current one."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def cli(project: Path, capsys: pytest.CaptureFixture[str]) -> Cli:
+    """Return a function that runs one command line in this process."""
+
+    def command(*arguments: str) -> Done:
+        code = run(list(arguments))
+        captured = capsys.readouterr()
+        return Done(code, captured.out, captured.err)
+
+    return command
+
+
+@pytest.fixture
+def write(project: Path) -> Callable[..., None]:
+    """Return a function that writes ``environments/<name>.yaml``; base.yaml is always there."""
+
+    def files(**texts: str) -> None:
+        folder = project / "environments"
+        folder.mkdir(exist_ok=True)
+        for name, text in {"base": "", **texts}.items():
+            (folder / f"{name.replace('__', '.')}.yaml").write_text(text, encoding="utf-8")
+
+    return files
+
+
+def process(*arguments: str, python: tuple[str, ...] = ()) -> list[str]:
+    """Return the command of a fresh process that runs pgstrata."""
+    main = "from pgstrata.cli import main; main()"
+    return [sys.executable, *python, "-c", main, *arguments]
+
+
+def environment(**more: str) -> Mapping[str, str]:
+    """Return the variables of a fresh process, with ``more``."""
+    return {**os.environ, "PYTHONPATH": str(SOURCE), **more}
+
+
+def fresh(*arguments: str, **environ: str) -> Done:
+    """Run pgstrata in a process of its own."""
+    done = subprocess.run(
+        process(*arguments),
+        env=environment(**environ),
+        capture_output=True,
+        check=False,
+        encoding="utf-8",
+        timeout=30,
+    )
+    return Done(done.returncode, done.stdout, done.stderr)

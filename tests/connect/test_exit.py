@@ -1,0 +1,189 @@
+"""Programs that end without closing anything: promptly, quietly, with their own exit code."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from tests.connect.conftest import settings, write
+from tests.servers import Server
+
+START = """
+import asyncio, atexit, sys, threading, time
+from pgstrata import PGConnectionManager
+manager = PGConnectionManager()
+def handle(kind):
+    return manager.get_database_connection(sys.argv[1], kind)
+async def use():
+    async with handle("async_pool") as connection:
+        await connection.execute("SELECT 1")
+def ending():
+    print("ending", flush=True)
+"""
+
+PROGRAMS = {
+    "open pool": """
+with handle("pool") as connection:
+    connection.execute("SELECT 1")
+ending()
+sys.exit(7)
+""",
+    "connection borrowed": """
+borrowed = handle("pool").pool.getconn()
+entered = handle("pool").connection()
+entered.__enter__()
+ending()
+sys.exit(7)
+""",
+    "open async pool": """
+asyncio.run(use())
+ending()
+sys.exit(7)
+""",
+    "exit inside the event loop": """
+async def main():
+    await use()
+    async with handle("async_pool"):
+        ending()
+        sys.exit(7)
+asyncio.run(main())
+""",
+    "event loop never closed": """
+loop = asyncio.new_event_loop()
+loop.run_until_complete(use())
+ending()
+sys.exit(7)
+""",
+    "event loop in a thread": """
+loop = asyncio.new_event_loop()
+threading.Thread(target=loop.run_forever, daemon=True).start()
+asyncio.run_coroutine_threadsafe(use(), loop).result()
+ending()
+sys.exit(7)
+""",
+    "exception": """
+with handle("pool") as connection:
+    ending()
+    sys.stderr = None
+    raise RuntimeError
+""",
+}
+
+
+def run(program: str, config: Path) -> tuple[subprocess.CompletedProcess[str], float]:
+    """Run a program; return it, and how long it took from ``ending()`` on."""
+    with subprocess.Popen(
+        [sys.executable, "-c", START + program, str(config)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        said = process.stdout.readline()
+        began = time.monotonic()
+        try:
+            rest, errors = process.communicate(timeout=20)
+        finally:
+            process.kill()
+    assert said == "ending\n", errors
+    done = subprocess.CompletedProcess(process.args, process.returncode, rest, errors)
+    return done, time.monotonic() - began
+
+
+@pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS)
+def test_exit(server: Server, tmp_path: Path, program: str) -> None:
+    """Nothing is closed by the program, and nothing is heard of that."""
+    config = write(tmp_path / "config.yaml", {"connection_settings": settings(server)})
+    done, seconds = run(program, config)
+    assert (done.returncode, done.stdout, done.stderr) == (
+        1 if "raise" in program else 7,
+        "",
+        "",
+    )
+    assert seconds < 2
+
+
+@pytest.fixture
+def hanging(server: Server) -> Iterator[tuple[socket.socket, threading.Event]]:
+    """Return a port that leads to the server, until the event is set: then it only accepts."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    hangs, sockets = threading.Event(), []
+
+    def copy(source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                sockets.append(client)
+                if not hangs.is_set():
+                    upstream = socket.create_connection((server.host, server.port))
+                    sockets.append(upstream)
+                    for pair in ((client, upstream), (upstream, client)):
+                        threading.Thread(target=copy, args=pair, daemon=True).start()
+
+    thread = threading.Thread(target=accept, daemon=True)
+    thread.start()
+    yield listener, hangs
+    listener.shutdown(socket.SHUT_RDWR)
+    for each in (listener, *sockets):
+        each.close()
+    thread.join(5)
+
+
+HANGING = """
+first = handle("pool")
+with first as connection:
+    connection.execute("SELECT 1")
+print("open", flush=True)
+sys.stdin.readline()
+waiting = threading.Thread(target=first.pool.getconn, args=(60,), daemon=True)
+with first:
+    waiting.start()
+    while first.pool.get_stats().get("connections_num", 0) < 2:
+        time.sleep(0.01)
+    ending()
+    sys.exit(7)
+"""
+
+
+def test_exit_while_the_server_hangs(
+    hanging: tuple[socket.socket, threading.Event], server: Server, tmp_path: Path
+) -> None:
+    """Workers that wait for a server which does not answer are not waited for."""
+    listener, hangs = hanging
+    over = settings(server, port=listener.getsockname()[1], connect_timeout=60)
+    sections = {"connection_settings": over, "pool_settings": {"min_size": 1, "max_size": 4}}
+    config = write(tmp_path / "config.yaml", sections)
+    with subprocess.Popen(
+        [sys.executable, "-c", START + HANGING, str(config)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        try:
+            assert process.stdout.readline() == "open\n"
+            hangs.set()
+            process.stdin.write("go\n")
+            process.stdin.flush()
+            assert process.stdout.readline() == "ending\n"
+            began = time.monotonic()
+            _, errors = process.communicate(timeout=20)
+        finally:
+            process.kill()
+    assert (process.returncode, errors) == (7, "")
+    assert time.monotonic() - began < 2

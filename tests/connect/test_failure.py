@@ -1,0 +1,145 @@
+"""Failing fast, and saying why."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import psycopg_pool
+import pytest
+from tests.connect.conftest import TYPES, Make, select, settings
+from tests.servers import Server, embedded_bindir
+
+from pgstrata import ConnectionFailedError, PgstrataError, PoolTimeoutError
+from pgstrata.local.cluster import free_port
+
+FAILURES: dict[str, tuple[dict[str, Any], str, str]] = {
+    "wrong password": (
+        {"password": "guess"},
+        "password authentication failed",
+        "the password from",
+    ),
+    "no password": ({"password": None}, "no password supplied", "connection_settings.password"),
+    "wrong user": ({"user": "nobody"}, "password authentication failed", "check the user"),
+    "wrong database": ({"dbname": "nowhere"}, 'database "nowhere" does not', "check dbname"),
+    "refused port": ({"port": 1}, "Connection refused", "is the port right"),
+    "unresolvable host": ({"host": "no.such.host.invalid"}, "no.such.host.invalid", "spelling"),
+    "TLS required": ({"sslmode": "require"}, "server does not support SSL", "no TLS"),
+}
+
+
+@pytest.mark.parametrize("kind", TYPES)
+@pytest.mark.parametrize(("over", "reason", "hint"), FAILURES.values(), ids=FAILURES)
+async def test_reason(
+    make: Make, server: Server, kind: str, over: dict[str, Any], reason: str, hint: str
+) -> None:
+    """The error comes at once, is psycopg's and ours, and has a cause and a hint."""
+    manager = make(settings(server, **over))
+    handle = manager.get_database_connection(connection_type=kind)
+    began = time.monotonic()
+    with pytest.raises(ConnectionFailedError) as caught:
+        await select(handle)
+    assert time.monotonic() - began < 3
+    error = caught.value
+    assert isinstance(error, psycopg.OperationalError)
+    assert isinstance(error, PgstrataError)
+    assert reason in str(error)
+    assert "test/default" in str(error)
+    assert hint in error.hint
+    assert isinstance(error.__cause__, psycopg.OperationalError)
+    assert error.__cause__.pgconn is None
+
+
+@pytest.fixture
+def black_hole() -> Iterator[int]:
+    """Return a port that takes no connection: its queue is full, so it drops whoever knocks."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(8):
+            knock = stack.enter_context(socket.socket())
+            knock.setblocking(False)
+            knock.connect_ex(listener.getsockname())
+        yield listener.getsockname()[1]
+
+
+@pytest.mark.parametrize("kind", TYPES)
+async def test_black_hole(make: Make, server: Server, black_hole: int, kind: str) -> None:
+    """A host that never answers is given up after ``connect_timeout``."""
+    manager = make(settings(server, port=black_hole, connect_timeout=1))
+    began = time.monotonic()
+    with pytest.raises(ConnectionFailedError) as caught:
+        await select(manager.get_database_connection(connection_type=kind))
+    assert time.monotonic() - began < 3
+    assert "connect_timeout" in caught.value.hint
+
+
+@pytest.mark.parametrize("kind", TYPES)
+async def test_one_of_two_hosts_is_dead(make: Make, server: Server, kind: str) -> None:
+    """The second host is taken when the first refuses; when both do, both are named."""
+    two = {"host": f"{server.host},{server.host}"}
+    manager = make(settings(server, **two, port=f"1,{server.port}"))
+    assert await select(manager.get_database_connection(connection_type=kind)) == 1
+    await manager.clear_cache_async()
+    manager = make(settings(server, **two, port=f"1,{(other := free_port())}"))
+    with pytest.raises(ConnectionFailedError) as caught:
+        await select(manager.get_database_connection(connection_type=kind))
+    message = str(caught.value)
+    assert "port: '1'" in message
+    assert f"port: '{other}'" in message
+
+
+@pytest.fixture(scope="module")
+def own_server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """Return a server that tests may stop."""
+    with Server.running(embedded_bindir(request.config.getoption("--pg"))) as running:
+        yield running
+
+
+@pytest.mark.parametrize("kind", ["pool", "async_pool"])
+async def test_server_that_goes_away(make: Make, own_server: Server, kind: str) -> None:
+    """A pool whose server is gone says so when its time is over, and recovers by itself."""
+    sizes = {"min_size": 1, "max_size": 1, "timeout": 1.5, "check_on_checkout": True}
+    manager = make(settings(own_server), pool_settings=sizes, async_pool_settings=sizes)
+    handle = manager.get_database_connection(connection_type=kind)
+    assert await select(handle) == 1
+    own_server.stop()
+    try:
+        with pytest.raises(PoolTimeoutError) as caught:
+            await select(handle)
+    finally:
+        own_server.start()
+    error = caught.value
+    assert isinstance(error, psycopg_pool.PoolTimeout)
+    assert isinstance(error, ConnectionFailedError)
+    assert isinstance(error.__cause__, psycopg.OperationalError)
+    assert "Connection refused" in str(error)
+    assert "within 1.5 s" in str(error)
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            assert await select(handle) == 1
+            break
+        except PoolTimeoutError:
+            assert time.monotonic() < deadline
+    await manager.clear_cache_async()
+
+
+async def test_event_loop_goes_on_while_connecting(
+    make: Make, server: Server, black_hole: int
+) -> None:
+    """An attempt to connect that hangs leaves the event loop to others."""
+    handle = make(settings(server, port=black_hole, connect_timeout=1)).async_()
+    task, longest = asyncio.create_task(select(handle)), 0.0
+    while not task.done():
+        began = time.monotonic()
+        await asyncio.sleep(0.01)
+        longest = max(longest, time.monotonic() - began)
+    assert isinstance(task.exception(), ConnectionFailedError)
+    assert longest < 0.5
