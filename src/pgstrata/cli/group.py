@@ -11,6 +11,7 @@ import click
 from pgstrata._version import __version__
 from pgstrata.cli.failure import exit_code_of
 from pgstrata.cli.lazy import LazyGroup
+from pgstrata.cli.memory import keep_memory_private
 from pgstrata.cli.options import Session
 from pgstrata.cli.output import accept_all_characters
 
@@ -47,6 +48,7 @@ def commands(context: click.Context, project: Path | None, *, verbose: bool) -> 
 def main() -> NoReturn:
     """Run the command line and end the process with its exit code."""
     accept_all_characters()
+    keep_memory_private()
     sys.exit(run(sys.argv[1:]))
 
 

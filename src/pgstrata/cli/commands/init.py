@@ -27,8 +27,10 @@ def command(session: options.Session, single: Path | None, *, force: bool) -> No
     """Write the environments of a new project.
 
     It writes environments/ with a file for all and one each for development, staging and
-    production, and adds to .gitignore what belongs to one machine.
+    production, adds to .gitignore what belongs to one machine, and to .gitattributes how sealed
+    files are merged.
     """
+    from pgstrata.cli.commands.secret.merge import write_attributes
     from pgstrata.layers.project import FOLDER
     from pgstrata.schema.template import project_files, single_file
 
@@ -38,6 +40,8 @@ def command(session: options.Session, single: Path | None, *, force: bool) -> No
     folder = session.folder / FOLDER
     _write({folder / name: text for name, text in project_files().items()}, force=force)
     _ignore(session.folder / ".gitignore")
+    if write_attributes(session.folder):
+        click.echo(_shown(session.folder / ".gitattributes"))
     tell("next: pgstrata check --all, then pgstrata test -e development")
 
 

@@ -1,8 +1,11 @@
 """Where a private key may be, in order. The first place that holds anything decides.
 
 A key that is there and wrong is an error: looking further would let a stale or planted key pass
-unnoticed. Variables that are empty count as not set, as CI systems leave them where a secret is
-not given. The OS keyring comes last, because asking it is slow.
+unnoticed. One exception: a user's own identity is for many files, so one that is no recipient of
+this file is no wrong key, and its owner may still seal what a holder of the key accepts.
+
+Variables that are empty count as not set, as CI systems leave them where a secret is not given. The
+OS keyring comes last, because asking it is slow.
 """
 
 from __future__ import annotations
@@ -30,10 +33,13 @@ IDENTITY = "identity"
 
 
 class Place(NamedTuple):
-    """A place that was looked at, and the text that it holds, if any."""
+    """A place that was looked at, and the text that it holds, if any. ``personal`` ones hold the
+    user's own identity.
+    """
 
     words: str
     text: Secret | None
+    personal: bool = False
 
 
 class Found(NamedTuple):
@@ -54,7 +60,11 @@ def find(document: Document, access: Access) -> Found:
     for place in _places(access):
         looked.append(place.words)
         if place.text is not None:
-            return _fit(document, place.text, access)._replace(places=tuple(looked))
+            keys = _keys(place.text, access)
+            if place.personal and not _concerns(document, keys):
+                looked[-1] += ": " + ", ".join(map(_describe, keys)) + ", no recipient"
+                continue
+            return _fit(document, place.text, keys)._replace(places=tuple(looked))
     return Found(None, direct=False, places=tuple(looked))
 
 
@@ -109,7 +119,8 @@ def _named(
     for folder in _mounts(access):
         path = folder / mounted
         yield Place(str(path), keyfile.read_mounted(path) if path.exists() else None)
-    yield Place(str(own), keyfile.read_own(own) if os.path.lexists(own) else None)
+    personal = variable == "PGSTRATA_IDENTITY"
+    yield Place(str(own), keyfile.read_own(own) if os.path.lexists(own) else None, personal)
 
 
 def _refuse_key_as_path(path: str, source: str) -> None:
@@ -137,15 +148,24 @@ def _keyring(access: Access) -> Iterator[Place]:
     service = keyring.service(access.project.name, access.environment)
     try:
         yield Place(f"OS keyring, {service}", keyring.find(service, KEYRING_USER))
-        yield Place(f"OS keyring, {IDENTITY}", keyring.find(keyring.SERVICE, IDENTITY))
+        identity = keyring.find(keyring.SERVICE, IDENTITY)
+        yield Place(f"OS keyring, {IDENTITY}", identity, personal=True)
     except SecretError as error:  # asked once only: one that hangs has used its deadline up
         yield Place(f"OS keyring: {error}", None)
 
 
-def _fit(document: Document, text: Secret, access: Access) -> Found:
-    """Return the one of the keys in ``text`` that fits; while rotating there may be several."""
+def _keys(text: Secret, access: Access) -> list[EnvironmentKey | Identity]:
     passphrase = access.secret(keytext.PASSPHRASE_VARIABLE)
-    keys = [keytext.read_private(single, passphrase) for single in split(text)]
+    return [keytext.read_private(single, passphrase) for single in split(text)]
+
+
+def _concerns(document: Document, keys: list[EnvironmentKey | Identity]) -> bool:
+    boxes = {member.box for member in document.recipients}
+    return any(isinstance(key, EnvironmentKey) or key.public in boxes for key in keys)
+
+
+def _fit(document: Document, text: Secret, keys: list[EnvironmentKey | Identity]) -> Found:
+    """Return the one of the keys in ``text`` that fits; while rotating there may be several."""
     for key in keys:
         if isinstance(key, EnvironmentKey) and _is_for(document, key):
             return Found(key, direct=True, places=())

@@ -85,8 +85,8 @@ def _opened(path: Path, stamp: tuple[int, int, int], access: Access) -> Opened: 
     return open_trusted(path, access)
 
 
-def open_trusted(path: Path, access: Access) -> Opened:
-    """Read a file, verify it, find its key and check its pin.
+def open_trusted(path: Path, access: Access, *, remember: bool = True) -> Opened:
+    """Read a file, verify it, find its key and check its pin; ``remember`` a first one.
 
     A key that is nowhere is left to the caller: whoever seals a value needs none, but must know
     that the file is the team's own. Raises ``SecretError`` and ``InvalidConfigError``.
@@ -94,5 +94,5 @@ def open_trusted(path: Path, access: Access) -> Opened:
     document = read(path, access.environment)
     verify(document)
     found = lookup.find(document, access)
-    pins.check(document, access, direct=found.direct)
+    pins.check(document, access, direct=found.direct or not remember)
     return Opened(document, found.key, found.places)
