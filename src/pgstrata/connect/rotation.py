@@ -45,23 +45,24 @@ def rotate(config: Config, connection: str, new: Secret, store: Staging) -> None
     """
     old = conninfo(config, connection, "normal").taken()
     after = replace(old, keywords={**old.keywords, "password": new})
-    store.stage(new)
-    try:
-        _change(old, after, store)
-    except BaseException:
-        _settle(old, after, store)
-        raise
-
-
-def _change(old: Conninfo, after: Conninfo, store: Staging) -> None:
     with closing(Connection.connect(made_with=old)) as session:
-        _set_password(session, after)
+        store.stage(new)
         try:
-            Connection.connect(made_with=after).close()
-            store.commit()
+            _change(session, old, after, store)
         except BaseException:
-            _set_password(session, old)
+            session.close()  # it may have the only slot that the role is allowed
+            _settle(old, after, store)
             raise
+
+
+def _change(session: Connection, old: Conninfo, after: Conninfo, store: Staging) -> None:
+    _set_password(session, after)
+    try:
+        Connection.connect(made_with=after).close()
+        store.commit()
+    except BaseException:
+        _set_password(session, old)
+        raise
 
 
 def _set_password(session: Connection, to: Conninfo) -> None:

@@ -26,6 +26,7 @@ access = team.access(environ)
 
 CHANGES = {
     "set": lambda: edit.set_entry(team.path, access, TOKEN, Secret("new")),
+    "edit": lambda: edit.set_entries(team.path, access, {PASSWORD: Secret("new")}, remove=[TOKEN]),
     "remove": lambda: edit.remove_entry(team.path, access, TOKEN),
     "rotate-key": lambda: rotate.rotate_key(
         team.path, access, keep=lambda text: keyfile.save(own, text)
@@ -82,7 +83,7 @@ print(line, seen == {True, False})
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the test forks and kills its child")
-@pytest.mark.parametrize("change", ["set", "remove", "rotate-key", "recipient-remove"])
+@pytest.mark.parametrize("change", ["set", "edit", "remove", "rotate-key", "recipient-remove"])
 def test_a_killed_change_leaves_a_whole_file(tmp_path: Path, change: str) -> None:
     """Whatever line it dies at: the file verifies, opens with the kept key and can be changed."""
     root = Path(__file__).parents[3]

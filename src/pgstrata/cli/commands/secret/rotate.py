@@ -79,20 +79,32 @@ def _sealed(file: SealedFile, key: str) -> Staging:
     from pgstrata.secrets.sealed import edit
 
     where = file.path, file.access
+
+    def stage(value: Secret) -> None:
+        _require_free(file, key)
+        edit.set_entry(*where, key, value, pending=True)
+
     return Staging(
-        lambda value: _require_key(file) and edit.set_entry(*where, key, value, pending=True),
+        stage,
         lambda: edit.accept(*where, [key]),
         lambda: edit.reject(*where, [key]),
         f"pending in {file.name}: pgstrata secret accept [--reject] {key} -e {file.environment}",
     )
 
 
-def _require_key(file: SealedFile) -> bool:
-    """Demand the key before anything is changed: without it nothing could be taken over."""
+def _require_free(file: SealedFile, key: str) -> None:
+    """Demand the key, without which nothing could be taken over, and that nothing is pending: it
+    may be what an earlier rotation that was cut off has given to the server.
+    """
     from pgstrata.secrets.sealed.opened import open_trusted
 
-    open_trusted(file.path, file.access).require_key(file.access)
-    return True
+    opened = open_trusted(file.path, file.access)
+    opened.require_key(file.access)
+    if any(entry.at == key for entry in opened.document.pending):
+        raise SecretError(
+            f"a value of {key} is pending in {file.name}",
+            hint=f"pgstrata secret accept {key} -e {file.environment}, with --reject to drop it",
+        )
 
 
 def _keyring(file: SealedFile, key: str) -> Staging:
