@@ -27,7 +27,7 @@ lint: $(VENV)/dev.stamp
 
 types: $(VENV)/dev.stamp
 	@$(BIN)/mypy
-	@$(BIN)/pyright
+	@$(BIN)/pyright --pythonpath $(BIN)/python
 
 bench: $(VENV)/dev.stamp  ## Measure, and write the tables of docs/benchmarks.md.
 	@$(BIN)/python benchmarks/run.py

@@ -35,15 +35,14 @@ def main() -> int:
     system = f"{platform.system()} {platform.machine()}"
     parts = [HEAD.format(python=platform.python_version(), system=system, cores=os.cpu_count())]
     for name, title in SUBJECTS.items():
-        script = HERE / f"{name}.py"
+        command = [sys.executable, "-m", f"benchmarks.{name}"]
         done = subprocess.run(
-            [sys.executable, str(script)], check=False, stdout=subprocess.PIPE, text=True
+            command, cwd=HERE.parent, check=False, stdout=subprocess.PIPE, text=True
         )
         if done.returncode:
             return 1
         print(done.stdout, flush=True)
-        command = f"`python benchmarks/{name}.py`"
-        parts.append(f"## {title}\n\n{command}\n\n{done.stdout.strip()}\n")
+        parts.append(f"## {title}\n\n`python -m benchmarks.{name}`\n\n{done.stdout.strip()}\n")
     PAGE.write_text("\n".join(parts), encoding="utf-8")
     return 0
 

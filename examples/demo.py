@@ -55,14 +55,15 @@ def tour(walk: Walk) -> None:
     walk.say("Why is it so? The winner, and everything that it overrode.")
     walk.run("explain", "-e", "production", "pool_settings.max_size")
     walk.run("explain", "-e", "production", "connection_settings.host")
-    walk.say("Variables are the last word.", "PGSTRATA_POOL_SETTINGS__MAX_SIZE=80 \\")
-    walk.environ["PGSTRATA_POOL_SETTINGS__MAX_SIZE"] = "80"
+    walk.say("One machine's own file, which is not committed, and a variable on top of it.")
+    walk.write("production.local.yaml", "pool_settings:\n  max_size: 4\n")
+    walk.set("PGSTRATA_POOL_SETTINGS__MAX_SIZE", "80")
     walk.run("explain", "-e", "production", "pool_settings.max_size")
     del walk.environ["PGSTRATA_POOL_SETTINGS__MAX_SIZE"]
     walk.say("All environments are checked before anything connects.")
     walk.run("check", "--all", "--skip-files")
     walk.say("Three mistakes in one file, made on purpose: all are told at once.")
-    (walk.project / "environments" / "broken.yaml").write_text(MISTAKES)
+    walk.write("broken.yaml", MISTAKES)
     walk.run("check", "-e", "broken", expect=3)
     (walk.project / "environments" / "broken.yaml").unlink()
     walk.say("A real connection of each type; `local: true` starts a PostgreSQL on first use.")
@@ -82,6 +83,16 @@ class Walk:
     def say(self, *lines: str) -> None:
         """Say what comes next."""
         print("\n# " + "\n".join(lines), flush=True)
+
+    def write(self, name: str, text: str) -> None:
+        """Show a file and write it."""
+        print(f"$ cat environments/{name}\n{text.rstrip()}", flush=True)
+        (self.project / "environments" / name).write_text(text)
+
+    def set(self, name: str, value: str) -> None:
+        """Show a variable and set it."""
+        print(f"$ export {name}={value}", flush=True)
+        self.environ[name] = value
 
     def run(self, *arguments: str, expect: int = 0, quiet: bool = False) -> None:
         """Run ``pgstrata`` and note whether its exit code was the expected one."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from pgstrata.effective import resolve
-from pgstrata.errors import ConfigError, InvalidConfigError
+from pgstrata.errors import ConfigError, EnvironmentNotFoundError, InvalidConfigError
 from pgstrata.layers import arguments, stores, urls, variables
 from pgstrata.layers.document import Document, content_of, parse
 from pgstrata.layers.files import Reader
@@ -52,7 +52,13 @@ def load(
     given = arguments.overrides(overrides or {})
     del overrides  # a traceback with locals would show the passwords among them
     reader = Reader(project_folder(project, environ), environ)
-    return _load(reader, environment_name(environment, environ), given, merge)
+    try:
+        return _load(reader, environment_name(environment, environ), given, merge)
+    except EnvironmentNotFoundError as error:
+        if environment is None:
+            chosen = "PGSTRATA_ENV says so" if environ.get("PGSTRATA_ENV") else "it is the default"
+            error.hint += f"; {chosen}, -e or env= names another"
+        raise
 
 
 def load_many(

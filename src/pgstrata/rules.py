@@ -31,7 +31,7 @@ RULES = {
     " written wrongly, or gives a secret a fallback.",
     "extends": "The chain of `extends` goes round in a circle, or names no environment.",
     "missing-setting": "Host, database or user is not set, and libpq would choose one by itself.",
-    "pool-size": "`min_size` is larger than `max_size`.",
+    "pool-size": "`min_size` is larger than `max_size`, or both would be 0.",
     "libpq": "libpq itself refuses the value, or the values together.",
     "pooler-session-settings": "A pooler that changes servers between transactions cannot keep"
     " session settings.",

@@ -7,7 +7,7 @@ import re
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 from pgstrata.model import Finding, Origin, Setting
 from pgstrata.schema.keys import CONNECTION
@@ -133,20 +133,17 @@ def _missing_finding(target: Target, name: str, why: str, home: Origin) -> Findi
 def _sizes(target: Target) -> Iterator[Finding]:
     for section in ("pool_settings", "async_pool_settings"):
         least, most = (target.get(f"{section}.{name}") for name in ("min_size", "max_size"))
-        if least is None or most is None or least.origin.layer == "default":
+        if least is None or least.origin.layer == "default":
             continue
-        if (
-            isinstance(least.value, int)
-            and isinstance(most.value, int)
-            and least.value > most.value
-        ):
-            yield Finding(
-                "pool-size",
-                f"min_size {least.value} is larger than max_size {most.value}",
-                most.origin,
-                key=most.key,
-                hint=f"min_size comes from {least.origin}",
-            )
+        if most is None or most.value is None:
+            if least.value == 0:
+                message = "a min_size of 0 needs a max_size, which is otherwise the same"
+                hint = f"add {section}.max_size"
+                yield Finding("pool-size", message, least.origin, key=least.key, hint=hint)
+        elif cast(int, least.value or 0) > cast(int, most.value):
+            message = f"min_size {least.value} is larger than max_size {most.value}"
+            hint = f"min_size comes from {least.origin}"
+            yield Finding("pool-size", message, most.origin, key=most.key, hint=hint)
 
 
 def _libpq(target: Target) -> Iterator[Finding]:

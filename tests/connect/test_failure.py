@@ -15,14 +15,16 @@ import pytest
 from tests.connect.conftest import TYPES, Make, select, settings
 from tests.servers import Server, embedded_bindir
 
-from pgstrata import ConnectionFailedError, PgstrataError, PoolTimeoutError
+from pgstrata import ConnectionFailedError, PgstrataError, PoolTimeoutError, Secret
+from pgstrata.connect.conninfo import Conninfo
+from pgstrata.connect.failure import connection_failed, scrubbed
 from pgstrata.local.cluster import free_port
 
 FAILURES: dict[str, tuple[dict[str, Any], str, str]] = {
     "wrong password": (
         {"password": "guess"},
         "password authentication failed",
-        "the password from",
+        "check the user and the password",
     ),
     "no password": ({"password": None}, "no password supplied", "connection_settings.password"),
     "wrong user": ({"user": "nobody"}, "password authentication failed", "check the user"),
@@ -143,3 +145,28 @@ async def test_event_loop_goes_on_while_connecting(
         longest = max(longest, time.monotonic() - began)
     assert isinstance(task.exception(), ConnectionFailedError)
     assert longest < 0.5
+
+
+@pytest.mark.parametrize(
+    ("password", "message", "expected"),
+    [
+        ("hunter2", 'no host "hunter2@x"', 'no host "********@x"'),
+        ("p", "port 1 failed", "port 1 failed"),
+        ("app", 'user "app" failed', 'user "app" failed'),
+        ("", "failed", "failed"),
+    ],
+)
+def test_masking(password: str, message: str, expected: str) -> None:
+    """A password is masked, unless the gap would tell a short or well-known one."""
+    made_with = Conninfo("test", {"user": "app", "password": Secret(password)})
+    error = scrubbed(psycopg.errors.InvalidPassword(message), made_with)
+    assert str(error) == expected
+    assert isinstance(error, psycopg.errors.InvalidPassword)
+
+
+def test_hint_names_the_source_of_the_password() -> None:
+    """Who is told to check a password is told where it comes from."""
+    refused = psycopg.OperationalError("password authentication failed")
+    from_env = Conninfo("test", {"password": Secret("x", source="env DB_PASSWORD")})
+    assert connection_failed(from_env, refused).hint.endswith("the password (env DB_PASSWORD)")
+    assert connection_failed(Conninfo("test", {}), refused).hint.endswith("which is not set here")

@@ -328,15 +328,17 @@ def test_interrupted_while_waiting(make: Make, server: Server, database: str) ->
         assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
-def test_interrupted_block(manager: PGConnectionManager) -> None:
+def test_interrupted_block(make: Make, server: Server, database: str) -> None:
     """Ctrl-C in a block rolls back and gives the connection back."""
-    handle = manager.pool()
-    for _ in range(5):
+    server.sql("CREATE TABLE t (n int)", database)
+    handle = make(settings(server, database), pool_settings={"min_size": 1, "max_size": 1}).pool()
+    for _ in range(3):
         with pytest.raises(KeyboardInterrupt), handle as connection:
             connection.execute("INSERT INTO t VALUES (1)")
             raise KeyboardInterrupt
     stats = handle.pool.get_stats()
-    assert stats["pool_available"] == stats["pool_size"]
+    assert stats["pool_available"] == stats["pool_size"] == 1
+    assert rows(server, database) == []
 
 
 def test_pool_that_is_closed_meanwhile(manager: PGConnectionManager) -> None:

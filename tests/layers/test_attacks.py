@@ -15,41 +15,13 @@ from pgstrata import Config, Secret, load, load_many
 
 EVIL = "open('executed', 'a').write('x')\nconnection_settings = {'host': 'evil'}\nHOST = 'evil'\n"
 YAML_EVIL = "connection_settings: {host: evil}\n"
-NAMES = [
-    "PRELOAD",
-    "INCLUDES",
-    "INCLUDE",
-    "SETTINGS_FILE",
-    "SETTINGS_FILES",
-    "SETTINGS_MODULE",
-    "SECRETS",
-    "LOADERS",
-    "CORE_LOADERS",
-    "MERGE_ENABLED",
-    "AUTO_CAST",
-    "ENVVAR_PREFIX",
-    "VAULT_ENABLED",
-    "REDIS_ENABLED",
-    "ENVIRONMENTS",
-    "ENV_SWITCHER",
-    "FORCE_ENV",
-    "DEFAULT_ENV",
-    "LOAD_DOTENV",
-    "DOTENV_PATH",
-    "ROOT_PATH",
-    "INSTANCE",
-    "ENCODING",
-    "NESTED_SEPARATOR",
-    "INDEX_SEPARATOR",
-    "DOTTED_LOOKUP",
-    "SYSENV_FALLBACK",
-    "FRESH_VARS",
-    "SKIP_VALIDATORS",
-    "VALIDATE_ON_UPDATE",
-    "YAML_LOADER",
-    "LOWERCASE_READ",
-    "DYNABOXIFY",
-]  # thirty names read better in lines of text
+NAMES = (
+    "PRELOAD INCLUDES INCLUDE SETTINGS_FILE SETTINGS_FILES SETTINGS_MODULE SECRETS LOADERS "
+    "CORE_LOADERS MERGE_ENABLED AUTO_CAST ENVVAR_PREFIX VAULT_ENABLED REDIS_ENABLED ENVIRONMENTS "
+    "ENV_SWITCHER FORCE_ENV DEFAULT_ENV LOAD_DOTENV DOTENV_PATH ROOT_PATH INSTANCE ENCODING "
+    "NESTED_SEPARATOR INDEX_SEPARATOR DOTTED_LOOKUP SYSENV_FALLBACK FRESH_VARS SKIP_VALIDATORS "
+    "VALIDATE_ON_UPDATE YAML_LOADER LOWERCASE_READ DYNABOXIFY"
+)
 VALUES = {
     "PRELOAD": "evil.py",
     "INCLUDES": "['evil.yaml', 'evil.py']",
@@ -69,7 +41,7 @@ VALUES = {
     "FRESH_VARS": "['CONNECTION_SETTINGS']",
     "FORCE_ENV": "evil",
 }
-VARIABLES = {f"{name}_FOR_DYNACONF": VALUES.get(name, "true") for name in NAMES} | {
+VARIABLES = {f"{name}_FOR_DYNACONF": VALUES.get(name, "true") for name in NAMES.split()} | {
     "DYNACONF_CONNECTION_SETTINGS__HOST": "evil",
     "DYNACONF_CONNECTION_SETTINGS": "{host='evil'}",
     "DYNACONF_INCLUDE": "['evil.py']",

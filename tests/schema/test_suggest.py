@@ -77,6 +77,24 @@ def test_no_far_fetched_guess(word: str) -> None:
     assert closest(word, CONNECTION) is None
 
 
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("prod", "production"),
+        ("PROD", "production"),
+        ("sta", "staging"),
+        ("st", None),  # too short
+        ("dev", None),  # two begin with it
+        ("develop", None),
+        ("uction_e", None),
+    ],
+)
+def test_the_beginning_of_one_name_is_enough(word: str, expected: str | None) -> None:
+    """At least three letters, with which no other name begins."""
+    names = ("production", "staging", "development_eu", "development_us")
+    assert closest(word, names) == expected
+
+
 def test_an_alias_needs_its_target_among_the_candidates() -> None:
     """An alias never suggests a name that is not allowed in that place."""
     assert closest("db", POOL) is None

@@ -9,13 +9,16 @@ from pgstrata.model import Config, Setting
 from pgstrata.schema.keys import CONNECTION, POOL, SECTIONS
 from pgstrata.schema.suggest import closest
 
-_KEYS = {"connection": CONNECTION, "pool": POOL}
-_ORDER = [
+_TABLES = {"connection": CONNECTION, "pool": POOL}
+KEYS = [  # of all sections, and the sections themselves, in the order of the schema
     key
     for section in SECTIONS.values()
-    for key in (section.name, *(f"{section.name}.{name}" for name in _KEYS.get(section.shape, ())))
+    for key in (
+        section.name,
+        *(f"{section.name}.{name}" for name in _TABLES.get(section.shape, ())),
+    )
 ]
-_RANK = {key: rank for rank, key in enumerate(_ORDER)}
+_RANK = {key: rank for rank, key in enumerate(KEYS)}
 
 
 def connection_of(config: Config, said: str | None) -> str:

@@ -52,8 +52,8 @@ def _failed(error: BaseException) -> int:
         tell(f"error: {error}", hint=error.hint)
         return error.exit_code
     if isinstance(error, OSError):
-        where = f"{error.filename}: " if error.filename else ""
-        tell(f"error: {where}{error.strerror or error}")
+        path = error.filename2 or error.filename  # of two, the one that could not be made
+        tell(f"error: {path}: {error.strerror}" if path else f"error: {error.strerror or error}")
         return FINDINGS
     kind = type(error).__name__
     from pgstrata.secrets.redact import redact_text

@@ -67,14 +67,16 @@ def scrubbed(error: Exception, made_with: Conninfo) -> Exception:
     """Return an error of the same kind and message, without a traceback, libpq's connection, or any
     secret.
     """
+    shown = [value for value in made_with.keywords.values() if isinstance(value, str)]
     secrets = [value for value in made_with.keywords.values() if isinstance(value, Secret)]
-    message = scrub(str(error), secrets)
+    # A gap in the place of a user's name that anybody sees elsewhere would tell what was masked.
+    message = scrub(str(error), [value for value in secrets if value.reveal() not in shown])
     kind = type(error) if isinstance(error, psycopg.Error) else psycopg.OperationalError
     return kind(message)
 
 
 _ADVICE = (
-    (r"password authentication failed", "check the user, and the password from {password}"),
+    (r"password authentication failed", "check the user and the password{password}"),
     (r"no password supplied", "set connection_settings.password, or a passfile"),
     (r"Connection refused", "is a server running there, and is the port right?"),
     (r"failed to resolve|translate host name", "check the spelling of the host"),
@@ -101,6 +103,9 @@ _ADVICE = (
 
 def _advice(message: str, made_with: Conninfo) -> str:
     password = made_with.keywords.get("password")
-    source = password.source if isinstance(password, Secret) else "nowhere"
+    if isinstance(password, Secret):
+        source = "" if password.source == "literal" else f" ({password.source})"
+    else:
+        source = ", which is not set here"
     matching = (hint for pattern, hint in _ADVICE if re.search(pattern, message))
     return next(matching, "").format(password=source)

@@ -46,7 +46,7 @@ def _one(project: Path, name: str, said: dict[str, dict[str, str]]) -> Outline:
     candidates = [f"{stem}.yaml" for stem in (BASE, *chain, own, f"{name}.sealed")]
     return Outline(
         name,
-        said[name].get("extends"),
+        said[name].get("extends") or None,
         _holds("protected", everything),
         _holds("local", everything),
         tuple(file for file in candidates if (project / FOLDER / file).is_file()),
@@ -57,20 +57,22 @@ def _holds(name: str, said: dict[str, str]) -> bool:
     key = SECTIONS[name].key
     assert key is not None
     try:
-        return decode(key, said.get(name, "false")) is True
+        return decode(key, said.get(name, "")) is True
     except ValueError:
         return False
 
 
 def _said(project: Path, stem: str) -> dict[str, str]:
-    """Return the three keys as a file has them; nothing for a file that cannot be read."""
+    """Return the three keys as a file has them, a null as an empty text; nothing for a file that
+    cannot be read.
+    """
     path = project / FOLDER / f"{stem}.yaml"
     try:
         root = parse(content_of(path), "overlay", path.name).root
     except (OSError, InvalidConfigError):
         return {}
     return {
-        key: node.text
+        key: "" if node.null else node.text
         for key in ("extends", "protected", "local")
-        if isinstance(node := root.entries.get(key), Scalar) and not node.null
+        if isinstance(node := root.entries.get(key), Scalar)
     }

@@ -22,13 +22,10 @@ from pgstrata.schema.names import (
     connection_name_problem,
     is_showable,
     key_of,
-    keys_of,
     parameter_problems,
     shown,
 )
 from pgstrata.schema.suggest import closest
-
-__all__ = ["TARGET_SECTIONS", "key_of", "keys_of", "shape"]
 
 
 def shape(document: Document, references: References) -> tuple[Layer, list[Finding]]:

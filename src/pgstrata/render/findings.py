@@ -24,7 +24,7 @@ def _one(finding: Finding, *, colour: bool) -> str:
     lines = [f"{finding.origin}: {what} {finding.message}"]
     if finding.excerpt:
         number = str(finding.origin.line)
-        indent = _blank(finding.excerpt[: finding.origin.column - 1])
+        indent = _blank(finding.excerpt[: (finding.caret or finding.origin.column) - 1])
         lines.append(f"  {number} | {finding.excerpt}")
         lines.append(f"  {' ' * len(number)} | {indent}{start}^{end}")
     if finding.hint:

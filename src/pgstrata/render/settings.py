@@ -10,7 +10,7 @@ from pgstrata.render.columns import columns
 
 UNSET = "(unset)"
 # With these, most rows fit into 100 columns, and one long list does not widen all the others.
-_WIDEST = (38, 24)
+_WIDEST = (40, 22)
 
 
 def text(settings: Iterable[Setting], *, reveal: bool = False) -> str:

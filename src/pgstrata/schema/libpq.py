@@ -91,7 +91,9 @@ def complain(settings: Mapping[str, str]) -> str:
         if name in keywords() and name not in {"hostaddr", "service", "passfile"}
     }
     pq = _pq()
-    conninfo = make_conninfo({**offline, "host": nowhere, "passfile": "/nonexistent"})
+    # Given empty, hostaddr keeps PGHOSTADDR from making this a connection after all.
+    offline |= {"host": nowhere, "hostaddr": "", "passfile": "/nonexistent"}
+    conninfo = make_conninfo(offline)
     attempt = pq.PGconn.connect_start(conninfo.encode())
     message = attempt.error_message.decode(errors="replace").strip()
     attempt.finish()

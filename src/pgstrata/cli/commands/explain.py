@@ -11,11 +11,25 @@ from pgstrata.cli.output import print_json
 from pgstrata.errors import UsageError
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from pgstrata.schema.keys import Key
 
 
+def _complete_key(
+    _context: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    from click.shell_completion import CompletionItem
+
+    from pgstrata.cli.choose import KEYS
+    from pgstrata.schema.keys import SECTIONS
+
+    keys = (key for key in KEYS if key not in SECTIONS or not SECTIONS[key].is_map)
+    return [CompletionItem(key) for key in keys if key.startswith(incomplete)]
+
+
 @click.command("explain")
-@click.argument("key")
+@click.argument("key", shell_complete=_complete_key)
 @options.environment
 @options.connection
 @options.output("text", "json")

@@ -1,0 +1,81 @@
+"""What the installed libpq is asked."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+from pgstrata.schema.keys import CONNECTION
+from pgstrata.schema.libpq import (
+    OURS,
+    complain,
+    connection_keys,
+    keywords,
+    make_conninfo,
+    parse_url,
+    version,
+)
+
+
+def test_every_keyword_of_libpq_is_a_key() -> None:
+    """None is dropped, and those that hold secrets are known as such."""
+    there = {option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults()}
+    assert connection_keys().keys() == there | set(OURS)
+    assert {name for name, key in connection_keys().items() if key.secret} >= {"password", "url"}
+    assert keywords()["host"].variable == "PGHOST"
+    assert version() == psycopg.pq.version()
+
+
+def test_the_table_documents_what_this_libpq_knows() -> None:
+    """Each key of the table has words, and its secrets are those of libpq and ours."""
+    assert all(key.doc.endswith(".") for key in CONNECTION.values())
+    for name, keyword in keywords().items():
+        if keyword.secret and name in CONNECTION:
+            assert CONNECTION[name].secret, name
+
+
+@pytest.mark.parametrize("text", ["", "a b", "it's", "back\\slash", "\\'", "a=b", "é\n"])
+def test_conninfo_is_quoted(text: str) -> None:
+    """Libpq reads back what was written."""
+    assert conninfo_to_dict(make_conninfo({"dbname": text})) == {"dbname": text}
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({}, ""),
+        ({"host": "no.such.host", "sslmode": "require"}, ""),
+        ({"hostaddr": "192.0.2.1", "port": "1"}, ""),
+        ({"service": "no such service"}, ""),
+        ({"sslmode": "x"}, 'invalid sslmode value: "x"'),
+        ({"host": "a,b", "port": "1,2,3"}, "could not match 3 port numbers to 2 hosts"),
+    ],
+)
+def test_complaints(settings: dict[str, str], complaint: str) -> None:
+    """Values are judged without a connection, a lookup or a service file."""
+    assert complain(settings) == complaint
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("postgresql://h/d", {"host": "h", "dbname": "d"}),
+        ("postgres://u:a%40b%2F@h:1,i:2/d?sslmode=require", {
+            "user": "u", "password": "a@b/", "host": "h,i", "port": "1,2", "dbname": "d",
+            "sslmode": "require"}),
+        ("postgresql:///d?host=/tmp", {"host": "/tmp", "dbname": "d"}),
+        ("http://h/d", "a URL begins with postgresql:// or postgres://"),
+        ("postgresql://u:p@q@h/d", "not a PostgreSQL URL: it has an @ or a space too many"),
+        ("postgresql://u:p%zz@h/d", "not a PostgreSQL URL"),
+    ],
+)  # fmt: skip
+def test_urls(url: str, expected: object) -> None:
+    """Keywords, or a reason that quotes nothing."""
+    assert parse_url(url) == expected
+
+
+def test_complaints_do_not_connect(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address in the environment does not make the check a connection."""
+    monkeypatch.setenv("PGHOSTADDR", "127.0.0.1")
+    assert complain({"host": "db.example.com", "port": "1"}) == ""
