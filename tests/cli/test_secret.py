@@ -405,4 +405,4 @@ def test_doctor_names_keys_and_pins(secret: Cli, cli: Cli, home: Path, project: 
     """And the keyring, or why there is none."""
     rows = {row["subject"]: row for row in cli("doctor", "--format", "json").json["checks"]}
     assert str(key_path(home, project)) in rows["sealed/production"]["detail"]
-    assert "no OS keyring here" in rows["keyring"]["detail"]
+    assert "no OS keyring here" in rows["OS keyring"]["detail"]

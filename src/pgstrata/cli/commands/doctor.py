@@ -110,9 +110,9 @@ def _keyring() -> Row:
     from pgstrata.secrets import keyring
 
     try:
-        return "keyring", "ok", keyring.backend_name(deadline=3)
+        return "OS keyring", "ok", keyring.backend_name(deadline=3)
     except PgstrataError as error:
-        return "keyring", "optional", f"{error}; {error.hint}"
+        return "OS keyring", "optional", f"{error}; {error.hint}"
 
 
 def _sealed(session: options.Session, environment: str) -> Iterator[Row]:

@@ -12,7 +12,7 @@ from pgstrata.cli.sealed_file import key_file, require_storable, sealed_file
 
 
 @click.command("accept")
-@click.argument("keys", metavar="[KEY]...", nargs=-1)
+@click.argument("keys", nargs=-1)
 @options.environment
 @click.option("--reject", is_flag=True, help="Drop the pending values instead.")
 @key_file
@@ -25,7 +25,10 @@ def command(
     *,
     reject: bool,
 ) -> None:
-    """Take over what people without the key have sealed: all of it, or that of the settings KEY."""
+    """Take over what people without the key have sealed.
+
+    That is all of it, or what is for the settings KEYS.
+    """
     from pgstrata.secrets.sealed import edit
 
     for key in keys:

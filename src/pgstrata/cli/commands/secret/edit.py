@@ -40,7 +40,10 @@ IN_MEMORY = ("/dev/shm",)  # noqa: S108  # a folder in it is made by mkdtemp, fo
 @key_file
 @click.pass_obj
 def command(session: options.Session, environment: str | None, key_file: Path | None) -> None:
-    """Edit all sealed values of an environment in $EDITOR; only what changes is sealed again."""
+    """Edit all sealed values of an environment in $EDITOR.
+
+    Only what changes is sealed again.
+    """
     from pgstrata.secrets.sealed import edit
 
     file = sealed_file(session, environment, key_file)

@@ -23,7 +23,7 @@ from pgstrata.model import Secret
 def command(
     session: options.Session, key: str, environment: str | None, *, reveal: bool, force: bool
 ) -> None:
-    """Show where the secret setting KEY comes from; with --reveal, its value alone."""
+    """Show where the secret setting KEY comes from; with --reveal its value."""
     from pgstrata.loading import load
 
     require_storable(key)

@@ -30,7 +30,11 @@ from pgstrata.schema.keys import SECRET_STORES
 )
 @options.environment
 @click.option(
-    "--store", type=click.Choice(SECRET_STORES), default=SECRET_STORES[0], show_default=True
+    "--store",
+    type=click.Choice(SECRET_STORES),
+    default=SECRET_STORES[0],
+    show_default=True,
+    help="Where the value is kept.",
 )
 @key_file
 @click.pass_obj
@@ -43,7 +47,10 @@ def command(
     store: str,
     key_file: Path | None,
 ) -> None:
-    """Store the secrets of another file: a .env, a .pgpass, a file of sops, a plain YAML file."""
+    """Store the secrets of the file PATH, which is another program's.
+
+    That is a .env, a .pgpass, a file of sops, or a plain YAML file of an environment.
+    """
     from pgstrata.loading import load
 
     file = sealed_file(session, environment, key_file)

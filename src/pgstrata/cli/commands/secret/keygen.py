@@ -49,7 +49,10 @@ def command(
     in_keyring: bool,
     ask: bool,
 ) -> None:
-    """Make an environment's key and its sealed file; or, with --identity, a member's own key."""
+    """Make an environment's key and its sealed file.
+
+    With --identity, make a member's own key instead.
+    """
     if file is not None and in_keyring:
         raise UsageError("--file and --keyring exclude each other")
     if identity is None:

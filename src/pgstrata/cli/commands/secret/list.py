@@ -31,7 +31,7 @@ class Row(NamedTuple):
 def command(
     session: options.Session, names: tuple[str, ...], output: str, *, everything: bool
 ) -> None:
-    """List the secret settings: where they come from and how old they are, never their values."""
+    """List the secret settings: where they come from, and how old they are."""
     from pgstrata.render.columns import columns
 
     chosen = session.environments(names, everything=everything)

@@ -19,15 +19,13 @@ DRIVER = "pgstrata secret merge %O %A %B %P"
 
 
 @click.command("merge")
-@click.argument(
-    "files", nargs=-1, type=click.Path(path_type=Path), metavar="[BASE OURS THEIRS NAME]"
-)
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--install", is_flag=True, help="Make git use this command in this clone.")
 @click.pass_obj
 def command(session: options.Session, files: tuple[Path, ...], *, install: bool) -> None:
-    """Merge sealed files, as git's merge driver: what git hands over as %O %A %B %P.
+    """Merge sealed FILES, as git's merge driver.
 
-    With --install, git does so from now on. Each clone needs that once, because git takes no
+    The four FILES are what git hands over as %O %A %B %P. With --install, git does so from now on. Each clone needs that once, because git takes no
     commands to run from a repository.
     """
     from pgstrata.secrets.sealed import merge

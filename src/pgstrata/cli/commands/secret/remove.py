@@ -17,7 +17,11 @@ from pgstrata.schema.keys import SECRET_STORES
 @click.argument("key")
 @options.environment
 @click.option(
-    "--store", type=click.Choice(SECRET_STORES), default=SECRET_STORES[0], show_default=True
+    "--store",
+    type=click.Choice(SECRET_STORES),
+    default=SECRET_STORES[0],
+    show_default=True,
+    help="Where the value is kept.",
 )
 @key_file
 @click.pass_obj

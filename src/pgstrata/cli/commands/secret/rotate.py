@@ -36,9 +36,9 @@ def command(
     *,
     apply: bool,
 ) -> None:
-    """Replace the value of the setting KEY in its store; by default with a random one.
+    """Replace the value of the setting KEY in its store by a random one.
 
-    With --apply the role's password is changed on the server as well, in a way that ends with the
+    Options give another new value. With --apply the role's password is changed on the server as well, in a way that ends with the
     old one in both places or the new one in both.
     """
     from pgstrata.loading import load

@@ -17,7 +17,7 @@ from pgstrata.errors import FINDINGS, OK, UsageError
 @options.output("text", "json", "github")
 @click.pass_obj
 def command(session: options.Session, paths: tuple[Path, ...], output: str, *, staged: bool) -> int:
-    """Find secrets in clear text, in PATHS or in all files that git has of the project.
+    """Find secrets in clear text, in PATHS or in all files that git has.
 
     Found are literals of secret settings, URLs with passwords, private keys, and sealed files that
     do not verify. The values are never shown.
