@@ -17,6 +17,7 @@ SUBJECTS = {
     "starting": "Starting the command line",
     "loading": "Loading environments",
     "borrowing": "Borrowing connections",
+    "sealed_open": "Opening sealed secrets",
 }
 HEAD = """\
 # Benchmarks

@@ -1,6 +1,7 @@
-"""Time to verify a sealed file of 100 entries and open them all: at most 50 ms.
+"""How long sealed secrets take, beside what may not be exceeded.
 
-Run: python benchmarks/sealed_open.py
+To verify a sealed file of 100 entries and open them all may take 50 ms. To load an environment and
+reveal its sealed password may take 30 ms more than without one, in a process that is warm.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pgstrata import load
 from pgstrata.model import Secret
 from pgstrata.secrets import sealed
 from pgstrata.secrets.sealed import attest, edit, keytext, opened, parse
@@ -25,27 +27,34 @@ if TYPE_CHECKING:
 
 ENTRIES = 100
 RUNS = 20
-LIMIT_MS = 50.0
+OPEN_LIMIT_MS = 50.0
+LOAD_LIMIT_MS = 30.0
+PASSWORD = "connection_settings.password"
 
 
 def main() -> None:
-    """Print one line for each step: the median and the slowest of the runs, in milliseconds."""
+    """Print one line for each step, in milliseconds. Exit with 1 where a limit is exceeded."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "environments" / "production.sealed.yaml"
         path.parent.mkdir()
         key = edit.create(path, "production", [("alice", new_identity("alice").public)])
         _fill(path, key)
         rows = {name: _measure(step) for name, step in _steps(path, key).items()}
-    print(f"{'sealed file of 100 entries':<38}{'median ms':>10}{'max ms':>10}")
+        rows |= _in_turns(_loads(path, key))
+    print("| step, of 100 entries where it is not said | median ms | slowest ms |")
+    print("|---|--:|--:|")
+    medians = {name: statistics.median(times) for name, times in rows.items()}
     for name, times in rows.items():
-        print(f"{name:<38}{statistics.median(times):>10.2f}{max(times):>10.2f}")
-    total = statistics.median(rows["read, verify, find key, open all"])
-    print(f"limit {LIMIT_MS:g} ms: {'kept' if total <= LIMIT_MS else 'BROKEN'}")
-    raise SystemExit(total > LIMIT_MS)
+        print(f"| {name} | {medians[name]:.2f} | {max(times):.2f} |")
+    opened = medians["read, verify, find key, open all"]
+    more = medians["load and reveal it, file changed"] - medians["load, no sealed file"]
+    print(f"\nOpening all takes {opened:.1f} ms; the limit is {OPEN_LIMIT_MS:g} ms.")
+    print(f"A sealed password adds {more:.1f} ms to loading; the limit is {LOAD_LIMIT_MS:g} ms.")
+    raise SystemExit(opened > OPEN_LIMIT_MS or more > LOAD_LIMIT_MS)
 
 
 def _fill(path: Path, key: EnvironmentKey) -> None:
-    names = sorted(f"connections.db{number:03}.password" for number in range(ENTRIES))
+    names = [f"connections.db{number:03}.{PASSWORD}" for number in range(ENTRIES)]
     boxes = [seal_value(key.public, "production", at, Secret("a password " * 3)) for at in names]
     entries = tuple(Entry(at, box, "2026-11-22") for at, box in zip(names, boxes, strict=True))
     document = replace(parse.read(path, "production"), entries=entries)
@@ -59,7 +68,7 @@ def _steps(path: Path, key: EnvironmentKey) -> dict[str, Callable[[], object]]:
         "PGSTRATA_KEY_PRODUCTION": keytext.private_text(key).reveal(),
     }
     access = Access("production", project=project, environ=environ)
-    one = "connections.db050.password"
+    one = f"connections.db050.{PASSWORD}"
 
     def everything() -> None:
         document = opened.open_trusted(path, access).document
@@ -75,6 +84,50 @@ def _steps(path: Path, key: EnvironmentKey) -> dict[str, Callable[[], object]]:
             path, "production", one, project=project, environ=environ
         ),
     }
+
+
+def _loads(path: Path, key: EnvironmentKey) -> dict[str, Callable[[], object]]:
+    project = path.parents[1]
+    environ = {
+        "HOME": str(project),
+        "PGSTRATA_KEY_PRODUCTION": keytext.private_text(key).reveal(),
+    }
+    (path.parent / "base.yaml").write_text("connection_settings: {host: db, dbname: a, user: a}\n")
+    (path.parent / "production.yaml").write_text("")
+    sealed_file = replace(parse.read(path, "production"), entries=())
+    edit.save(path, attest.sign(sealed_file, key))
+    access = Access("production", project=project, environ=environ)
+    edit.set_entry(path, access, PASSWORD, Secret("a password"))
+
+    def reveal(*, changed: bool) -> object:
+        if changed:
+            path.touch()  # so that nothing is kept from before
+        value = load("production", project=project, environ=environ)[PASSWORD]
+        assert isinstance(value, Secret)
+        return value.reveal()
+
+    without = {"secret_stores": []}
+    return {
+        "load, no sealed file": lambda: load(
+            "production", project=project, environ=environ, overrides=without
+        ),
+        "load, one sealed password, not used": lambda: load(
+            "production", project=project, environ=environ
+        ),
+        "load and reveal it": lambda: reveal(changed=False),
+        "load and reveal it, file changed": lambda: reveal(changed=True),
+    }
+
+
+def _in_turns(steps: dict[str, Callable[[], object]]) -> dict[str, list[float]]:
+    """Measure steps that are compared: a machine whose speed drifts must not decide."""
+    times: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in range(RUNS):
+        for name, step in steps.items():
+            started = time.perf_counter()
+            step()
+            times[name].append((time.perf_counter() - started) * 1000)
+    return times
 
 
 def _measure(step: Callable[[], object]) -> list[float]:
