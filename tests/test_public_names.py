@@ -17,6 +17,7 @@ NAMES = [
     "EnvironmentNotFoundError",
     "Finding",
     "InvalidConfigError",
+    "LibpqMissingError",
     "LocalServerError",
     "NormalHandle",
     "Origin",

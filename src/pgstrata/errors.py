@@ -11,6 +11,7 @@
     │   ├── UnknownKeyError             a key that no setting has (also a ``KeyError``)
     │   ├── EnvInterpolationError       a reference to a variable or a file leads nowhere
     │   └── SecretError                 a secret cannot be read, opened or trusted
+    ├── LibpqMissingError               psycopg has no libpq to work with; also an ``ImportError``
     ├── LocalServerError                the embedded PostgreSQL is not installed or does not start
     └── ConnectionFailedError           in ``pgstrata.connect.failure``; also psycopg's error
         └── PoolTimeoutError            also psycopg_pool's ``PoolTimeout``
@@ -102,6 +103,10 @@ class EnvInterpolationError(ConfigError):
 
 class SecretError(ConfigError):
     """A secret cannot be read, opened or trusted. Never carries any part of the secret."""
+
+
+class LibpqMissingError(PgstrataError, ImportError):
+    """Psycopg is installed, and finds no libpq to work with."""
 
 
 class LocalServerError(PgstrataError):

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
@@ -16,6 +21,8 @@ from pgstrata.schema.libpq import (
     parse_url,
     version,
 )
+
+ROOT = Path(__file__).parent.parent.parent
 
 
 def test_every_keyword_of_libpq_is_a_key() -> None:
@@ -79,3 +86,20 @@ def test_complaints_do_not_connect(monkeypatch: pytest.MonkeyPatch) -> None:
     """An address in the environment does not make the check a connection."""
     monkeypatch.setenv("PGHOSTADDR", "127.0.0.1")
     assert complain({"host": "db.example.com", "port": "1"}) == ""
+
+
+@pytest.mark.parametrize("command", ["test", "show", "check"])
+def test_no_libpq(command: str) -> None:
+    """Where psycopg finds no libpq, commands that need one say which extra to install."""
+    environ = {**os.environ, "PSYCOPG_IMPL": "nosuch", "PGSTRATA_PROJECT": str(ROOT)}
+    environ["PYTHONPATH"] = str(ROOT / "src")
+    done = subprocess.run(
+        [sys.executable, "-m", "pgstrata", command],
+        env=environ,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert 'pip install "pgstrata[binary]"' in done.stderr
+    assert "internal error" not in done.stderr

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from types import ModuleType
 
-from pgstrata.errors import PgstrataError
+from pgstrata.errors import LibpqMissingError
 from pgstrata.schema.keys import CONNECTION, Key
 
 OURS = ("url", "autocommit")  # keys of connection_settings that libpq has never heard of
@@ -109,6 +109,11 @@ def make_conninfo(settings: Mapping[str, str]) -> str:
     return " ".join(f"{name}={text}" for name, text in quoted.items())
 
 
+def require() -> None:
+    """Raise ``LibpqMissingError`` where there is no libpq, before psycopg says so in its words."""
+    _pq()
+
+
 def version() -> int:
     """Return libpq's version as one number, e.g. 180006 for 18.6."""
     return int(_pq().version())
@@ -118,7 +123,7 @@ def _pq() -> ModuleType:
     try:
         from psycopg import pq
     except ImportError as error:
-        raise PgstrataError(
+        raise LibpqMissingError(
             "psycopg finds no libpq on this machine",
             hint='pip install "pgstrata[binary]", or install libpq with the system\'s packages',
         ) from error
