@@ -106,7 +106,7 @@ def _loads(path: Path, key: EnvironmentKey) -> dict[str, Callable[[], object]]:
         assert isinstance(value, Secret)
         return value.reveal()
 
-    without = {"secret_stores": []}
+    without: dict[str, object] = {"secret_stores": []}
     return {
         "load, no sealed file": lambda: load(
             "production", project=project, environ=environ, overrides=without

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -112,7 +113,8 @@ def stand_in(walk: Walk) -> local.LocalServer:
     local.ensure_database(server, "shop")
     password = load("production", project=walk.project, environ=walk.environ)[PASSWORD]
     assert isinstance(password, Secret)
-    with psycopg.connect(**server.keywords("shop"), autocommit=True) as admin:
+    keywords: dict[str, Any] = server.keywords("shop")
+    with psycopg.connect(**keywords, autocommit=True) as admin:
         statement = sql.SQL("CREATE ROLE shop LOGIN PASSWORD {}")
         admin.execute(statement.format(sql.Literal(password.reveal())))
     return server

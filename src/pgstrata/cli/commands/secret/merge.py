@@ -25,8 +25,8 @@ DRIVER = "pgstrata secret merge %O %A %B %P"
 def command(session: options.Session, files: tuple[Path, ...], *, install: bool) -> None:
     """Merge sealed FILES, as git's merge driver.
 
-    The four FILES are what git hands over as %O %A %B %P. With --install, git does so from now on. Each clone needs that once, because git takes no
-    commands to run from a repository.
+    The four FILES are what git hands over as %O %A %B %P. With --install, git does so from now on.
+    Each clone needs that once, because git takes no commands to run from a repository.
     """
     from pgstrata.secrets.sealed import merge
 

@@ -38,8 +38,8 @@ def command(
 ) -> None:
     """Replace the value of the setting KEY in its store by a random one.
 
-    Options give another new value. With --apply the role's password is changed on the server as well, in a way that ends with the
-    old one in both places or the new one in both.
+    Options give another new value. With --apply the role's password is changed on the server as
+    well, in a way that ends with the old one in both places or the new one in both.
     """
     from pgstrata.loading import load
 
