@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.cli.conftest import environment, process
 from tests.servers import Server
 
 from pgstrata.errors import CONFIG, FINDINGS, OK, USAGE
@@ -168,6 +170,60 @@ def test_without_a_terminal_nothing_is_asked(secret: Cli, typed: Callable[[bytes
     done = secret("set", PASSWORD, "-e", "production")
     assert done.code == USAGE
     assert "--stdin" in done.err
+
+
+def answer(line: list[str], answers: dict[str, str]) -> tuple[int, str]:
+    """Run a command on a terminal of its own, and type an answer to each question."""
+    spawn = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"
+    with subprocess.Popen(
+        [sys.executable, "-c", spawn, *process(*line)],
+        env=environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as terminal:
+        assert terminal.stdin is not None
+        assert terminal.stdout is not None
+        shown = b""
+        for question, typed in answers.items():
+            while not shown.endswith(question.encode()):
+                shown += (byte := terminal.stdout.read(1))
+                assert byte, shown
+            terminal.stdin.write(f"{typed}\n".encode())
+            terminal.stdin.flush()
+        shown += terminal.stdout.read()
+    return terminal.returncode, shown.decode()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such terminals")
+@pytest.mark.parametrize("again", ["canary", "another canary"])
+def test_on_a_terminal_it_is_asked_for_twice(secret: Cli, again: str) -> None:
+    """And is not shown while it is typed."""
+    line = ["secret", "set", PASSWORD, "-e", "production"]
+    code, shown = answer(line, {f"{PASSWORD}: ": "canary", "once more: ": again})
+    assert "canary" not in shown
+    if again == "canary":
+        assert (code, reveal(secret)) == (OK, "canary")
+    else:
+        assert code == USAGE
+        assert "not the same" in shown
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such terminals")
+def test_a_key_under_a_passphrase(
+    secret: Cli, sealed: Any, project: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It opens with PGSTRATA_PASSPHRASE, and not without."""
+    sealed(PASSWORD, "known")
+    line = ["secret", "keygen", "--identity", "bob", "--file", "bob.key", "--passphrase"]
+    code, shown = answer(line, {"passphrase: ": "open sesame", "once more: ": "open sesame"})
+    assert code == OK
+    public = next(word for word in shown.split() if word.startswith("PGSTRATApk1_"))
+    assert secret("recipient", "add", public, "-e", "production").code == OK
+    key_path(home, project).unlink()
+    monkeypatch.setenv("PGSTRATA_IDENTITY_FILE", "bob.key")
+    assert "under a passphrase" in secret("get", PASSWORD, "-e", "production", "--reveal").err
+    monkeypatch.setenv("PGSTRATA_PASSPHRASE", "open sesame")
+    assert reveal(secret) == "known"
 
 
 def test_get_masks(secret: Cli, sealed: Any) -> None:

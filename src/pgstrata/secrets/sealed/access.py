@@ -65,7 +65,7 @@ class Access:
 
     def variable_name(self, purpose: str) -> str:
         """Return the name of this environment's own variable, e.g. ``PGSTRATA_KEY_PRODUCTION``."""
-        return f"PGSTRATA_{purpose}_{re.sub('[^A-Z0-9]', '_', self.environment.upper())}"
+        return f"PGSTRATA_{purpose}_{re.sub('[^A-Z0-9]+', '_', self.environment.upper())}"
 
     def secret(self, name: str) -> Secret | None:
         """Return the text of a variable; None if it is not set, or empty as CI leaves it."""
