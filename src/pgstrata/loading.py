@@ -10,17 +10,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from pgstrata import stores
 from pgstrata.effective import resolve
 from pgstrata.errors import ConfigError, EnvironmentNotFoundError, InvalidConfigError
-from pgstrata.layers import arguments, stores, urls, variables
+from pgstrata.layers import arguments, urls, variables
 from pgstrata.layers.document import Document, content_of, parse
 from pgstrata.layers.files import Reader
 from pgstrata.layers.project import FOLDER, environment_name, project_folder
 from pgstrata.layers.references import References
 from pgstrata.layers.shape import shape
-from pgstrata.model import Config, Finding, Layer, Origin, Secret
-from pgstrata.schema.keys import SECRET_STORES
-from pgstrata.secrets.stores import from_keyring, from_sealed
+from pgstrata.model import Config, Finding, Layer, Origin
 from pgstrata.validation import describes_a_server, problems
 
 # After one of these, whatever is missing may well be in the part that was not read.
@@ -128,8 +127,8 @@ def load_mapping(
 def _load(reader: Reader, environment: str, given: Document, merge: Merge) -> Config:
     layers, findings = reader.layers(environment)
     said = variables.read(reader.environ), arguments.read(given)
-    for store in _stores([*layers, said[-1][0]]):
-        layer, found = STORES[store](reader, environment, layers)
+    for store in stores.named([*layers, said[-1][0]]):
+        layer, found = stores.STORES[store](reader, environment, layers)
         layers.append(layer)
         findings = findings + found
     for layer, found in said:
@@ -137,46 +136,6 @@ def _load(reader: Reader, environment: str, given: Document, merge: Merge) -> Co
         findings = findings + found
     home = Origin("overlay", f"{FOLDER}/{environment}.yaml", 1, 1)
     return _config(environment, reader.project, layers, findings, merge, home, reader.environ)
-
-
-def _stores(layers: Sequence[Layer]) -> Iterable[str]:
-    """Return the stores to look in, weakest first: what ``secret_stores`` says, or sealed."""
-    said = [layer.tree["secret_stores"] for layer in layers if "secret_stores" in layer.tree]
-    value = said[-1].value if said else None
-    named = value if isinstance(value, tuple) else ("sealed",)
-    # A store of another name is reported by the layer that names it.
-    return dict.fromkeys(name for name in named if name in SECRET_STORES)
-
-
-def _sealed(
-    reader: Reader, environment: str, below: Sequence[Layer]
-) -> tuple[Layer, list[Finding]]:
-    """Return the layer of the environment's own sealed file. Those of its ancestors are not
-    inherited: each is sealed under a key that the environment's readers need not have.
-    """
-    source = f"{FOLDER}/{environment}.sealed.yaml"
-    try:
-        entries = from_sealed(reader.project, environment, reader.environ)
-    except InvalidConfigError as error:
-        return Layer("sealed", source, {}), list(error.findings)
-    stored = [
-        stores.Stored(key, secret, Origin("sealed", source, line, column))
-        for key, secret, line, column in entries
-    ]
-    return stores.layer("sealed", source, stored, below)
-
-
-def _keyring(
-    reader: Reader, environment: str, below: Sequence[Layer]
-) -> tuple[Layer, list[Finding]]:
-    def ask(key: str, otherwise: Secret | None) -> Secret:
-        return from_keyring(reader.project, environment, key, otherwise)
-
-    return stores.layer("keyring", "", stores.unlisted(below, ask), below)
-
-
-# One function for each of schema.keys.SECRET_STORES.
-STORES = {"sealed": _sealed, "keyring": _keyring}
 
 
 def _single(document: Document, references: References, environ: Mapping[str, str]) -> Config:
