@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import uuid
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
@@ -43,6 +44,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--require-tls", action="store_true", help="fail where a server with TLS is missing"
     )
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C work again where a shell has started the tests in the background, without it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_report_header(config: pytest.Config) -> str:
