@@ -12,7 +12,14 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
+import psycopg
+from psycopg import sql
+
+from pgstrata import Secret, load, local
+
+PASSWORD = "connection_settings.password"
 HERE = Path(__file__).resolve().parent.parent
 MISTAKES = """\
 connection_settings:
@@ -30,6 +37,16 @@ with manager.pool() as connection:
 """
 
 
+STAND_IN = """\
+connection_settings:
+  host: {server.host}
+  port: {server.port}
+  sslmode: disable  # the embedded one has no TLS
+  sslrootcert: null
+  channel_binding: prefer
+"""
+
+
 def main() -> int:
     """Run the walk and return the exit code: 0 if every step went as it should."""
     with tempfile.TemporaryDirectory(prefix="pgstrata-demo-") as folder:
@@ -37,7 +54,9 @@ def main() -> int:
         Path(folder).chmod(0o755)
         project = Path(folder) / "shop"
         shutil.copytree(HERE / "environments", project / "environments")
-        walk = Walk(project, {**_clean_environment(), "PGSTRATA_LOCAL_DIR": f"{folder}/server"})
+        private = dict.fromkeys(("XDG_CONFIG_HOME", "APPDATA"), f"{folder}/private")  # for keys
+        environ = {**_clean_environment(), **private, "PGSTRATA_LOCAL_DIR": f"{folder}/server"}
+        walk = Walk(project, environ)
         try:
             tour(walk)
         finally:
@@ -70,6 +89,35 @@ def tour(walk: Walk) -> None:
     walk.run("test", "-e", "development")
     walk.say("The same from Python.")
     walk.python(PROGRAM)
+    seal_a_password(walk)
+
+
+def seal_a_password(walk: Walk) -> None:
+    """Show a production password that is committed, encrypted, and used."""
+    walk.say("Production's password, sealed: a key of its own, and a file that is committed.")
+    walk.run("secret", "keygen", "-e", "production")
+    walk.run("secret", "set", "connection_settings.password", "-e", "production", "--generate")
+    walk.run("secret", "list", "-e", "production")
+    walk.run("secret", "verify", "-e", "production")
+    walk.say("It is used, on a server that stands in for production: the embedded one.")
+    walk.write("production.local.yaml", STAND_IN.format(server=stand_in(walk)))
+    walk.run("test", "-e", "production", "--type", "normal")
+    walk.say("Rotated, on the server and in the file at once; the next connection has the new one.")
+    walk.run("secret", "rotate", "connection_settings.password", "-e", "production", "--apply")
+    walk.run("test", "-e", "production", "--type", "normal")
+
+
+def stand_in(walk: Walk) -> local.LocalServer:
+    """Give the embedded server production's role, with the sealed password."""
+    server = local.start(walk.project, environ=walk.environ)
+    local.ensure_database(server, "shop")
+    password = load("production", project=walk.project, environ=walk.environ)[PASSWORD]
+    assert isinstance(password, Secret)
+    keywords: dict[str, Any] = server.keywords("shop")
+    with psycopg.connect(**keywords, autocommit=True) as admin:
+        statement = sql.SQL("CREATE ROLE shop LOGIN PASSWORD {}")
+        admin.execute(statement.format(sql.Literal(password.reveal())))
+    return server
 
 
 class Walk:

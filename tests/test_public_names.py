@@ -36,6 +36,7 @@ NAMES = [
     "load_file",
     "load_many",
     "load_mapping",
+    "redact_config",
 ]
 
 SLOW = ("psycopg", "psycopg_pool", "dynaconf", "yaml", "click", "keyring", "cryptography")

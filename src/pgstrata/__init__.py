@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     )
     from pgstrata.loading import load, load_file, load_many, load_mapping
     from pgstrata.model import Config, Finding, Origin, Secret, Setting
+    from pgstrata.secrets.redact import redact_config
 
 # Names are imported when they are used: importing psycopg takes longer than `pgstrata --help` may.
 _HOMES = {
@@ -46,6 +47,7 @@ _HOMES = {
         "UsageError",
     ),
     "pgstrata.loading": ("load", "load_file", "load_many", "load_mapping"),
+    "pgstrata.secrets.redact": ("redact_config",),
     "pgstrata.model": ("Config", "Finding", "Origin", "Secret", "Setting"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -79,6 +81,7 @@ __all__ = [
     "load_file",
     "load_many",
     "load_mapping",
+    "redact_config",
 ]
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from pgstrata import stores
 from pgstrata.effective import resolve
 from pgstrata.errors import ConfigError, EnvironmentNotFoundError, InvalidConfigError
 from pgstrata.layers import arguments, urls, variables
@@ -147,7 +148,9 @@ def load_mapping(
 
 def _load(reader: Reader, environment: str, given: Document, merge: Merge) -> Config:
     layers, findings = reader.layers(environment)
-    for layer, found in (variables.read(reader.environ), arguments.read(given)):
+    said = variables.read(reader.environ), arguments.read(given)
+    named = stores.named([*layers, said[-1][0]])
+    for layer, found in (*stores.read(named, reader, environment, layers), *said):
         layers.append(layer)
         findings = findings + found
     home = Origin("overlay", f"{FOLDER}/{environment}.yaml", 1, 1)
@@ -159,6 +162,11 @@ def _load_shared(reader: Reader, environment: str) -> Config:
     from pgstrata.layers.merge import fold
 
     layers, findings = reader.layers(environment)
+    # The keyring is one machine's own; a sealed file is everybody's.
+    shared = [store for store in stores.named(layers) if store == "sealed"]
+    for layer, found in stores.read(shared, reader, environment, layers):
+        layers.append(layer)
+        findings = findings + found
     home = Origin("overlay", reader.folder.source(f"{environment}.yaml"), 1, 1)
     return _config(environment, reader.folder.project, layers, findings, fold, home, None)
 

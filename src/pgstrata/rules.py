@@ -20,6 +20,13 @@ RULES = {
     "invalid-value": "The value does not fit its key.",
     "invalid-url": "`connection_settings.url` is not a PostgreSQL URL. Nothing of it is quoted,"
     " because any part of a malformed one may be the password.",
+    "stored-key": "A secret store holds something for what is no secret setting, or for a"
+    " connection that no file has.",
+    "sealed-file": "A sealed file is not as pgstrata wrote it, or its signature does not verify.",
+    "clear-secret": "A secret setting holds its value in clear text.",
+    "url-password": "A URL holds a password. Where it is none, say so on the same line:"
+    " `pgstrata: not a secret`.",
+    "private-key": "The text of a private key of pgstrata.",
     "interpolation": "A `${NAME}`, `{from_env: NAME}` or `{from_file: path}` leads nowhere, or is"
     " written wrongly, or gives a secret a fallback.",
     "extends": "The chain of `extends` goes round in a circle, or names no environment.",

@@ -26,7 +26,7 @@ def test_a_script_for_each_shell(cli: Cli, shell: str) -> None:
 @pytest.mark.parametrize(
     ("words", "completed"),
     [
-        (["pgstrata", "s"], ["show", "schema"]),
+        (["pgstrata", "sh"], ["show"]),
         (["pgstrata", "local", "sta"], ["start", "status"]),
         (["pgstrata", "show", "--re"], ["--reveal"]),
         (["pgstrata", "show", "-e", ""], ["development", "production"]),

@@ -21,7 +21,7 @@ def test_a_new_project_passes_its_own_check(cli: Cli, project: Path) -> None:
     """The files that it wrote are the result; what to do next is talk."""
     done = cli("init")
     assert done.code == 0
-    written = {*(f"environments{os.sep}{name}" for name in FILES), ".gitignore"}
+    written = {*(f"environments{os.sep}{name}" for name in FILES), ".gitignore", ".gitattributes"}
     assert set(done.out.splitlines()) == written == set(_contents(project))
     assert "next: pgstrata check --all" in done.err
     assert cli("check", "--all", "--skip-files").code == 0

@@ -23,7 +23,10 @@ def exit_code_of(error: BaseException, *, verbose: bool) -> int:
     if verbose:
         import traceback
 
-        click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
+        from pgstrata.secrets.redact import redact_text
+
+        text = redact_text("".join(traceback.format_exception(error)))
+        click.echo(text, err=True, nl=False)
     return _failed(error)
 
 
@@ -53,5 +56,8 @@ def _failed(error: BaseException) -> int:
         tell(f"error: {path}: {error.strerror}" if path else f"error: {error.strerror or error}")
         return FINDINGS
     kind = type(error).__name__
-    tell(f"internal error: {kind}: {error}", hint="-v shows where; please report it")
+    from pgstrata.secrets.redact import redact_text
+
+    message = redact_text(f"internal error: {kind}: {error}")
+    tell(message, hint="-v shows where; please report it")
     return FINDINGS

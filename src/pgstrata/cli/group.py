@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
 
@@ -11,9 +10,10 @@ import click
 
 from pgstrata._version import __version__
 from pgstrata.cli.failure import exit_code_of
+from pgstrata.cli.lazy import LazyGroup
+from pgstrata.cli.memory import keep_memory_private
 from pgstrata.cli.options import Session
 from pgstrata.cli.output import accept_all_characters
-from pgstrata.errors import UsageError
 
 # One module of this package for each command, in the order of the help.
 COMMANDS = {
@@ -21,51 +21,19 @@ COMMANDS = {
         *("init", "envs", "show", "explain", "diff", "check", "impact"),
         *("promote", "render", "exec", "schema"),
     ),
+    "secrets": ("secret",),
     "servers": ("test",),
     "local server": ("local",),
     "help": ("doctor", "completion"),
 }
 
 
-class Commands(click.Group):
-    """Imports a command when it is called for, so that none pays for what another one needs."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
-        """Return the names of all commands."""
-        return [name for names in COMMANDS.values() for name in names]
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return a command, or None for an unknown one."""
-        if cmd_name not in self.list_commands(ctx):
-            return None
-        command = import_module(f"pgstrata.cli.commands.{cmd_name}").command
-        assert isinstance(command, click.Command)
-        return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command, or say which one was most likely meant."""
-        name, known = args[0], self.list_commands(ctx)
-        # What begins with a dash is a misplaced option, of which click knows more.
-        if name in known or name.startswith("-") or ctx.resilient_parsing:
-            return super().resolve_command(ctx, args)
-        from pgstrata.schema.suggest import closest
-
-        guess = closest(name, known)
-        hint = f"did you mean {guess!r}?" if guess else "pgstrata --help lists them"
-        raise UsageError(f"no such command {name!r}", hint=hint)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the commands by what they are about."""
-        for title, names in COMMANDS.items():
-            found = [(name, self.get_command(ctx, name)) for name in names]
-            rows = [(name, command.get_short_help_str(90)) for name, command in found if command]
-            with formatter.section(title.capitalize()):
-                formatter.write_dl(rows)
-
-
-@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup,
+    package="pgstrata.cli.commands",
+    sections=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.option(
     "-C",
     "--project",
@@ -83,6 +51,7 @@ def commands(context: click.Context, project: Path | None, *, verbose: bool) -> 
 def main() -> NoReturn:
     """Run the command line and end the process with its exit code."""
     accept_all_characters()
+    keep_memory_private()
     sys.exit(run(sys.argv[1:]))
 
 

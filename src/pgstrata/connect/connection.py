@@ -5,6 +5,10 @@ A failed attempt is raised as a new error of the same kind, when the frames that
 are gone: psycopg's own error keeps libpq's connection object, and its traceback the keywords, which
 any reporter of locals would print. For the same reason an interruption loses the part of its
 traceback that is psycopg's.
+
+A secret may be rotated between reading it and using it. So an attempt that failed is made once more
+where a secret has changed meanwhile, before anybody is told of the failure. That is asked after any
+failure: in which words a server refuses a password depends on its language.
 """
 
 from __future__ import annotations
@@ -13,7 +17,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import psycopg
 from psycopg.rows import TupleRow
@@ -23,6 +27,7 @@ from pgstrata.connect.failure import connection_failed, scrubbed
 from pgstrata.errors import PgstrataError
 
 Failures: TypeAlias = deque[Exception]
+Made = TypeVar("Made", "Connection", "AsyncConnection")
 
 
 class Connection(psycopg.Connection[TupleRow]):
@@ -35,26 +40,32 @@ class Connection(psycopg.Connection[TupleRow]):
         """Connect. Raises ``ConnectionFailedError`` with psycopg's error as its cause."""
         try:
             local = _start_local(made_with) if made_with.local else {}
-            connection = super().connect(**_arguments(made_with, local))
-            try:
-                if made_with.session:
-                    connection.execute(*set_config(made_with.session), prepare=False)
-                connection.autocommit = made_with.autocommit
-            except BaseException:
-                connection.close()
-                raise
+            taken = made_with.taken()
+            result = cls._attempt(taken, local)
+            if isinstance(result, Exception) and (changed := made_with.taken()) != taken:
+                result = cls._attempt(changed, local)
         except PgstrataError as error:
             _remember(failures, error)
             raise
+        return _returned(result, made_with, failures)
+
+    @classmethod
+    def _attempt(cls, taken: Conninfo, local: Mapping[str, str]) -> Connection | Exception:
+        """Return a connection, or the error without the frames that held the password."""
+        try:
+            connection = super().connect(**_arguments(taken, local))
+            try:
+                if taken.session:
+                    connection.execute(*set_config(taken.session), prepare=False)
+                connection.autocommit = taken.autocommit
+            except BaseException:
+                connection.close()
+                raise
         except Exception as error:  # noqa: BLE001  # whatever it is, it must not carry the password
-            failure = scrubbed(error, made_with)
+            return scrubbed(error, taken)
         except BaseException as interruption:  # noqa: BLE001  # psycopg's frames, as above
             raise interruption.with_traceback(None) from None
-        else:
-            _remember(failures, None)
-            return connection
-        _remember(failures, failure)
-        raise connection_failed(made_with, failure) from failure
+        return connection
 
 
 class AsyncConnection(psycopg.AsyncConnection[TupleRow]):
@@ -67,28 +78,48 @@ class AsyncConnection(psycopg.AsyncConnection[TupleRow]):
         """Connect. Raises ``ConnectionFailedError`` with psycopg's error as its cause."""
         try:
             local = await asyncio.to_thread(_start_local, made_with) if made_with.local else {}
-            connection = await super().connect(**_arguments(made_with, local))
-            try:
-                if made_with.session:
-                    await connection.execute(*set_config(made_with.session), prepare=False)
-                await connection.set_autocommit(made_with.autocommit)
-            except BaseException:
-                await connection.close()
-                raise
+            taken = await asyncio.to_thread(made_with.taken)
+            result = await cls._attempt(taken, local)
+            if isinstance(result, Exception):
+                changed = await asyncio.to_thread(made_with.taken)
+                result = await cls._attempt(changed, local) if changed != taken else result
         except PgstrataError as error:
             _remember(failures, error)
             raise
-        except Exception as error:  # noqa: BLE001  # whatever it is, it must not carry the password
-            failure = scrubbed(error, made_with)
-        except BaseException as interruption:  # noqa: BLE001  # psycopg's frames, as above
-            if failures is not None and isinstance(interruption, asyncio.CancelledError):
+        except asyncio.CancelledError:
+            if failures is not None:
                 _end_worker(asyncio.current_task())
+            raise
+        return _returned(result, made_with, failures)
+
+    @classmethod
+    async def _attempt(
+        cls, taken: Conninfo, local: Mapping[str, str]
+    ) -> AsyncConnection | Exception:
+        """Return a connection, or the error without the frames that held the password."""
+        try:
+            connection = await super().connect(**_arguments(taken, local))
+            try:
+                if taken.session:
+                    await connection.execute(*set_config(taken.session), prepare=False)
+                await connection.set_autocommit(taken.autocommit)
+            except BaseException:
+                await connection.close()
+                raise
+        except Exception as error:  # noqa: BLE001  # whatever it is, it must not carry the password
+            return scrubbed(error, taken)
+        except BaseException as interruption:  # noqa: BLE001  # psycopg's frames, as above
             raise interruption.with_traceback(None) from None
-        else:
-            _remember(failures, None)
-            return connection
-        _remember(failures, failure)
-        raise connection_failed(made_with, failure) from failure
+        return connection
+
+
+def _returned(result: Made | Exception, made_with: Conninfo, failures: Failures | None) -> Made:
+    """Return the connection that an attempt gave, or raise what it failed with."""
+    if not isinstance(result, Exception):
+        _remember(failures, None)
+        return result
+    _remember(failures, result)
+    raise connection_failed(made_with, result) from result
 
 
 def _end_worker(worker: asyncio.Task[Any] | None) -> None:

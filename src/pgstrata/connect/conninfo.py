@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast
 
@@ -46,6 +46,18 @@ class Conninfo:
     prepare: bool = True
     session: Mapping[str, str] | None = None
     local: Path | None = None
+
+    def taken(self) -> Conninfo:
+        """Return the same with the secrets as they are now, so that they can be compared with what
+        they are later. Raises ``ConfigError``.
+        """
+        now = {
+            name: Secret(value.reveal(), source=value.source)
+            if isinstance(value, Secret)
+            else value
+            for name, value in self.keywords.items()
+        }
+        return replace(self, keywords={**self.keywords, **now})
 
     def resolve(self) -> dict[str, str]:
         """Return libpq's keywords with the secrets revealed. Raises ``ConfigError``."""

@@ -12,7 +12,8 @@ from psycopg_pool import PoolTimeout
 
 from pgstrata.connect.conninfo import Conninfo
 from pgstrata.errors import PgstrataError
-from pgstrata.model import MASK, Secret
+from pgstrata.model import Secret
+from pgstrata.secrets.redact import scrub
 
 
 class ConnectionFailedError(PgstrataError, psycopg.OperationalError):
@@ -66,26 +67,12 @@ def scrubbed(error: Exception, made_with: Conninfo) -> Exception:
     """Return an error of the same kind and message, without a traceback, libpq's connection, or any
     secret.
     """
-    message = str(error)
     shown = [value for value in made_with.keywords.values() if isinstance(value, str)]
-    for value in made_with.keywords.values():
-        if isinstance(value, Secret):
-            message = _masked(message, value, shown)
+    secrets = [value for value in made_with.keywords.values() if isinstance(value, Secret)]
+    # A gap in the place of a user's name that anybody sees elsewhere would tell what was masked.
+    message = scrub(str(error), [value for value in secrets if value.reveal() not in shown])
     kind = type(error) if isinstance(error, psycopg.Error) else psycopg.OperationalError
     return kind(message)
-
-
-def _masked(message: str, secret: Secret, shown: list[str]) -> str:
-    """Mask a secret where it stands by itself. A gap within a word, or in the place of a user's
-    name that anybody sees elsewhere, would tell what was masked.
-    """
-    try:
-        text = secret.reveal()
-    except PgstrataError:  # it could be read a moment ago, but not any more
-        return message
-    if not text or text in shown:
-        return message
-    return re.sub(rf"(?<!\w){re.escape(text)}(?!\w)", MASK, message)
 
 
 _ADVICE = (

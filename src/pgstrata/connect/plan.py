@@ -66,5 +66,5 @@ def _identity(value: str | Secret) -> str:
     """
     if not isinstance(value, Secret):
         return value
-    looked_up = value.source.startswith(("env ", "file "))
+    looked_up = value.source.startswith(("env ", "file ", "sealed ", "keyring "))
     return value.source if looked_up else f"literal {value.reveal()}"

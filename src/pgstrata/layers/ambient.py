@@ -90,15 +90,22 @@ def _passfile(settings: Mapping[str, Value], environ: Mapping[str, str]) -> Leaf
     # libpq ignores a file that others may read, and so must what is said about it.
     if _readable_by_others(path):
         return None
+    found = password_in(_lines(path), settings, str(path))
+    return Leaf(found[0], Origin("libpq", str(path), found[1], 1)) if found else None
+
+
+def password_in(
+    lines: list[str], settings: Mapping[str, Value], source: str
+) -> tuple[Secret, int] | None:
+    """Return the password that libpq would take from the lines of a password file, and its line."""
     wanted = [_wanted(settings, name) for name in ("host", "port", "dbname", "user")]
-    for number, line in enumerate(_lines(path), 1):
+    for number, line in enumerate(lines, 1):
         *fields, password = _fields(line)[:_PASSFILE_FIELDS] or [""]
         matches = len(fields) == len(wanted) and all(
             field in ("*", want) for field, want in zip(fields, wanted, strict=True)
         )
         if matches:
-            secret = Secret(password, source=f"{path}:{number}")
-            return Leaf(secret, Origin("libpq", str(path), number, 1))
+            return Secret(password, source=f"{source}:{number}"), number
     return None
 
 

@@ -34,7 +34,7 @@ class Reader:
 
         Raises ``EnvironmentNotFoundError``.
         """
-        self._require(environment)
+        self.require(environment)
         results = [self._file(f"{BASE}.yaml", "base")]
         chain, findings = self._chain(environment)
         results += chain
@@ -76,7 +76,8 @@ class Reader:
     def _names(self) -> tuple[str, ...]:
         return self.folder.environments
 
-    def _require(self, environment: str) -> None:
+    def require(self, environment: str) -> None:
+        """Raise ``EnvironmentNotFoundError`` unless there is such an environment."""
         if environment in self._names:
             return
         if problem := name_problem(environment):

@@ -31,7 +31,7 @@ def command(session: options.Session, output: str) -> int:
     """
     from pgstrata.render.columns import columns
 
-    rows = [*_versions(), _libpq(), _local(), _variables(), *_project(session)]
+    rows = [*_versions(), _libpq(), _local(), _keyring(), _variables(), *_project(session)]
     if output == "json":
         fields = ("subject", "status", "detail")
         print_json(checks=[dict(zip(fields, row, strict=True)) for row in rows])
@@ -102,3 +102,32 @@ def _project(session: options.Session) -> Iterator[Row]:
     yield "project", "ok", str(session.folder)
     for one in found:
         yield f"project/{one.name}", "ok", " + ".join(one.files)
+        if f"{one.name}.sealed.yaml" in one.files:
+            yield from _sealed(session, one.name)
+
+
+def _keyring() -> Row:
+    from pgstrata.secrets import keyring
+
+    try:
+        return "OS keyring", "ok", keyring.backend_name(deadline=3)
+    except PgstrataError as error:
+        return "OS keyring", "optional", f"{error}; {error.hint}"
+
+
+def _sealed(session: options.Session, environment: str) -> Iterator[Row]:
+    """Say where the key of a sealed file is, and by what the file is known to be the right one."""
+    from pgstrata.cli.sealed_file import sealed_file
+    from pgstrata.secrets.sealed import pins
+    from pgstrata.secrets.sealed.opened import open_trusted
+
+    try:
+        file = sealed_file(session, environment)
+        pin = pins.find(file.access)
+        opened = open_trusted(file.path, file.access, remember=False)
+    except PgstrataError as error:
+        yield f"sealed/{environment}", "broken", f"{error}; {error.hint}"
+        return
+    where = f"key in {opened.places[-1]}" if opened.key else "no key here"
+    known = f"pinned in {pin.source}" if pin else "not pinned"
+    yield f"sealed/{environment}", "ok", f"{where}; {known}, {opened.document.key.id}"

@@ -27,8 +27,10 @@ def command(session: options.Session, single: Path | None, *, force: bool) -> No
     """Write the environments of a new project.
 
     It writes environments/ with a file for all and one each for development, staging and
-    production, and their schema for editors, and adds to .gitignore what belongs to one machine.
+    production, and their schema for editors, adds to .gitignore what belongs to one machine, and
+    to .gitattributes how sealed files are merged.
     """
+    from pgstrata.cli.commands.secret.merge import write_attributes
     from pgstrata.layers.project import FOLDER
     from pgstrata.schema import json_schema
     from pgstrata.schema.template import SCHEMA, project_files, single_file
@@ -40,6 +42,8 @@ def command(session: options.Session, single: Path | None, *, force: bool) -> No
     texts = {**project_files(), SCHEMA: json_schema.text(json_schema.overlay())}
     _write({folder / name: text for name, text in texts.items()}, force=force)
     _ignore(session.folder / ".gitignore")
+    if write_attributes(session.folder):
+        click.echo(_shown(session.folder / ".gitattributes"))
     tell("next: pgstrata check --all, then pgstrata test -e development")
 
 

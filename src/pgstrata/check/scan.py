@@ -1,0 +1,152 @@
+"""Secrets in files that are, or are about to be, committed. By structure, never by entropy.
+
+Found are a literal value of a secret setting, a URL with a password, the text of a private key, and
+a sealed file that somebody without its key has changed. A finding names the place, never the value.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from pgstrata.errors import InvalidConfigError, SecretError, UsageError
+from pgstrata.layers.document import parse
+from pgstrata.layers.nodes import Map, Node, Scalar, Sequence
+from pgstrata.model import Finding, Origin
+from pgstrata.schema.libpq import connection_keys
+
+MAX_BYTES = 4 * 2**20
+WAIVER = "pgstrata: not a secret"
+_SEALED = re.compile(r"(?:.*/)?([^/]+)\.sealed\.yaml")
+_URL = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]*://[^\s/?#:@'\"<>]*:([^\s@'\"<>]+)@[^\s'\"]")
+_PRIVATE = re.compile(r"PGSTRATA(?:sk|id)p?1_[A-Za-z0-9._@-]+_[A-Z2-7]+_[A-Z2-7]{8}")
+_PLACEHOLDER = re.compile(r"\$.*|\{.*\}|%.*|\*+|\.+|[xX]+")
+_REFERENCES = re.compile(r"\$\{[^}]*\}")
+
+
+class File(NamedTuple):
+    """A file to look at: its name as findings show it, and what it holds."""
+
+    name: str
+    content: bytes
+
+
+def scan(files: Iterable[File]) -> list[Finding]:
+    """Return everything found, in the order of the files."""
+    return [
+        finding
+        for file in files
+        if b"\0" not in file.content and len(file.content) <= MAX_BYTES
+        for finding in _of_file(file)
+    ]
+
+
+def _of_file(file: File) -> Iterator[Finding]:
+    if match := _SEALED.fullmatch(file.name):
+        yield from _sealed(file, match[1])
+        return
+    lines = file.content.decode("utf-8", "replace").splitlines()
+    found = list(_of_lines(file, lines))
+    if file.name.endswith((".yaml", ".yml")):
+        found += _of_yaml(file)
+    unique = {(finding.origin.line, finding.rule): finding for finding in found}
+    yield from (finding for (line, _), finding in sorted(unique.items()) if _counts(lines, line))
+
+
+def _counts(lines: list[str], number: int) -> bool:
+    return not (0 < number <= len(lines) and WAIVER in lines[number - 1])
+
+
+def _sealed(file: File, environment: str) -> Iterator[Finding]:
+    from pgstrata.secrets.sealed import attest
+    from pgstrata.secrets.sealed.parse import parse as parse_sealed
+
+    try:
+        attest.verify(parse_sealed(file.content, environment, file.name))
+    except InvalidConfigError as error:
+        yield from error.findings
+    except SecretError as error:
+        yield Finding("sealed-file", str(error), Origin("sealed", file.name, 1, 1), hint=error.hint)
+
+
+def _of_lines(file: File, lines: list[str]) -> Iterator[Finding]:
+    for number, line in enumerate(lines, 1):
+        for match in _PRIVATE.finditer(line):
+            origin = Origin("file", file.name, number, match.start() + 1)
+            hint = "whoever has read it can open the sealed file: pgstrata secret rotate-key"
+            yield Finding("private-key", "the text of a private key", origin, hint=hint)
+        for match in _URL.finditer(line):
+            if not _PLACEHOLDER.fullmatch(match[1]):
+                origin = Origin("file", file.name, number, match.start() + 1)
+                hint = "leave the password out of the URL, and store it: pgstrata secret set"
+                yield Finding("url-password", "a URL with a password", origin, hint=hint)
+
+
+def _of_yaml(file: File) -> Iterator[Finding]:
+    document = parse(file.content, "file", file.name)
+    secret = {name for name, key in connection_keys().items() if key.secret and name != "url"}
+    for path, node in _scalars(document.root, ()):
+        if len(path) < 2 or path[-2] != "connection_settings" or path[-1] not in secret:  # noqa: PLR2004  # section, key
+            continue
+        if not node.null and _REFERENCES.sub("", node.text):
+            key = ".".join(path)
+            hint = f"pgstrata secret set {key}, or {{from_env: NAME}}; and change the value"
+            message = f"{key} holds its value in clear text"
+            yield Finding("clear-secret", message, document.origin(node.span), key=key, hint=hint)
+
+
+def _scalars(node: Node, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Scalar]]:
+    if isinstance(node, Map):
+        for name, inner in node.entries.items():
+            yield from _scalars(inner, (*path, name))
+    elif isinstance(node, Sequence):
+        for item in node.items:
+            yield from _scalars(item, path)
+    else:
+        yield path, node
+
+
+def on_disk(paths: Iterable[Path]) -> Iterator[File]:
+    """Yield these files, and all that is in these folders. Raises ``UsageError``."""
+    for path in paths:
+        inside = sorted(path.rglob("*")) if path.is_dir() else [path]
+        for file in inside:
+            if file.is_file() or file == path:
+                yield File(str(file), _content(file))
+
+
+def _content(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def tracked(folder: Path) -> Iterator[File]:
+    """Yield all files under ``folder`` that git has, as they are on disk. Raises ``UsageError``."""
+    for name in _git(folder, "ls-files", "-z").decode("utf-8", "replace").split("\0"):
+        if name and (folder / name).is_file():
+            yield File(name, _content(folder / name))
+
+
+def staged(folder: Path) -> Iterator[File]:
+    """Yield all files that the next commit adds or changes, as it will have them."""
+    diff = ("diff", "--cached", "--name-only", "--diff-filter=ACMRT", "-z")
+    for name in _git(folder, *diff).decode("utf-8", "surrogateescape").split("\0"):
+        if name:
+            yield File(name, _git(folder, "cat-file", "blob", f":{name}"))
+
+
+def _git(folder: Path, *arguments: str) -> bytes:
+    try:
+        command = ["git", *arguments]
+        done = subprocess.run(command, cwd=folder, check=False, capture_output=True)  # noqa: S603  # git itself, and no shell
+    except OSError:
+        raise UsageError("git is not installed", hint="name the files to scan") from None
+    if done.returncode:
+        raise UsageError(f"git {arguments[0]} failed in {folder}", hint="name the files to scan")
+    return done.stdout

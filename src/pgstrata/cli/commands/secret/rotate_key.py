@@ -1,0 +1,28 @@
+"""``pgstrata secret rotate-key``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from pgstrata.cli import options
+from pgstrata.cli.output import tell
+from pgstrata.cli.sealed_file import keeper, key_file, sealed_file
+from pgstrata.cli.secret_input import SecretCommand
+
+
+@click.command("rotate-key", cls=SecretCommand)
+@options.environment
+@key_file
+@click.pass_obj
+def command(session: options.Session, environment: str | None, key_file: Path | None) -> None:
+    """Give the environment a new key, and seal everything again."""
+    from pgstrata.secrets.sealed import rotate
+
+    file = sealed_file(session, environment, key_file)
+    keep, words = keeper(file)
+    rotated = rotate.rotate_key(file.path, file.access, keep=keep)
+    tell(f"{file.name} is under key {rotated.key.public.id} now")
+    if words:
+        tell(f"the new private key is in {words}")

@@ -1,0 +1,41 @@
+"""``pgstrata secret scan``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from pgstrata.cli import options
+from pgstrata.cli.output import print_json, tell
+from pgstrata.errors import FINDINGS, OK, UsageError
+
+
+@click.command("scan")
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--staged", is_flag=True, help="Look at what the next commit will hold.")
+@options.output("text", "json", "github")
+@click.pass_obj
+def command(session: options.Session, paths: tuple[Path, ...], output: str, *, staged: bool) -> int:
+    """Find secrets in clear text, in PATHS or in all files that git has.
+
+    Found are literals of secret settings, URLs with passwords, private keys, and sealed files that
+    do not verify. The values are never shown.
+    """
+    from pgstrata.check import scan
+    from pgstrata.render import findings as text
+    from pgstrata.render import github
+
+    if staged and paths:
+        raise UsageError("--staged and PATHS exclude each other")
+    if staged:
+        files = list(scan.staged(session.folder))
+    else:
+        files = list(scan.on_disk(paths) if paths else scan.tracked(session.folder))
+    found = scan.scan(files)
+    if output == "json":
+        print_json(files=len(files), findings=[finding.as_json() for finding in found])
+    elif found:
+        click.echo(github.text(found) if output == "github" else text.text(found))
+    tell(f"{len(files)} files, {text.counts(found)}")
+    return FINDINGS if found else OK

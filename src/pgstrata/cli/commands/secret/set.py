@@ -1,0 +1,69 @@
+"""``pgstrata secret set``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from pgstrata.cli import options
+from pgstrata.cli.output import tell
+from pgstrata.cli.sealed_file import SealedFile, key_file, require_storable, sealed_file
+from pgstrata.cli.secret_input import Reader, SecretCommand, value_options
+from pgstrata.model import Secret
+from pgstrata.schema.keys import SECRET_STORES
+
+
+@click.command("set", cls=SecretCommand)
+@click.argument("key")
+@options.environment
+@value_options
+@click.option(
+    "--store",
+    type=click.Choice(SECRET_STORES),
+    default=SECRET_STORES[0],
+    show_default=True,
+    help="Where the value is kept.",
+)
+@key_file
+@click.pass_obj
+def command(
+    session: options.Session,
+    key: str,
+    environment: str | None,
+    store: str,
+    key_file: Path | None,
+    reader: Reader,
+) -> None:
+    """Store a value for the setting KEY.
+
+    It is asked for on the terminal, unless an option says where to read it. Without the private
+    key it becomes pending, until somebody with the key runs `pgstrata secret accept`.
+    """
+    require_storable(key)
+    file = sealed_file(session, environment, key_file)
+    tell(KEEPERS[store](file, key, reader.read(key)))
+
+
+def _seal(file: SealedFile, key: str, value: Secret) -> str:
+    from pgstrata.secrets.sealed import edit
+
+    if edit.set_entry(file.path, file.access, key, value) == "entries":
+        return f"{key} is sealed in {file.name}"
+    return (
+        f"{key} is pending in {file.name}, because there is no key here; "
+        f"somebody with the key accepts it: pgstrata secret accept -e {file.environment}"
+    )
+
+
+def _keep(file: SealedFile, key: str, value: Secret) -> str:
+    from pgstrata.secrets import keyring
+
+    keyring.set(file.access.project.name, file.environment, key, value)
+    return (
+        f"{key} is in the keyring of this user; it is looked up where secret_stores of "
+        f"{file.environment} names keyring"
+    )
+
+
+KEEPERS = {"sealed": _seal, "keyring": _keep}

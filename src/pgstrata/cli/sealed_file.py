@@ -1,0 +1,87 @@
+"""Which sealed file a command is about, and who asks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import click
+
+from pgstrata.cli.options import Session
+from pgstrata.errors import UsageError
+from pgstrata.layers.project import environment_name
+from pgstrata.model import Secret
+
+if TYPE_CHECKING:
+    from pgstrata.secrets.sealed.access import Access
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+Keep = Callable[[Secret], None]
+
+
+class SealedFile(NamedTuple):
+    """The sealed file of an environment, which need not exist, and who asks for it."""
+
+    environment: str
+    path: Path
+    access: Access
+
+    @property
+    def name(self) -> str:
+        """Its name as messages show it."""
+        return f"environments/{self.path.name}"
+
+
+def key_file(command: Command) -> Command:
+    """Add ``--key-file``."""
+    return click.option(
+        "--key-file",
+        type=click.Path(path_type=Path),
+        metavar="PATH",
+        help="The file with the private key [found as the documentation says].",
+    )(command)
+
+
+def sealed_file(session: Session, environment: str | None, key: Path | None = None) -> SealedFile:
+    """Return the sealed file that is meant. Raises ``EnvironmentNotFoundError``."""
+    from pgstrata.layers.files import Reader
+    from pgstrata.layers.variables import Environ
+    from pgstrata.secrets.sealed.access import Access
+    from pgstrata.secrets.stores import sealed_path
+
+    environ: Mapping[str, str] = Environ(os.environ)
+    name = environment_name(environment, environ)
+    Reader(session.folder, environ).require(name)
+    access = Access(name, project=session.folder, environ=environ, key_file=key)
+    return SealedFile(name, sealed_path(session.folder, name), access)
+
+
+def require_storable(key: str) -> None:
+    """Raise ``UsageError`` unless a store can hold the setting. Never quotes it."""
+    from pgstrata.layers import stores
+
+    if problem := stores.problem(key):
+        raise UsageError(problem, hint=stores.advice(key))
+
+
+def keeper(file: SealedFile) -> tuple[Keep | None, str]:
+    """Return what keeps a new key where the old one is kept, and that place in words.
+
+    There is none where the key was taken from a recipient's box, because the new one will be in
+    that box too.
+    """
+    from pgstrata.secrets import keyring
+    from pgstrata.secrets.sealed import keyfile, lookup, parse
+
+    found = lookup.find(parse.read(file.path, file.environment), file.access)
+    if not found.direct:
+        return None, ""
+    if found.places[-1].startswith("OS keyring"):
+        service = keyring.service(file.access.project.name, file.environment)
+        return lambda text: keyring.store(service, lookup.KEYRING_USER, text), f"keyring {service}"
+    path = file.access.key_file or lookup.key_path(file.access)
+    stale = found.places[-1] if found.places[-1].startswith("env ") else ""
+    words = f"{path}; replace the old one in {stale}" if stale else str(path)
+    return lambda text: keyfile.save(path, text), words

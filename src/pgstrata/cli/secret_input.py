@@ -1,0 +1,145 @@
+"""How a secret value gets into a command: never as an argument.
+
+Arguments stand in the shell's history and in the list of processes. So a value is asked for on the
+terminal, read from standard input or a file, or generated. Whoever types one as an argument all the
+same is told so, and it is not repeated.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sys
+import warnings
+from collections.abc import Callable
+from functools import wraps
+from getpass import GetPassWarning, getpass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+
+from pgstrata.errors import UsageError
+from pgstrata.model import Secret
+
+GENERATED_BYTES = 24  # 32 characters of base64, 192 bits
+
+
+class SecretCommand(click.Command):
+    """A command that does not echo what it cannot parse: it may be a secret."""
+
+    allow_extra_args = True
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse as click does, but for the messages."""
+        misplaced = False
+        try:
+            rest = super().parse_args(ctx, args)
+        except (click.NoSuchOption, click.BadOptionUsage):
+            misplaced, rest = True, []
+        if misplaced:
+            raise UsageError(
+                "there is no such option; it is not repeated here, because it may be a secret",
+                hint=f"see {ctx.command_path} --help; {_HISTORY}",
+            )
+        if rest:
+            ctx.args = []
+            raise UsageError(
+                "there is an argument too many; it is not repeated here, because it may be a "
+                "secret, and secrets are never arguments",
+                hint=_HISTORY,
+            )
+        return rest
+
+
+_HISTORY = (
+    "if it was a secret, it is in the shell's history now, and was in the list of processes: "
+    "change it, and give the new one by prompt, --stdin or --file"
+)
+
+
+def value_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--stdin``, ``--file`` and ``--generate``; the command is given a ``Reader``."""
+
+    @wraps(command)
+    def with_reader(
+        *arguments: Any, stdin: bool, file: Path | None, generate: bool, **options: Any
+    ) -> Any:
+        if stdin + generate + (file is not None) > 1:
+            raise UsageError("--stdin, --file and --generate exclude each other")
+        return command(*arguments, reader=Reader(stdin, file, generate), **options)
+
+    for option in (
+        click.option("--generate", is_flag=True, help="Make a random value of 32 characters."),
+        click.option(
+            "--file",
+            type=click.Path(path_type=Path),
+            metavar="PATH",
+            help="Read the value from a file; one newline at its end does not count.",
+        ),
+        click.option("--stdin", is_flag=True, help="Read the value from standard input, likewise."),
+    ):
+        with_reader = option(with_reader)
+    return with_reader
+
+
+class Reader(NamedTuple):
+    """Where a value is to be read from; the terminal, if nothing was said."""
+
+    stdin: bool
+    file: Path | None
+    generate: bool
+
+    def read(self, question: str) -> Secret:
+        """Return the value. Raises ``UsageError``."""
+        if self.generate:
+            return Secret(secrets.token_urlsafe(GENERATED_BYTES), source="generated")
+        if self.stdin:
+            return _text(sys.stdin.buffer.read(), "standard input")
+        if self.file is not None:
+            return _text(_content(self.file), "the file")
+        return prompt(f"{question}: ", again="once more: ")
+
+
+def prompt(question: str, *, again: str = "") -> Secret:
+    """Ask on the terminal, without an echo; twice, if ``again`` is a question. Raises
+    ``UsageError``.
+    """
+    if not sys.stdin.isatty():
+        raise UsageError(
+            "there is no terminal to ask for the value", hint="give it with --stdin or --file"
+        )
+    first = _ask(question)
+    if again and _ask(again) != first:
+        raise UsageError("the two are not the same", hint="nothing was changed; try again")
+    return first
+
+
+def _ask(question: str) -> Secret:
+    with warnings.catch_warnings():
+        # Where the echo cannot be turned off, getpass would warn and show what is typed.
+        warnings.simplefilter("error", GetPassWarning)
+        try:
+            return Secret(getpass(f"pgstrata: {question}"), source="terminal")
+        except GetPassWarning:
+            pass
+    raise UsageError("this terminal would show the value", hint="give it with --stdin or --file")
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        reason = error.strerror  # without the path: it may be the value, in the wrong place
+    raise UsageError(f"the file of --file cannot be read: {reason}", hint=_HISTORY)
+
+
+def _text(content: bytes, source: str) -> Secret:
+    content = content.removesuffix(b"\n").removesuffix(b"\r")
+    try:
+        secret = Secret(content.decode("utf-8"), source=source)
+    except UnicodeDecodeError:
+        secret = None
+    del content  # a traceback with locals would show it
+    if secret is None:
+        raise UsageError(f"{source} is not UTF-8 text", hint="encode it, for example in base64")
+    return secret

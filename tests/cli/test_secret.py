@@ -1,0 +1,464 @@
+"""``pgstrata secret``: values, keys and members, at the command line."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.cli.conftest import environment, process
+from tests.servers import Server
+
+from pgstrata.errors import CONFIG, FINDINGS, OK, USAGE
+from pgstrata.secrets.sealed import keytext
+
+PASSWORD = "connection_settings.password"
+BASE = "connection_settings: {host: db, dbname: app, user: app}\n"
+Cli = Callable[..., Any]
+Write = Callable[..., None]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the home of somebody without keys and without a keyring."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
+    monkeypatch.delenv("CI", raising=False)
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def secret(cli: Cli, write: Write, home: Path) -> Cli:
+    """Return a function that runs ``pgstrata secret`` where production has a key."""
+    write(base=BASE, production="", staging="")
+
+    def command(*arguments: str) -> Any:
+        return cli("secret", *arguments)
+
+    assert command("keygen", "-e", "production").code == OK
+    return command
+
+
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], None]:
+    """Return a function that says what standard input holds."""
+
+    def give(content: bytes) -> None:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+
+    return give
+
+
+@pytest.fixture
+def sealed(secret: Cli, typed: Callable[[bytes], None]) -> Callable[[str, str], None]:
+    """Return a function that seals a value for production."""
+
+    def seal(key: str, value: str) -> None:
+        typed(value.encode())
+        assert secret("set", key, "-e", "production", "--stdin").code == OK
+
+    return seal
+
+
+def reveal(secret: Cli, key: str = PASSWORD) -> str:
+    """Return a value as ``get --reveal`` prints it."""
+    done = secret("get", key, "-e", "production", "--reveal")
+    assert done.code == OK, done.err
+    return str(done.out.removesuffix("\n"))
+
+
+def key_path(home: Path, project: Path) -> Path:
+    """Return the file of production's private key."""
+    return home / ".config" / "pgstrata" / "keys" / project.name / "production.key"
+
+
+def test_keygen_says_where_the_private_part_is(secret: Cli, home: Path, project: Path) -> None:
+    """A file that only this user can read; and it is never overwritten."""
+    assert key_path(home, project).exists()
+    if os.name == "posix":
+        assert key_path(home, project).stat().st_mode & 0o777 == 0o600
+    done = secret("keygen", "-e", "staging")
+    assert str(key_path(home, project).with_name("staging.key")) in done.err
+    assert keytext.PRIVATE.search(done.out + done.err) is None
+    (project / "environments" / "staging.sealed.yaml").unlink()
+    again = secret("keygen", "-e", "staging")
+    assert again.code == USAGE
+    assert "already" in again.err
+
+
+def test_keygen_needs_an_environment(secret: Cli) -> None:
+    """A misspelt one gets no file."""
+    done = secret("keygen", "-e", "prodction")
+    assert done.code == CONFIG
+    assert "did you mean 'production'?" in done.err
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        " blanks ",
+        "two\nlines",
+        "ends with a newline\n",
+        "🔑 pässwörd",
+        "@at",
+        "%40",
+        "'\"`\\",
+        "${HOME}",
+        "12345",
+        "null",
+        "x" * 10_000,
+    ],
+)
+def test_a_value_comes_back_as_it_was(secret: Cli, sealed: Any, value: str) -> None:
+    """But for one newline at the end, which echo and editors add."""
+    sealed(PASSWORD, f"{value}\n")
+    assert reveal(secret) == value
+
+
+def test_set_from_a_file_and_generated(secret: Cli, project: Path) -> None:
+    """Neither is shown."""
+    (project / "value").write_bytes(b"from a file\n")
+    done = secret("set", PASSWORD, "-e", "production", "--file", "value")
+    assert "from a file" not in done.out + done.err
+    assert reveal(secret) == "from a file"
+    done = secret("set", PASSWORD, "-e", "production", "--generate")
+    value = reveal(secret)
+    assert len(value) == 32
+    assert value not in done.out + done.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("set", PASSWORD, "canary"),
+        ("set", PASSWORD, "--canary"),
+        ("set", PASSWORD, "--value=canary"),
+        ("set", PASSWORD, "--value", "canary"),
+        ("set", "canary", "--generate"),
+        ("set", PASSWORD, "--file", "canary"),
+        ("set", f"{PASSWORD}=canary", "--generate"),
+        ("set", PASSWORD, "--generate", "canary"),
+        ("rotate", PASSWORD, "canary"),
+        ("rotate", "canary"),
+        ("get", "canary"),
+        ("remove", PASSWORD, "canary"),
+        ("accept", "canary"),
+        ("keygen", "--identity", "canary canary"),
+        ("recipient", "add", "canary"),
+    ],
+)
+def test_a_secret_among_the_arguments_is_not_repeated(
+    secret: Cli, arguments: tuple[str, ...]
+) -> None:
+    """And the user is told what it means that it was there."""
+    done = secret(*arguments, *(() if "--identity" in arguments else ("-e", "production")))
+    assert done.code in (USAGE, CONFIG)
+    assert "canary" not in done.out + done.err
+    assert "hint:" in done.err
+    if arguments[-1] == "canary" and arguments[1] == PASSWORD:
+        assert "shell's history" in done.err
+
+
+def test_without_a_terminal_nothing_is_asked(secret: Cli, typed: Callable[[bytes], None]) -> None:
+    """A pipe that is meant as the value has to be named."""
+    typed(b"value\n")
+    done = secret("set", PASSWORD, "-e", "production")
+    assert done.code == USAGE
+    assert "--stdin" in done.err
+
+
+def answer(line: list[str], answers: dict[str, str]) -> tuple[int, str]:
+    """Run a command on a terminal of its own, and type an answer to each question."""
+    spawn = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"
+    with subprocess.Popen(
+        [sys.executable, "-c", spawn, *process(*line)],
+        env=environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as terminal:
+        assert terminal.stdin is not None
+        assert terminal.stdout is not None
+        shown = b""
+        for question, typed in answers.items():
+            while not shown.endswith(question.encode()):
+                shown += (byte := terminal.stdout.read(1))
+                assert byte, shown
+            terminal.stdin.write(f"{typed}\n".encode())
+            terminal.stdin.flush()
+        shown += terminal.stdout.read()
+    return terminal.returncode, shown.decode()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such terminals")
+@pytest.mark.parametrize("again", ["canary", "another canary"])
+def test_on_a_terminal_it_is_asked_for_twice(secret: Cli, again: str) -> None:
+    """And is not shown while it is typed."""
+    line = ["secret", "set", PASSWORD, "-e", "production"]
+    code, shown = answer(line, {f"{PASSWORD}: ": "canary", "once more: ": again})
+    assert "canary" not in shown
+    if again == "canary":
+        assert (code, reveal(secret)) == (OK, "canary")
+    else:
+        assert code == USAGE
+        assert "not the same" in shown
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such terminals")
+def test_a_key_under_a_passphrase(
+    secret: Cli, sealed: Any, project: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It opens with PGSTRATA_PASSPHRASE, and not without."""
+    sealed(PASSWORD, "known")
+    line = ["secret", "keygen", "--identity", "bob", "--file", "bob.key", "--passphrase"]
+    code, shown = answer(line, {"passphrase: ": "open sesame", "once more: ": "open sesame"})
+    assert code == OK
+    public = next(word for word in shown.split() if word.startswith("PGSTRATApk1_"))
+    assert secret("recipient", "add", public, "-e", "production").code == OK
+    key_path(home, project).unlink()
+    monkeypatch.setenv("PGSTRATA_IDENTITY_FILE", "bob.key")
+    assert "under a passphrase" in secret("get", PASSWORD, "-e", "production", "--reveal").err
+    monkeypatch.setenv("PGSTRATA_PASSPHRASE", "open sesame")
+    assert reveal(secret) == "known"
+
+
+def test_get_masks(secret: Cli, sealed: Any) -> None:
+    """Unless it is asked to reveal, and then not in CI."""
+    sealed(PASSWORD, "canary")
+    done = secret("get", PASSWORD, "-e", "production")
+    assert done.out == "******** (sealed environments/production.sealed.yaml)\n"
+
+
+def test_get_reveals_nothing_in_ci(
+    secret: Cli, sealed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Logs are kept there."""
+    sealed(PASSWORD, "canary")
+    monkeypatch.setenv("CI", "true")
+    done = secret("get", PASSWORD, "-e", "production", "--reveal")
+    assert (done.code, done.out) == (USAGE, "")
+    done = secret("get", PASSWORD, "-e", "production", "--reveal", "--force")
+    assert done.out == "canary\n"
+
+
+def test_list_shows_everything_but_values(secret: Cli, sealed: Any, write: Write) -> None:
+    """Where from, and for how many days."""
+    sealed("connection_settings.sslpassword", "canary")
+    write(base=BASE, production="connection_settings: {password: '${DB_PASSWORD}'}")
+    done = secret("list", "-e", "production", "--format", "json")
+    assert done.json["secrets"] == [
+        {
+            "environment": "production",
+            "key": PASSWORD,
+            "state": "set",
+            "source": "text with DB_PASSWORD",
+            "days": None,
+        },
+        {
+            "environment": "production",
+            "key": "connection_settings.sslpassword",
+            "state": "set",
+            "source": "sealed environments/production.sealed.yaml",
+            "days": 0,
+        },
+    ]
+    assert "canary" not in secret("list", "-e", "production").out
+
+
+def test_who_has_no_key_may_add(secret: Cli, sealed: Any, home: Path, project: Path) -> None:
+    """What is pending is used when a holder of the key has accepted it."""
+    sealed(PASSWORD, "old")
+    key = key_path(home, project)
+    key.rename(project / "kept")
+    done = secret("set", PASSWORD, "-e", "production", "--generate")
+    assert "pending" in done.err
+    assert "pending" in secret("list", "-e", "production").out
+    assert secret("accept", "-e", "production").code == CONFIG
+    (project / "kept").rename(key)
+    assert reveal(secret) == "old"
+    assert secret("accept", PASSWORD, "-e", "production").code == OK
+    assert reveal(secret) != "old"
+
+
+def test_a_member_comes_and_goes(secret: Cli, sealed: Any, home: Path, project: Path) -> None:
+    """With a key of their own; and when they leave, what they knew is listed."""
+    sealed(PASSWORD, "known")
+    public = secret("keygen", "--identity", "bob", "--file", str(project / "bob.key")).out.strip()
+    assert secret("recipient", "add", public, "-e", "production").code == OK
+    listed = secret("recipient", "list", "-e", "production", "--format", "json")
+    assert [member["name"] for member in listed.json["recipients"]] == ["bob"]
+    key_path(home, project).rename(project / "kept")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("PGSTRATA_IDENTITY_FILE", str(project / "bob.key"))
+        assert reveal(secret) == "known"
+    (project / "kept").rename(key_path(home, project))
+    done = secret("recipient", "remove", "bob", "-e", "production")
+    assert done.out == f"{PASSWORD}\n"
+    assert reveal(secret) == "known"
+
+
+def test_rotate_key_keeps_the_new_key_where_the_old_was(secret: Cli, sealed: Any) -> None:
+    """So the next command just works."""
+    sealed(PASSWORD, "kept")
+    assert secret("rotate-key", "-e", "production").code == OK
+    assert reveal(secret) == "kept"
+
+
+def test_remove(secret: Cli, sealed: Any) -> None:
+    """And what is not there is an error."""
+    sealed(PASSWORD, "gone")
+    assert secret("remove", PASSWORD, "-e", "production").code == OK
+    assert secret("remove", PASSWORD, "-e", "production").code == CONFIG
+
+
+@pytest.fixture
+def editor(project: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """Return a function that makes an $EDITOR of a Python program, which is given the path."""
+
+    def program(code: str) -> Path:
+        script = project / "editor.py"
+        script.write_text(f"import sys, pathlib\npath = pathlib.Path(sys.argv[1])\n{code}\n")
+        monkeypatch.setenv("EDITOR", f"{sys.executable} {script}")
+        return script
+
+    return program
+
+
+def test_edit_seals_only_what_changed(
+    secret: Cli, sealed: Any, editor: Callable[[str], Path], project: Path
+) -> None:
+    """In a folder for this user alone, of which nothing is left."""
+    sealed(PASSWORD, "old")
+    sealed("connection_settings.sslpassword", "kept: 'as it is'\n💾")
+    before = (project / "environments" / "production.sealed.yaml").read_text().splitlines()
+    editor(
+        "import os\n"
+        "assert os.name != 'posix' or path.parent.stat().st_mode & 0o777 == 0o700\n"
+        "pathlib.Path('where').write_text(str(path))\n"
+        "path.write_text(path.read_text().replace(': old', ': new'))"
+    )
+    assert secret("edit", "-e", "production").code == OK
+    after = (project / "environments" / "production.sealed.yaml").read_text().splitlines()
+    changed = [i for i, (one, two) in enumerate(zip(before, after, strict=True)) if one != two]
+    assert len(changed) == 2  # the box, and the signature
+    assert reveal(secret) == "new"
+    assert reveal(secret, "connection_settings.sslpassword") == "kept: 'as it is'\n💾"
+    assert not Path((project / "where").read_text()).parent.exists()
+
+
+@pytest.mark.parametrize(
+    "code", ["sys.exit(1)", "path.write_text('canary: [')", "path.write_text('canary: x')"]
+)
+def test_a_failed_edit_changes_nothing(
+    secret: Cli, sealed: Any, editor: Callable[[str], Path], project: Path, code: str
+) -> None:
+    """Nor does it quote the text."""
+    sealed(PASSWORD, "old")
+    before = (project / "environments" / "production.sealed.yaml").read_bytes()
+    editor(code)
+    done = secret("edit", "-e", "production")
+    assert done.code == USAGE
+    assert "canary" not in done.err
+    assert (project / "environments" / "production.sealed.yaml").read_bytes() == before
+
+
+def test_verify_needs_no_key(secret: Cli, home: Path, project: Path) -> None:
+    """And fails for a file that somebody has changed."""
+    key_path(home, project).unlink()
+    done = secret("verify", "--all", "--format", "json")
+    assert (done.code, len(done.json["environments"])) == (OK, 1)
+    file = project / "environments" / "production.sealed.yaml"
+    file.write_bytes(file.read_bytes().replace(b"revision: 1", b"revision: 2"))
+    done = secret("verify", "-e", "production")
+    assert done.code == FINDINGS
+    assert "does not verify" in done.err
+
+
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [
+        ("dotenv", "# comment\nexport PGPASSWORD='it is \"it\"'\nOTHER=x\n"),
+        ("dotenv", 'PGSTRATA_CONNECTION_SETTINGS__PASSWORD="it is \\"it\\""\n'),
+        ("pgpass", 'elsewhere:*:*:*:no\ndb:5432:app:app:it is "it"\n'),
+        ("file", "connection_settings: {host: db, password: 'it is \"it\"'}\n"),
+    ],
+)
+def test_import(secret: Cli, project: Path, kind: str, content: str) -> None:
+    """Of what other programs keep in clear."""
+    (project / "other").write_text(content)
+    done = secret("import", "other", "--from", kind, "-e", "production")
+    assert done.code == OK, done.err
+    assert '"it"' not in done.out + done.err
+    assert reveal(secret) == 'it is "it"'
+
+
+def test_import_under_another_name(secret: Cli, project: Path) -> None:
+    """What is not known to be a setting is named."""
+    (project / ".env").write_text("DB_PASS=it\n")
+    assert secret("import", ".env", "--from", "dotenv", "-e", "production").code == CONFIG
+    rename = f"DB_PASS={PASSWORD}"
+    done = secret("import", ".env", "--from", "dotenv", "--as", rename, "-e", "production")
+    assert done.code == OK
+    assert reveal(secret) == "it"
+
+
+def test_import_from_sops(secret: Cli, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own program decrypts; where that is not installed, it is said."""
+    (project / "enc.yaml").write_text("sops: {}\n")
+    monkeypatch.setenv("PATH", str(project / "bin"))
+    done = secret("import", "enc.yaml", "--from", "sops", "-e", "production")
+    assert done.code == CONFIG
+    assert "sops is not installed" in done.err
+    (project / "bin").mkdir()
+    program = project / "bin" / "sops"
+    program.write_text(
+        f"#!{sys.executable}\nimport sys\nassert sys.argv[1] == '--decrypt'\n"
+        "print('connection_settings: {password: from sops}')\n"
+    )
+    program.chmod(0o755)
+    assert secret("import", "enc.yaml", "--from", "sops", "-e", "production").code == OK
+    assert reveal(secret) == "from sops"
+
+
+@pytest.fixture
+def role(server: Server) -> Iterator[str]:
+    """Return a role that can log in as ``old``."""
+    server.sql("CREATE ROLE at_the_command_line LOGIN PASSWORD 'old'")
+    yield "at_the_command_line"
+    server.sql("DROP ROLE at_the_command_line")
+
+
+def test_rotate_on_the_server_too(
+    secret: Cli, sealed: Any, write: Write, server: Server, role: str, cli: Cli
+) -> None:
+    """The next test of the connection uses the new password."""
+    write(
+        base=f"connection_settings: {{host: {server.host}, port: {server.port}, user: {role}, "
+        "dbname: postgres}\n",
+        production="",
+    )
+    sealed(PASSWORD, "old")
+    assert cli("test", "-e", "production", "--type", "normal").code == OK
+    done = secret("rotate", PASSWORD, "-e", "production", "--apply")
+    assert done.code == OK, done.err
+    assert reveal(secret) != "old"
+    assert cli("test", "-e", "production", "--type", "normal").code == OK
+
+
+def test_only_what_is_in_a_store_can_be_rotated(secret: Cli, write: Write) -> None:
+    """A variable is changed where it is set."""
+    write(base=BASE, production="connection_settings: {password: '${X}'}")
+    done = secret("rotate", PASSWORD, "-e", "production")
+    assert done.code == CONFIG
+    assert "environments/production.yaml" in done.err
+
+
+def test_doctor_names_keys_and_pins(secret: Cli, cli: Cli, home: Path, project: Path) -> None:
+    """And the keyring, or why there is none."""
+    rows = {row["subject"]: row for row in cli("doctor", "--format", "json").json["checks"]}
+    assert str(key_path(home, project)) in rows["sealed/production"]["detail"]
+    assert "no OS keyring here" in rows["OS keyring"]["detail"]

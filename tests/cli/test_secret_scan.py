@@ -1,0 +1,199 @@
+"""``pgstrata secret scan``, ``merge`` and ``verify --since``: with a real git."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pgstrata.errors import FINDINGS, OK, USAGE
+from pgstrata.secrets.sealed import keytext
+from pgstrata.secrets.sealed.keys import new_environment_key
+
+pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+
+ROOT = Path(__file__).parents[2]
+HOOK = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())[0]
+LITERAL = "connection_settings:\n  password: canary\n"
+BASE = "connection_settings: {host: db, dbname: app, user: app}\n"
+Cli = Callable[..., Any]
+Git = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def git(project: Path, monkeypatch: pytest.MonkeyPatch) -> Git:
+    """Return a function that runs git in the project, where ``pgstrata`` is on the PATH."""
+    programs = project.parent / f"{project.name}-bin"
+    programs.mkdir()
+    program = programs / "pgstrata"
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m pgstrata "$@"\n')
+    program.chmod(0o755)
+    for name, value in {
+        "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT / "src"),
+        "HOME": str(programs),
+        "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_CONFIG_SYSTEM": os.devnull,
+    }.items():
+        monkeypatch.setenv(name, value)
+
+    def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+        who = ("-c", "user.name=x", "-c", "user.email=x@example.org")
+        return subprocess.run(
+            ["git", *who, *arguments], cwd=project, capture_output=True, text=True, check=False
+        )
+
+    command("init", "--quiet", "--initial-branch=main")
+    return command
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "place"),
+    [
+        ("a.yaml", LITERAL, "a.yaml:2:13: error[clear-secret]"),
+        ("a.yml", "postgresql: {connection_settings: {sslpassword: canary}}", "[clear-secret]"),
+        (
+            "a.yaml",
+            "connections: {x: {connection_settings: {scram_client_key: canary}}}",
+            "connections.x.connection_settings.scram_client_key",
+        ),
+        ("a.yaml", "connection_settings: {password: 'canary${X}'}", "[clear-secret]"),
+        ("a.py", "URL = 'postgresql://app:canary@db/app'", "a.py:1:8: error[url-password]"),
+        ("a.env", "\nDATABASE_URL=postgres://:canary@db/app", "a.env:2:14"),
+        ("key", f"# canary\n{keytext.private_text(new_environment_key('e')).reveal()}", "key:2:1"),
+    ],
+)
+def test_what_is_found(cli: Cli, project: Path, name: str, text: str, place: str) -> None:
+    """With its place and key, and never the value."""
+    (project / name).write_text(text)
+    for output in ("text", "json", "github"):
+        done = cli("secret", "scan", name, "--format", output)
+        assert done.code == FINDINGS
+        assert "canary" not in done.out + done.err
+        assert "PGSTRATAsk1_" not in done.out
+    assert place in cli("secret", "scan", name).out
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "connection_settings: {password: '${DB_PASSWORD}', sslpassword: null, host: canary}",
+        "connection_settings: {password: {from_env: DB_PASSWORD}}",
+        "connection_settings: {password: {from_file: /run/secrets/x}}",
+        "connection_settings: {password: canary}  # pgstrata: not a secret",
+        "url: postgresql://app:${PASSWORD}@db/app",
+        "url: postgresql://app@db:5432/app",
+        "other: {password: canary}",
+        "connection_settings: [",
+    ],
+)
+def test_what_is_not(cli: Cli, project: Path, text: str) -> None:
+    """References, waivers, and what is no setting."""
+    (project / "a.yaml").write_text(text)
+    assert cli("secret", "scan", "a.yaml").code == OK
+
+
+def test_github_escapes(cli: Cli, project: Path) -> None:
+    """A name with a comma or a colon cannot end the place that is annotated."""
+    (project / "a,b:c.yaml").write_text(LITERAL)
+    done = cli("secret", "scan", "a,b:c.yaml", "--format", "github")
+    assert done.out.startswith("::error file=a%2Cb%3Ac.yaml,line=2,col=13,title=clear-secret::")
+
+
+def test_a_changed_sealed_file_is_found(cli: Cli, git: Git, write: Any, project: Path) -> None:
+    """Whatever was changed in it."""
+    write(base=BASE, production="")
+    assert cli("secret", "keygen", "-e", "production").code == OK
+    git("add", "-A")
+    assert cli("secret", "scan").code == OK
+    file = project / "environments" / "production.sealed.yaml"
+    for old, new in ((b"revision: 1", b"revision: 2"), (b"entries: []", b"entries: [ ]")):
+        raw = file.read_bytes()
+        file.write_bytes(raw.replace(old, new))
+        done = cli("secret", "scan")
+        assert "environments/production.sealed.yaml" in done.out
+        assert "sealed-file" in done.out
+        file.write_bytes(raw)
+
+
+def test_staged_is_what_the_commit_will_hold(cli: Cli, git: Git, project: Path) -> None:
+    """Not what is in the folder."""
+    (project / "a.yaml").write_text(LITERAL)
+    git("add", "a.yaml")
+    (project / "a.yaml").write_text("connection_settings: {}\n")
+    assert cli("secret", "scan", "--staged").code == FINDINGS
+    assert cli("secret", "scan").code == OK
+    assert cli("secret", "scan", "--staged", "a.yaml").code == USAGE
+
+
+def test_the_hook_stops_a_commit(git: Git, project: Path) -> None:
+    """The very command of .pre-commit-hooks.yaml, in a hook of git."""
+    hook = project / ".git" / "hooks" / "pre-commit"
+    hook.write_text(f"#!/bin/sh\nexec {HOOK['entry']}\n")
+    hook.chmod(0o755)
+    (project / "a.yaml").write_text(LITERAL)
+    git("add", "a.yaml")
+    refused = git("commit", "-m", "with a password")
+    assert refused.returncode != 0
+    assert "a.yaml:2:13" in refused.stdout + refused.stderr
+    assert "canary" not in refused.stdout + refused.stderr
+    assert git("log").returncode != 0
+    (project / "a.yaml").write_text("connection_settings: {password: '${DB_PASSWORD}'}\n")
+    git("add", "a.yaml")
+    assert git("commit", "-m", "without").returncode == 0
+
+
+def test_branches_that_add_different_values_merge(
+    cli: Cli, git: Git, write: Any, project: Path
+) -> None:
+    """With the driver that ``merge --install`` sets up."""
+    write(base=BASE, production="")
+    assert cli("secret", "keygen", "-e", "production").code == OK
+    assert cli("secret", "merge", "--install").code == OK
+    git("add", "-A")
+    assert git("commit", "-m", "first").returncode == 0
+    values = {"main": "connection_settings.password", "other": "connection_settings.sslpassword"}
+    git("branch", "other")
+    for branch, key in values.items():
+        git("checkout", branch)
+        assert cli("secret", "set", key, "-e", "production", "--generate").code == OK
+        assert git("commit", "-am", branch).returncode == 0
+    merged = git("merge", "main", "-m", "both")
+    assert merged.returncode == 0, merged.stdout + merged.stderr
+    listed = cli("secret", "list", "-e", "production", "--format", "json").json["secrets"]
+    assert {row["key"] for row in listed} == set(values.values())
+    assert cli("secret", "verify", "-e", "production", "--since", "HEAD~1").code == OK
+
+
+def test_since_finds_an_old_file_and_another_key(
+    cli: Cli, git: Git, write: Any, project: Path
+) -> None:
+    """As a check of a pull request, without any key or pin."""
+    write(base=BASE, production="")
+    file = project / "environments" / "production.sealed.yaml"
+    cli("secret", "keygen", "-e", "production")
+    old = file.read_bytes()
+    cli("secret", "set", "connection_settings.password", "-e", "production", "--generate")
+    git("add", "-A")
+    git("commit", "-m", "first")
+    since = ("secret", "verify", "-e", "production", "--since", "HEAD")
+    assert cli(*since).code == OK
+    file.write_bytes(old)
+    assert "an old file was put back" in cli(*since).err
+    file.unlink()
+    shutil.rmtree(Path(os.environ["HOME"]) / ".config")
+    cli("secret", "keygen", "-e", "production")
+    cli("secret", "set", "connection_settings.password", "-e", "production", "--generate")
+    shutil.rmtree(Path(os.environ["HOME"]) / ".config")
+    done = cli(*since)
+    assert done.code == FINDINGS
+    assert "no rotation leads" in done.err
+    assert cli("secret", "verify", "-e", "production", "--since", "--output=x").code == FINDINGS
