@@ -20,7 +20,8 @@ from pgstrata.secrets.sealed.keys import new_environment_key
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 
 ROOT = Path(__file__).parents[2]
-HOOK = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())[0]
+HOOKS = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
+(HOOK,) = (hook for hook in HOOKS if hook["id"] == "pgstrata-secret-scan")
 LITERAL = "connection_settings:\n  password: canary\n"
 BASE = "connection_settings: {host: db, dbname: app, user: app}\n"
 Cli = Callable[..., Any]

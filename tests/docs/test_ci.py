@@ -33,6 +33,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, s
     """Return a checked-out project and the variables of a CI machine with pgstrata on its path."""
     folder = tmp_path_factory.mktemp("ci")
     shutil.copytree(ROOT / "environments", folder / "shop" / "environments")
+    subprocess.run(["git", "init", "--quiet", str(folder / "shop")], check=True)
     program = folder / "bin" / "pgstrata"
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m pgstrata "$@"\n')

@@ -20,7 +20,7 @@ LINE = st.text(
     st.characters(exclude_characters="\0\r\n", exclude_categories=["Cs"]), min_size=1, max_size=80
 )
 HOST = st.from_regex(
-    r"[a-z0-9.-]{1,20}|/[a-z /:\\]{0,20}|[0-9a-f]{0,4}::[0-9a-f]{1,4}", fullmatch=True
+    r"[a-z0-9.-]{1,20}|/([a-z /:\\]{0,20}[a-z])?|[0-9a-f]{0,4}::[0-9a-f]{1,4}", fullmatch=True
 )
 PORTS = st.integers(1, 65535).map(str)
 

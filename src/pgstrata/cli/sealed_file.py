@@ -47,13 +47,14 @@ def key_file(command: Command) -> Command:
 def sealed_file(session: Session, environment: str | None, key: Path | None = None) -> SealedFile:
     """Return the sealed file that is meant. Raises ``EnvironmentNotFoundError``."""
     from pgstrata.layers.files import Reader
+    from pgstrata.layers.folder import on_disk
     from pgstrata.layers.variables import Environ
     from pgstrata.secrets.sealed.access import Access
     from pgstrata.secrets.stores import sealed_path
 
     environ: Mapping[str, str] = Environ(os.environ)
     name = environment_name(environment, environ)
-    Reader(session.folder, environ).require(name)
+    Reader(on_disk(session.folder), environ).require(name)
     access = Access(name, project=session.folder, environ=environ, key_file=key)
     return SealedFile(name, sealed_path(session.folder, name), access)
 
