@@ -20,6 +20,7 @@ from pgstrata.tables.errors import InputError
         ("\ufeffa,b".encode("utf-32-le"), "utf-32-le"),
         ("a,b\n1,2\n".encode("utf-16-le"), "utf-16-le"),
         ("café,naïve\n".encode("cp1252"), "cp1252"),
+        ("žlutý kůň".encode() + b"\ncaf\xe9\n", "utf-8"),
         ("10 €, “quoted”\n".encode("cp1252"), "cp1252"),
     ],
 )

@@ -1,6 +1,6 @@
 """Which encoding a file is in: said by its BOM, or found from a sample, and never a silent guess.
 
-Without a BOM a sample that is valid UTF-8 is UTF-8; the server then checks every byte of the rest.
+Without a BOM a sample that is valid UTF-8, or mostly is, is UTF-8; the server then checks every byte.
 Else it is cp1252 (of which latin-1 text is a part) if every byte beyond ASCII is a letter or sign of
 Western text standing among ASCII, which Cyrillic, Greek, Polish, Turkish or Asian text is not. That
 is said as a doubt, and any other byte later in the file is an error with its line. All else is an
@@ -47,6 +47,10 @@ SERVER_ENCODINGS = {
 _WESTERN = "àáâãäåæçèéêëìíîïñòóôõöøùúûüÿßœÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜŒ€‘’“”–—…«»°§£©®·¿¡ºª\xa0"
 _FOREIGN = re.compile(rb"[^\x00-\x7f" + re.escape(_WESTERN.encode("cp1252")) + rb"]")
 _LETTER, _ACCENTED = re.compile(rb"[A-Za-z]"), re.compile(rb"[\x8c\x9c\x9f\xc0-\xff]")
+_HIGH = re.compile(rb"[\x80-\xff]")
+_MULTIBYTE = re.compile(
+    rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}"
+)
 _RUN = re.compile(rb"[\xc0-\xff]{4}")  # no Western word has four accented letters in a row
 
 
@@ -152,7 +156,10 @@ def _watched(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _guess(sample: bytes) -> Encoding:
-    if not _is_western(sample):
+    characters = len(_MULTIBYTE.findall(sample))
+    if characters and characters >= len(_HIGH.findall(_MULTIBYTE.sub(b"", sample))):
+        return Encoding()  # a few bad rows, which the server will name
+    if characters or not _is_western(sample):
         bad = _first_bad_line(sample)
         raise InputError(
             f"line {bad} is not UTF-8, and which encoding it is cannot be told",
