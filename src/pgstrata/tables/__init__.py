@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from pgstrata.tables.api import import_csv, import_csv_async
+from pgstrata.tables.api import (
+    commit_status,
+    commit_status_async,
+    copy_table,
+    copy_table_async,
+    export_csv,
+    export_csv_async,
+    export_schema,
+    export_schema_async,
+    import_csv,
+    import_csv_async,
+)
 from pgstrata.tables.errors import (
     InputError,
     OutcomeUnknownError,
@@ -12,10 +23,25 @@ from pgstrata.tables.errors import (
     TransferError,
     VerificationError,
 )
-from pgstrata.tables.options import ImportOptions
-from pgstrata.tables.results import ImportPlan, ImportResult, Progress, Reject
+from pgstrata.tables.options import CopyOptions, ExportOptions, ImportOptions
+from pgstrata.tables.results import (
+    CopyPlan,
+    CopyResult,
+    Endpoint,
+    ExportResult,
+    ImportPlan,
+    ImportResult,
+    Progress,
+    Reject,
+)
 
 __all__ = [
+    "CopyOptions",
+    "CopyPlan",
+    "CopyResult",
+    "Endpoint",
+    "ExportOptions",
+    "ExportResult",
     "ImportOptions",
     "ImportPlan",
     "ImportResult",
@@ -28,6 +54,14 @@ __all__ = [
     "TooManyRejectsError",
     "TransferError",
     "VerificationError",
+    "commit_status",
+    "commit_status_async",
+    "copy_table",
+    "copy_table_async",
+    "export_csv",
+    "export_csv_async",
+    "export_schema",
+    "export_schema_async",
     "import_csv",
     "import_csv_async",
 ]

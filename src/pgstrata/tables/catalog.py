@@ -24,6 +24,10 @@ SELECT c.oid, n.nspname, c.relname, c.relkind::text, c.relrowsecurity AND pg_cat
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.oid = pg_catalog.to_regclass(%s) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
 """
+_ABOUT = (
+    *("oid", "schema", "name", "kind", "row_security"),
+    *("has_children", "referenced", "deferrable"),
+)
 _COLUMNS = """
 SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull,
   a.atthasdef OR a.attidentity <> '' OR t.typdefault IS NOT NULL, a.attidentity::text, a.attgenerated::text,
@@ -121,7 +125,8 @@ def find_table(connection: AnyConnection, name: str) -> Steps[Table | None]:
     columns = yield from query(connection, _COLUMNS, rows[0][0])
     key = yield from query(connection, _KEY, rows[0][0])
     found = tuple(Column(*column) for column in columns)
-    return Table(*rows[0], found, tuple(name for (name,) in key))
+    about = dict(zip(_ABOUT, rows[0], strict=True))
+    return Table(**about, columns=found, key=tuple(name for (name,) in key))
 
 
 def get_table(connection: AnyConnection, name: str) -> Steps[Table]:

@@ -99,20 +99,6 @@ class Run:
         )
 
 
-def steps(
-    connection: AnyConnection,
-    table: str,
-    source: Source | Sequence[Source],
-    options: ImportOptions,
-    tally: Tally,
-    on_plan: Callable[[ImportPlan], None] | None,
-    workers: Sequence[AnyConnection] = (),
-) -> Steps[ImportResult]:
-    """Import; see ``import_csv``."""
-    run = new_run(connection, table, source, options, tally, on_plan)
-    return (yield from at_once(run))
-
-
 def new_run(
     connection: AnyConnection,
     table: str,

@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pgstrata.errors import UsageError
+from pgstrata.tables.dialect import Dialect
 from pgstrata.tables.source import AUTO
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping, Sequence
 
+    from pgstrata.model import Secret
     from pgstrata.tables.results import Mode, OnConflict
 
 
@@ -78,3 +80,71 @@ class ImportOptions:
         ):
             if wrong:
                 raise UsageError(message)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportOptions:
+    """How a table or query becomes a CSV file.
+
+    ``query``: what is exported is an SQL query, not the name of a table. ``columns`` (else all but
+    generated ones, which an import could not load), ``where`` and ``order`` (SQL, without the keyword)
+    choose from a table. ``quoted`` columns are always quoted. ``compression`` is told by the file's name
+    if "auto". ``spreadsheet_safe`` puts an apostrophe before text that a spreadsheet would run as a
+    formula; such a file does not come back as it was. ``overwrite`` allows to replace a file.
+    """
+
+    query: bool = False
+    columns: Sequence[str] | None = None
+    where: str = ""
+    order: str = ""
+    delimiter: str = ","
+    quote: str = '"'
+    escape: str | None = None
+    null: str = ""
+    header: bool = True
+    quoted: Sequence[str] = ()
+    encoding: str = AUTO
+    compression: str = AUTO
+    spreadsheet_safe: bool = False
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if self.query and (self.columns or self.where or self.order):
+            raise UsageError(
+                "columns, where and order choose from a table: write them in the query"
+            )
+
+    @property
+    def dialect(self) -> Dialect:
+        """How the file is to be written."""
+        return Dialect(self.delimiter, self.quote, self.escape or self.quote, self.null)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopyOptions:
+    """How rows go from one server to another.
+
+    ``target`` is the table to fill, by default that of the same name. ``columns`` and ``where`` (SQL,
+    without the keyword) choose, ``masks`` maps columns to what hides them: see ``masks.MASKS``.
+    ``salt`` makes masks agree between copies, else it is random. ``create`` makes the table from the
+    source's definition if it is missing. ``mode``, ``on_conflict``, ``key``, ``verify`` and
+    ``dry_run`` as in ``ImportOptions``; ``verify`` compares checksums of both ends.
+    """
+
+    target: str | None = None
+    columns: Sequence[str] | None = None
+    where: str = ""
+    masks: Mapping[str, str] = field(default_factory=dict)
+    salt: Secret | None = None
+    create: bool = False
+    mode: Mode = "append"
+    on_conflict: OnConflict = "error"
+    key: Sequence[str] = ()
+    verify: bool = False
+    dry_run: bool = False
+
+    def __post_init__(self) -> None:
+        if self.mode == "replace" and self.on_conflict != "error":
+            raise UsageError("replace meets no conflicts")
+        if self.verify and (self.mode == "append" or self.on_conflict != "error"):
+            raise UsageError("verify compares whole tables: it goes with mode truncate or replace")

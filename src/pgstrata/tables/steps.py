@@ -37,6 +37,14 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
+class Describe:
+    """Run a query for the columns it has; the answer is their names and type oids."""
+
+    connection: AnyConnection
+    text: Text
+
+
+@dataclass(frozen=True, slots=True)
 class Wire:
     """Drive a generator over libpq's own functions; the answer is what it returns."""
 
@@ -65,7 +73,7 @@ class Together:
     lanes: Sequence[Generator[Any, Any, Any]]
 
 
-Step: TypeAlias = "Query | Wire | Cancel | Local | Together"
+Step: TypeAlias = "Query | Describe | Wire | Cancel | Local | Together"
 Steps: TypeAlias = Generator[Step, Any, T]
 
 
@@ -130,6 +138,8 @@ def _perform(step: Step) -> Any:
         with connection.lock:
             return connection.wait(step.generator)
     with connection.cursor(row_factory=tuple_row) as cursor:
+        if isinstance(step, Describe):
+            return _columns(cursor.execute(_as_query(step.text)))
         cursor.execute(_as_query(step.text), step.parameters)
         return cursor.fetchall() if cursor.description else []
 
@@ -148,8 +158,14 @@ async def _perform_async(step: Step) -> Any:
         async with connection.lock:
             return await connection.wait(step.generator)
     async with connection.cursor(row_factory=tuple_row) as cursor:
+        if isinstance(step, Describe):
+            return _columns(await cursor.execute(_as_query(step.text)))
         await cursor.execute(_as_query(step.text), step.parameters)
         return await cursor.fetchall() if cursor.description else []
+
+
+def _columns(cursor: psycopg.Cursor[Any] | psycopg.AsyncCursor[Any]) -> list[tuple[str, int]]:
+    return [(column.name, column.type_code) for column in cursor.description or ()]
 
 
 def _outcome(lane: Steps[T]) -> T | BaseException:

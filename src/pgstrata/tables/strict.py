@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import psycopg
+from psycopg.pq import TransactionStatus
 
 from pgstrata.tables import wire
 from pgstrata.tables.errors import TransferError
 from pgstrata.tables.locate import Sent, complaint, reject, row_error
 from pgstrata.tables.session import refused
-from pgstrata.tables.steps import AnyConnection, Local, Steps, Wire
+from pgstrata.tables.steps import AnyConnection, Cancel, Local, Steps, Wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -71,6 +72,18 @@ def give_up(connection: AnyConnection) -> Steps[None]:
         yield Wire(connection, wire.finish(connection.pgconn, _STOPPED))
     except psycopg.Error:
         return  # that is what breaking off means; what caused it is raised by the caller
+
+
+def stop_reading(connection: AnyConnection) -> Steps[None]:
+    """Stop a COPY TO of which nothing more is wanted, so that the transaction can end."""
+    if connection.closed or connection.info.transaction_status != TransactionStatus.ACTIVE:
+        return
+    yield Cancel(connection)
+    try:
+        while (yield Wire(connection, wire.read(connection.pgconn, 2**20)))[2] < 0:
+            pass
+    except psycopg.Error:
+        return  # the cancellation
 
 
 def check_count(job: Job, sent: int, taken: int) -> None:
