@@ -13,9 +13,9 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from pgstrata.errors import PgstrataError, UsageError
-from pgstrata.tables.errors import OutcomeUnknownError, PartialTransferError
+from pgstrata.tables.errors import InputError, OutcomeUnknownError, PartialTransferError
 from pgstrata.tables.importing import Fitted, Run, close_files, fit_files, load_file, ready_table
-from pgstrata.tables.ledger import Ledger, State, check_unchanged
+from pgstrata.tables.ledger import Ledger, State
 from pgstrata.tables.modes import Merge, empty, merge_for
 from pgstrata.tables.records import Block, Scanner
 from pgstrata.tables.session import in_transaction, transaction
@@ -68,14 +68,11 @@ class _File:
         given = run.options.import_id
         self._ledger = Ledger(run.connection, table, fitted.file, fitted.columns, given)
         self._digest = hashlib.sha256()
-        self._earlier = State(0, 0, 0, "")
 
     def load(self) -> Steps[None]:
         """Load what an earlier run has not."""
         run = self._run
         state = yield from transaction(run.connection, self._begin(), run.settings)
-        if state.done:
-            return
         blocks = _Pushback(self._blocks(state), Scanner(self._fitted.file.dialect))
         while (yield Local(blocks.more)):
             state = yield from transaction(run.connection, self._batch(blocks, state), run.settings)
@@ -84,38 +81,46 @@ class _File:
         yield from transaction(run.connection, done, run.settings)
 
     def _begin(self) -> Steps[State]:
-        """Return where to begin. Raises ``UsageError`` for an import that was begun and is not resumed."""
+        """Return where to begin.
+
+        Raises ``UsageError`` for an import that was begun and is not to be resumed, ``InputError`` for a
+        file that is not the one begun.
+        """
         file, run = self._fitted.file, self._run
         yield from self._ledger.create()
         known = yield from self._ledger.read()
-        if known is None or (known.done and not run.options.resume):
-            fresh = State(len(file.before), file.line, 1, self._digest.hexdigest())
-            yield from self._ledger.write(fresh)
-            return fresh
-        if not run.options.resume:
+        if known and not known.done and not run.options.resume:
             raise UsageError(
                 f"an earlier import of {file.name} has committed {known.loaded} rows and not ended",
                 hint="resume it, or load under another import_id",
             )
+        if known is None or not run.options.resume:
+            fresh = State(len(file.before), file.line, 1, self._digest.hexdigest())
+            yield from self._ledger.write(fresh)
+            return fresh
         yield Local(partial(self._skip, known))
         run.resumed += known.loaded
-        self._earlier = known
         if run.rejects:
             run.rejects.resume(known.rejected, known.rejects_size, known.details_size)
         return known
 
     def _skip(self, known: State) -> None:
-        """Read again what is loaded, and see that it has not changed."""
+        """Read again what is loaded. Raises ``InputError`` if it has changed."""
         file = self._fitted.file
-        left = known.offset - len(file.before)
+        left, last, rest = known.offset - len(file.before), b"", b""
         for chunk in chain([file.head], file.rest):
             self._digest.update(chunk[:left])
-            if len(chunk) >= left:
-                file.head = chunk[left:]
-                left = 0
+            last, rest = chunk[:left][-1:] or last, chunk[left:]
+            left -= len(chunk) - len(rest)
+            if not left:
                 break
-            left -= len(chunk)
-        check_unchanged(file, known, self._digest.hexdigest() if not left else "")
+        file.head = rest
+        ended = not rest or last in (b"", b"\n", b"\r")  # else the last record has grown
+        if left or not ended or self._digest.hexdigest() != known.digest:
+            raise InputError(
+                f"{file.name} has changed within the {known.record - 1} records that are loaded",
+                hint="resume with the file as it was, or load this one under another import_id",
+            )
 
     def _blocks(self, state: State) -> Iterator[Block]:
         file = self._fitted.file

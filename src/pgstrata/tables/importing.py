@@ -74,7 +74,7 @@ class Run:
 
     def result(self, *, committed: bool) -> ImportResult:
         """Return the numbers. Raises ``TransferError`` if a row is missing in them."""
-        rejected = self.rejects.count if self.rejects else 0
+        rejected = self.rejects.count - self.rejects.earlier if self.rejects else 0
         if self.read != self.loaded + self.skipped + rejected:
             raise TransferError(
                 f"{self.read} records were read, but {self.loaded} loaded, {self.skipped} skipped"

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from psycopg import sql
 
-from pgstrata.tables.errors import InputError
 from pgstrata.tables.steps import AnyConnection, Steps, query
 
 if TYPE_CHECKING:
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from pgstrata.tables.prepare import Opened
 
 TABLE = "pgstrata_imports"  # in the schema of the table that is filled
-_HEAD = 64 * 1024  # bytes that tell one file from another
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +49,7 @@ class Ledger:
         given: str,
     ) -> None:
         name = PurePath(file.name).name
-        key = repr((str(table), name, columns, file.head[:_HEAD])).encode()
+        key = repr((str(table), name, columns)).encode()
         self.id = given or hashlib.sha256(key).hexdigest()
         self._connection = connection
         self._relation = sql.Identifier(table.schema, TABLE)
@@ -102,12 +100,3 @@ class Ledger:
         )
         composed = sql.SQL(text).format(self._relation)
         yield from query(self._connection, composed, self.id, *self._names, *values)
-
-
-def check_unchanged(file: Opened, state: State, digest: str) -> None:
-    """Raise ``InputError`` if the bytes that were loaded are not those at the file's beginning."""
-    if digest != state.digest:
-        raise InputError(
-            f"{file.name} has changed within the {state.record - 1} records that are already loaded",
-            hint="resume with the file as it was, or load this one under another import_id",
-        )

@@ -10,6 +10,8 @@ from __future__ import annotations
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from psycopg.errors import LockNotAvailable
+
 from pgstrata.errors import UsageError
 from pgstrata.tables import strict
 from pgstrata.tables.errors import OutcomeUnknownError, PartialTransferError, TransferError
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
     from pgstrata.tables.records import Block
     from pgstrata.tables.results import ImportResult
 
+LOCK_TIMEOUT = (
+    "5s"  # two connections that load the same key wait for each other, unseen by the server
+)
+
 
 def together(run: Run, workers: Sequence[AnyConnection]) -> Steps[ImportResult]:
     """Import over the run's own connection and the ``workers``; the order of rows is not kept.
@@ -43,7 +49,7 @@ def together(run: Run, workers: Sequence[AnyConnection]) -> Steps[ImportResult]:
         for connection in connections:
             if connection.autocommit:
                 yield from query(connection, "BEGIN")
-            yield from apply(connection, run.settings)
+            yield from apply(connection, {**run.settings, "lock_timeout": LOCK_TIMEOUT})
         ranges = yield from _load(run, connections)
         result = run.result(committed=not run.options.dry_run)
         if not run.options.dry_run:
@@ -52,6 +58,15 @@ def together(run: Run, workers: Sequence[AnyConnection]) -> Steps[ImportResult]:
         close_files(run)
         yield Together([_undo(connection) for connection in connections])
     return result
+
+
+def _explained(error: BaseException) -> BaseException:
+    """Add what the server cannot know: that the lock it waited for is one of ours."""
+    if isinstance(error, TransferError) and isinstance(error.__cause__, LockNotAvailable):
+        error.hint = (
+            "a key that is twice in the file makes connections wait for each other: use one"
+        )
+    return error
 
 
 class Shared:
@@ -111,7 +126,7 @@ def _load(run: Run, connections: list[AnyConnection]) -> Steps[list[list[tuple[i
         ]
         outcomes: list[int | BaseException] = yield Together(lanes)
         if errors := [outcome for outcome in outcomes if isinstance(outcome, BaseException)]:
-            raise errors[0]
+            raise _explained(errors[0])
         read = sum(outcome for outcome in outcomes if isinstance(outcome, int))
         run.count(read, Merged(read))
     return ranges

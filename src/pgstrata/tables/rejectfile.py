@@ -28,6 +28,7 @@ class RejectFile:
         self.path = Path(path)
         self.details = self.path.with_name(self.path.name + ".jsonl")
         self.count = 0
+        self.earlier = 0  # of them by runs before this one
         self._maximum = maximum
         self._mode = os.O_TRUNC if overwrite else os.O_EXCL
         self._files: tuple[BinaryIO, BinaryIO] | None = None
@@ -37,7 +38,7 @@ class RejectFile:
 
     def resume(self, count: int, size: int, details_size: int) -> None:
         """Go on behind what an earlier run had committed, dropping what it had not."""
-        self.count = count
+        self.count = self.earlier = count
         if count:
             self._mode = 0
             self._files = (self._create(self.path, size), self._create(self.details, details_size))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+LOCK_TIMEOUT = "10s"  # unless the session has one: who waits for a lock makes others wait behind it
 # No setting of the session may change what a value means, or end a transfer that takes long.
 READING = {
     "DateStyle": "ISO, MDY",
@@ -29,6 +30,7 @@ READING = {
     "extra_float_digits": "3",
     "statement_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
+    "lock_timeout": LOCK_TIMEOUT,
 }
 # DateStyle and TimeZone stay the session's: they say how its owner reads an ambiguous date.
 WRITING = {
@@ -36,8 +38,8 @@ WRITING = {
     "client_min_messages": "error",  # a message in mid-COPY would look like an error
     "statement_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
+    "lock_timeout": LOCK_TIMEOUT,
 }
-LOCK_TIMEOUT = "10s"
 
 
 def transaction(
@@ -62,10 +64,15 @@ def transaction(
         result = yield from body
         if nested and keep:
             yield from apply(connection, before)
-    except BaseException:
+    except BaseException as error:
         yield from _undo(connection, nested=nested)
+        if isinstance(error, psycopg.Error):
+            raise refused(error, "nothing was kept") from error
         raise
-    yield from (_keep if keep else _undo)(connection, nested=nested)
+    try:
+        yield from (_keep if keep else _undo)(connection, nested=nested)
+    except psycopg.Error as error:
+        raise refused(error, "nothing was kept: the server refused to commit") from error
     return result
 
 
@@ -90,7 +97,9 @@ def apply(connection: AnyConnection, settings: Mapping[str, str]) -> Steps[dict[
     )
     yield from query(
         connection,
-        "SELECT pg_catalog.set_config(n, v, true) FROM unnest(%s::text[], %s::text[]) AS s(n, v)",
+        "SELECT pg_catalog.set_config(n, CASE WHEN n = 'lock_timeout' AND v = %s"
+        " AND pg_catalog.current_setting(n) <> '0' THEN pg_catalog.current_setting(n) ELSE v END, true) FROM unnest(%s::text[], %s::text[]) AS s(n, v)",
+        LOCK_TIMEOUT,
         names,
         list(settings.values()),
     )
