@@ -202,17 +202,13 @@ def _piped(copy: Copy, selected: sql.Composed, into: Target, form: str) -> Steps
     """Move all rows; return how many, which both servers have to agree on."""
     source, target = copy.source, copy.target
     yield from _begun(copy, selected, into, form)
-    rows = 0
+    sent, spoke = -1, False
     try:
-        while True:
+        while sent < 0 and not spoke:
             data, count, sent = yield Wire(source, wire.read(source.pgconn, BLOCK))
-            if sent >= 0:
-                break
-            rows += count
-            if (yield Wire(target, wire.write(target.pgconn, data))):
-                break
+            spoke = yield Wire(target, wire.write(target.pgconn, data))
             copy.tally.add(count, copy.tally.bytes + len(data))
-        reason = b"stopped by pgstrata" if sent < 0 else None
+        reason = b"stopped by pgstrata" if spoke else None
         taken: int = yield Wire(target, wire.finish(target.pgconn, reason))
     except psycopg.Error as error:
         yield from stop_reading(source)

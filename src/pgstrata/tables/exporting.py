@@ -119,10 +119,9 @@ def _copied(
     pgconn, rows = connection.pgconn, -int(header)
     try:
         yield Wire(connection, wire.start(pgconn, statement))
-        while True:
+        total = -1
+        while total < 0:
             data, count, total = yield Wire(connection, wire.read(pgconn, BLOCK))
-            if total >= 0:
-                break
             yield Local(partial(write, data))
             rows += count
             tally.add(count, tally.bytes + len(data))
@@ -210,7 +209,15 @@ def _encoder(out: IO[bytes], encoding: str, *, transcoded: bool) -> Callable[[by
     if not transcoded:
         return out.write
     encode = codecs.getincrementalencoder(name)("strict").encode
-    return lambda data: out.write(encode(data.decode()))
+
+    def write(data: bytes) -> None:
+        try:
+            out.write(encode(data.decode()))
+        except UnicodeEncodeError as error:
+            lacking = error.object[error.start : error.start + 1]
+            raise TransferError(f"{name} has no {lacking!r}", hint="use utf-8") from error
+
+    return write
 
 
 @contextmanager

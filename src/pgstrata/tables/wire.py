@@ -60,10 +60,10 @@ def finish(pgconn: PGconn, reason: bytes | None = None) -> PQGen[int]:
 def read(pgconn: PGconn, size: int) -> PQGen[tuple[bytes, int, int]]:
     """Return data of about ``size`` bytes, how many rows it is, and the server's count at the end.
 
-    One message of the server is one row. The count is -1 until the end, and the data empty with it.
+    One message of the server is one row. The count is -1 until the end, which may come with the last data.
     """
     rows: list[memoryview | bytes] = []
-    length = 0
+    length, total = 0, -1
     while length < size:
         count, row = pgconn.get_copy_data(1)
         if count > 0:
@@ -74,11 +74,10 @@ def read(pgconn: PGconn, size: int) -> PQGen[tuple[bytes, int, int]]:
                 break
             yield Wait.R
             pgconn.consume_input()
-        elif rows:
-            break  # the next call meets the end again
         else:
-            return b"", 0, (yield from _end(pgconn))
-    return b"".join(rows), len(rows), -1
+            total = yield from _end(pgconn)
+            break
+    return b"".join(rows), len(rows), total
 
 
 def _end(pgconn: PGconn) -> PQGen[int]:
