@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 from tests.servers import Server, embedded_bindir
+from tests.tables.conftest import create_people
 
 from pgstrata.errors import UsageError
 from pgstrata.tables import (
@@ -18,7 +19,6 @@ from pgstrata.tables import (
     TransferError,
     import_csv,
 )
-from tests.tables.conftest import create_people
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from tests.tables.conftest import create_people
 
 from pgstrata.errors import UsageError
 from pgstrata.tables import (
@@ -22,7 +23,6 @@ from pgstrata.tables import (
     import_csv,
     import_csv_async,
 )
-from tests.tables.conftest import create_people
 
 if TYPE_CHECKING:
     from collections.abc import Callable

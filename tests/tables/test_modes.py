@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import psycopg
 import pytest
 
 from pgstrata.errors import UsageError
@@ -16,6 +15,7 @@ from pgstrata.tables import (
 )
 
 if TYPE_CHECKING:
+    import psycopg
     from tests.servers import Server
 
 HEADER = "id,full name,amount\n"

@@ -5,6 +5,7 @@ import random
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.tables.conftest import create_people
 
 from pgstrata.tables import (
     ImportOptions,
@@ -15,7 +16,6 @@ from pgstrata.tables import (
     import_csv,
     tolerant,
 )
-from tests.tables.conftest import create_people
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     Target = str | os.PathLike[str] | IO[bytes]
 
 
-def import_csv(
+def import_csv(  # noqa: PLR0913  # three callbacks and helpers by keyword
     connection: psycopg.Connection[Any],
     table: str,
     source: Source | Sequence[Source],
@@ -48,13 +48,13 @@ def import_csv(
 ) -> ImportResult:
     """Load CSV files, paths or binary streams, into a table.
 
-    All files are one transaction, committed when all is well; inside a transaction of the caller they
-    are a savepoint, and the caller commits. With ``options.batch`` every batch is committed.
+    All files are one transaction, committed when all is well; inside a transaction of the caller
+    they are a savepoint, and the caller commits. With ``options.batch`` every batch is committed.
 
-    ``table`` is looked up as SQL does it: ``schema.table`` or by the search path, folded to lower case
-    where it is not in double quotes. ``on_plan`` is called for each file before the first row is sent,
-    ``progress`` about every 0.1 s and at the end. ``workers`` are further connections to the same
-    database that load at the same time.
+    ``table`` is looked up as SQL does it: ``schema.table`` or by the search path, folded to lower
+    case where it is not in double quotes. ``on_plan`` is called for each file before the first row
+    is sent, ``progress`` about every 0.1 s and at the end. ``workers`` are further connections to
+    the same database that load at the same time.
 
     Raises ``InputError`` if the file does not fit (nothing was sent), ``RowError`` for a bad row,
     ``TooManyRejectsError``, ``VerificationError`` or another ``TransferError`` (nothing was kept),
@@ -64,7 +64,7 @@ def import_csv(
     return run(_imported(started, workers))
 
 
-async def import_csv_async(
+async def import_csv_async(  # noqa: PLR0913  # three callbacks and helpers by keyword
     connection: psycopg.AsyncConnection[Any],
     table: str,
     source: Source | Sequence[Source],
@@ -89,12 +89,13 @@ def export_csv(
 ) -> ExportResult:
     """Write a table, or the rows of a query, into a CSV file or a binary stream.
 
-    ``what`` is the name of a table, a view or the like, or with ``options.query`` an SQL query. A path
-    gets its name only when the file is complete, and is not overwritten unasked; a stream is written to
-    and left open. Outside a transaction of the caller it reads in a read-only one of its own.
+    ``what`` is the name of a table, a view or the like, or with ``options.query`` an SQL query. A
+    path gets its name only when the file is complete, and is not overwritten unasked; a stream is
+    written to and left open. Outside a transaction of the caller it reads in a read-only one of its
+    own.
 
-    Raises ``InputError`` if there is no such table or the file exists, ``TransferError`` if the server
-    or the disk said no: then there is no file.
+    Raises ``InputError`` if there is no such table or the file exists, ``TransferError`` if the
+    server or the disk said no: then there is no file.
     """
     return run(export_steps(connection, what, target, options, Tally(progress)))
 
@@ -121,7 +122,8 @@ def export_schema(
 ) -> ExportResult:
     """Write all tables of a schema into a folder, one file each, all of the same moment.
 
-    The files are named ``schema.table.csv``. Raises as ``export_csv`` does; files that are complete stay.
+    The files are named ``schema.table.csv``. Raises as ``export_csv`` does; files that are complete
+    stay.
     """
     return run(export_all_steps(connection, schema, folder, options, Tally(progress)))
 
@@ -138,7 +140,7 @@ async def export_schema_async(
     return await run_async(export_all_steps(connection, schema, folder, options, Tally(progress)))
 
 
-def copy_table(
+def copy_table(  # noqa: PLR0913  # three callbacks and helpers by keyword
     source: psycopg.Connection[Any],
     target: psycopg.Connection[Any],
     table: str,
@@ -149,9 +151,9 @@ def copy_table(
 ) -> CopyResult:
     """Copy a table from one server to another, in constant memory.
 
-    The target's side is one transaction, committed when all is well, or a savepoint inside one of the
-    caller, who then commits; the source is only read. ``on_plan`` is called with both ends before any
-    row moves; what it raises stops the copy.
+    The target's side is one transaction, committed when all is well, or a savepoint inside one of
+    the caller, who then commits; the source is only read. ``on_plan`` is called with both ends
+    before any row moves; what it raises stops the copy.
 
     Raises ``InputError`` if the tables do not fit or are the same, ``VerificationError``,
     ``OutcomeUnknownError`` or another ``TransferError``, after which nothing was kept.
@@ -159,7 +161,7 @@ def copy_table(
     return run(copy_steps(Copy(source, target, table, options, Tally(progress), on_plan)))
 
 
-async def copy_table_async(
+async def copy_table_async(  # noqa: PLR0913  # three callbacks and helpers by keyword
     source: psycopg.AsyncConnection[Any],
     target: psycopg.AsyncConnection[Any],
     table: str,

@@ -1,7 +1,7 @@
 """Committing as it goes, and going on after the last commit.
 
-Each batch is a transaction that also moves the import's row in the ledger, so the table and the ledger
-always agree, whatever happens between two instructions.
+Each batch is a transaction that also moves the import's row in the ledger, so the table and the
+ledger always agree, whatever happens between two instructions.
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ class _File:
     def _begin(self) -> Steps[State]:
         """Return where to begin.
 
-        Raises ``UsageError`` for an import that was begun and is not to be resumed, ``InputError`` for a
-        file that is not the one begun.
+        Raises ``UsageError`` for an import that was begun and is not to be resumed, ``InputError``
+        for a file that is not the one begun.
         """
         file, run = self._fitted.file, self._run
         yield from self._ledger.create()

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _TABLE = """
-SELECT c.oid, n.nspname, c.relname, c.relkind::text, c.relrowsecurity AND pg_catalog.row_security_active(c.oid),
+SELECT c.oid, n.nspname, c.relname, c.relkind::text,
+  c.relrowsecurity AND pg_catalog.row_security_active(c.oid),
   EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE i.inhparent = c.oid),
   EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.confrelid = c.oid AND k.contype = 'f'),
   EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conrelid = c.oid AND k.condeferrable)
@@ -30,7 +31,8 @@ _ABOUT = (
 )
 _COLUMNS = """
 SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull,
-  a.atthasdef OR a.attidentity <> '' OR t.typdefault IS NOT NULL, a.attidentity::text, a.attgenerated::text,
+  a.atthasdef OR a.attidentity <> '' OR t.typdefault IS NOT NULL,
+  a.attidentity::text, a.attgenerated::text,
   t.typname, tn.nspname = 'pg_catalog', t.typcategory::text, a.atttypmod,
   t.typsend <> 0 AND t.typreceive <> 0, coalesce(e.typname, '')
 FROM pg_catalog.pg_attribute a
@@ -49,7 +51,8 @@ WHERE i.indrelid = %s AND i.indisprimary AND k.place <= i.indnkeyatts ORDER BY k
 _NAMES = """
 SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname)
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname !~ '^pg_'
+  AND n.nspname <> 'information_schema'
 """
 _QUOTE = 'names with blanks or other signs need double quotes: "my table"'
 _PLAIN = re.compile(r'(?:[\w.$]|"[^"]*")+')
@@ -57,7 +60,7 @@ _PLAIN = re.compile(r'(?:[\w.$]|"[^"]*")+')
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """``type`` is written out with its modifier; ``builtin``: the type belongs to PostgreSQL itself."""
+    """``type`` is written out with its modifier; ``builtin`` types are PostgreSQL's own."""
 
     name: str
     type: str

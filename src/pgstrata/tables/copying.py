@@ -1,8 +1,8 @@
 """From a table of one server into a table of another, through this process.
 
-Binary COPY costs half of the text's time, but it reinterprets bytes where types differ: an int8 becomes
-a timestamp without a word. So it is used only where every column has the same type of PostgreSQL's own
-on both sides, and one whose binary form does not depend on the server; else text.
+Binary COPY costs half of the text's time, but it reinterprets bytes where types differ: an int8
+becomes a timestamp without a word. So it is used only where every column has the same type of
+PostgreSQL's own on both sides, and one whose binary form does not depend on the server; else text.
 """
 
 from __future__ import annotations
@@ -89,10 +89,10 @@ def endpoint(connection: AnyConnection) -> Endpoint:
 def _filled(copy: Copy, *, committed: bool) -> Steps[CopyResult]:
     source, target, options = copy.source, copy.target, copy.options
     plan, origin, goal = yield from _planned(copy)
+    selected = _selected(origin, _columns(origin, options), options)
     if copy.on_plan:
         copy.on_plan(plan)
     yield from _salt(source, options)
-    selected = _selected(origin, _columns(origin, options), options)
     merge = merge_for(goal, options.mode, options.on_conflict, options.key)
     into = yield from open_target(target, goal, plan.columns, merge)
     rows = yield from _piped(copy, selected, into, plan.format)
@@ -168,7 +168,7 @@ def _form(source: Sequence[Column], target: Sequence[Column]) -> Literal["binary
 
 
 def _same_bytes(here: Column, there: Column) -> bool:
-    """Return whether both types are PostgreSQL's own, the same, and of a binary form for any server."""
+    """Return whether both types are PostgreSQL's own, the same, and the same on any server."""
     own = here.builtin and there.builtin and here.binary and there.binary
     bound = {here.type_name, here.element} & set(_OWN) or here.type_name.lstrip("_").startswith(
         "reg"
@@ -210,12 +210,11 @@ def _piped(copy: Copy, selected: sql.Composed, into: Target, form: str) -> Steps
             copy.tally.add(count, copy.tally.bytes + len(data))
         reason = b"stopped by pgstrata" if spoke else None
         taken: int = yield Wire(target, wire.finish(target.pgconn, reason))
-    except psycopg.Error as error:
-        yield from stop_reading(source)
-        raise refused(error, f"nothing was copied into {into.name}") from error
-    except BaseException:
+    except BaseException as error:
         yield from stop_reading(source)
         yield from give_up(target)
+        if isinstance(error, psycopg.Error):
+            raise refused(error, f"nothing was copied into {into.name}") from error
         raise
     if sent != taken:
         raise TransferError(

@@ -21,7 +21,7 @@ AGREEING = 0.9  # of the records must have the usual number of fields: a few may
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """Delimiter, quote and escape are one ASCII character each; ``null`` is the unquoted text of NULL."""
+    """Three separators of one ASCII character each, and the unquoted text of NULL."""
 
     delimiter: str = ","
     quote: str = '"'
@@ -44,8 +44,8 @@ class Dialect:
 def split(record: str, dialect: Dialect) -> list[str | None]:
     """Return the fields of one record as the server would read them; None is NULL.
 
-    A quote toggles wherever it stands, also in the middle of a field: the server does that, Python's
-    csv module does not.
+    A quote toggles wherever it stands, also in the middle of a field: the server does that,
+    Python's csv module does not.
     """
     fields: list[str | None] = []
     text: list[str] = []

@@ -1,10 +1,10 @@
 """Which encoding a file is in: said by its BOM, or found from a sample, and never a silent guess.
 
-Without a BOM a sample that is valid UTF-8, or mostly is, is UTF-8; the server then checks every byte.
-Else it is cp1252 (of which latin-1 text is a part) if every byte beyond ASCII is a letter or sign of
-Western text standing among ASCII, which Cyrillic, Greek, Polish, Turkish or Asian text is not. That
-is said as a doubt, and any other byte later in the file is an error with its line. All else is an
-error that names what to give.
+Without a BOM a sample that is valid UTF-8, or mostly is, is UTF-8; the server then checks every
+byte. Else it is cp1252 (of which latin-1 text is a part) if every byte beyond ASCII is a letter or
+sign of Western text standing among ASCII, which Cyrillic, Greek, Polish, Turkish or Asian text is
+not. That is said as a doubt, and any other byte later in the file is an error with its line. All
+else is an error that names what to give.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ SERVER_ENCODINGS = {
     "cp1254": "WIN1254",
     "koi8-r": "KOI8R",
 }
-_WESTERN = "àáâãäåæçèéêëìíîïñòóôõöøùúûüÿßœÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜŒ€‘’“”–—…«»°§£©®·¿¡ºª\xa0"
+_WESTERN = "àáâãäåæçèéêëìíîïñòóôõöøùúûüÿßœÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜŒ€‘’“”–—…«»°§£©®·¿¡ºª\xa0"  # noqa: RUF001  # they are meant
 _FOREIGN = re.compile(rb"[^\x00-\x7f" + re.escape(_WESTERN.encode("cp1252")) + rb"]")
 _LETTER, _ACCENTED = re.compile(rb"[A-Za-z]"), re.compile(rb"[\x8c\x9c\x9f\xc0-\xff]")
 _HIGH = re.compile(rb"[\x80-\xff]")
@@ -148,7 +148,7 @@ def _watched(chunks: Iterable[bytes]) -> Iterator[bytes]:
         if found := _FOREIGN.search(chunk):
             line += chunk.count(b"\n", 0, found.start())
             raise InputError(
-                f"line {line} has the byte 0x{found[0][0]:02x}, so the file is not in cp1252 after all",
+                f"line {line} has the byte 0x{found[0][0]:02x}: the file is not cp1252 after all",
                 hint="give the encoding the file was written in",
             )
         line += chunk.count(b"\n")
@@ -163,7 +163,7 @@ def _guess(sample: bytes) -> Encoding:
         bad = _first_bad_line(sample)
         raise InputError(
             f"line {bad} is not UTF-8, and which encoding it is cannot be told",
-            hint="give the encoding the file was written in, e.g. cp1250, cp1251, cp1252, shift_jis",
+            hint="give the encoding it was written in, e.g. cp1250, cp1251, cp1252, shift_jis",
         )
     word = re.search(rb"[A-Za-z]*[\x80-\xff]+[A-Za-z]*", sample)
     shown = word[0].decode("cp1252") if word else ""

@@ -17,7 +17,6 @@ from pgstrata.tables import wire
 from pgstrata.tables.catalog import Table, get_table, names
 from pgstrata.tables.encoding import find_encoding
 from pgstrata.tables.errors import InputError, TransferError
-from pgstrata.tables.job import Tally
 from pgstrata.tables.results import ExportResult
 from pgstrata.tables.session import READING, refused, transaction
 from pgstrata.tables.source import AUTO, NONE, Codec, codec_for, codec_named
@@ -28,6 +27,7 @@ from pgstrata.tables.strict import stop_reading
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from pgstrata.tables.job import Tally
     from pgstrata.tables.options import ExportOptions
 
 BLOCK = 256 * 1024  # bytes handed to the file at once

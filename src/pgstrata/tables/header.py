@@ -51,7 +51,8 @@ def matched(
     if problems:
         raise InputError(
             f"the file does not fit {table}: {'; '.join(problems)}",
-            hint=f"fields: {', '.join(header)}; columns: {', '.join(c.name for c in table.columns)}",
+            hint=f"fields: {', '.join(header)};"
+            f" columns: {', '.join(c.name for c in table.columns)}",
         )
     return tuple(columns)
 
@@ -66,7 +67,7 @@ def positional(count: int, table: Table, only: Sequence[str] | None = None) -> t
         columns = [table.column(name).name for name in only]
     if len(columns) != count:
         raise InputError(
-            f"the file has {count} fields and no header, but there are {len(columns)} columns to load:"
+            f"the file has {count} fields and no header, but {len(columns)} columns are to load:"
             f" {', '.join(columns)}",
             hint="name the column of each field, in the order of the file",
         )

@@ -18,7 +18,6 @@ from pgstrata.tables.prepare import Opened, open_file
 from pgstrata.tables.rejectfile import RejectFile
 from pgstrata.tables.results import ImportPlan, ImportResult
 from pgstrata.tables.session import WRITING, in_transaction, transaction
-from pgstrata.tables.source import Source
 from pgstrata.tables.steps import AnyConnection, Local, Steps
 from pgstrata.tables.verify import checksum, count_rows, verify_count
 
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 
     from pgstrata.tables.options import ImportOptions
     from pgstrata.tables.records import Block
+    from pgstrata.tables.source import Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class Run:
         )
 
 
-def new_run(
+def new_run(  # noqa: PLR0913, PLR0917  # what the caller gave, as it was given
     connection: AnyConnection,
     table: str,
     source: Source | Sequence[Source],
@@ -107,7 +107,7 @@ def new_run(
     tally: Tally,
     on_plan: Callable[[ImportPlan], None] | None,
 ) -> Run:
-    """Return an import that is about to begin. Raises ``InputError`` for a reject file that exists."""
+    """Return an import about to begin. Raises ``InputError`` if the reject file exists."""
     one = isinstance(source, (str, os.PathLike)) or hasattr(source, "read")
     sources = [cast("Source", source)] if one else list(cast("Sequence[Source]", source))
     run = Run(connection, table, sources, options, tally, on_plan)

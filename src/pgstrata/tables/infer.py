@@ -71,7 +71,7 @@ def create_table(
 
 
 def inferred(source: Source, options: ImportOptions) -> list[tuple[str, str]]:
-    """Return the names and types of the columns for a file, from ``options.sample`` records or all."""
+    """Return names and types of the columns, from ``options.sample`` records or all."""
     if hasattr(source, "read"):
         raise InputError(
             "types cannot be inferred from a stream", hint="give a file, or create the table first"
@@ -133,8 +133,9 @@ def _widened(kind: str, values: Sequence[str], *, first: bool) -> str:
 
 
 def _rows(file: Opened) -> Iterator[list[str]]:
-    # The csv module is right for inference only: it cannot tell NULL from empty text, and reads stray
-    # quotes otherwise than the server. Where that matters the import itself says so, with the line.
+    # The csv module is right for inference only: it cannot tell NULL from empty text, and reads
+    # stray quotes otherwise than the server. Where that matters the import itself says so, with the
+    # line.
     lines = chain.from_iterable(
         file.text(block.data).splitlines(keepends=True) for block in file.blocks()
     )

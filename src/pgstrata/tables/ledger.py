@@ -1,7 +1,7 @@
-"""Which part of a file is committed: a row written in the same transaction as the records it counts.
+"""What is committed of a file: a row written in the transaction of the records it counts.
 
-The row says how far the import is and a digest of all bytes up to there. An import that goes on reads
-these bytes again and compares, so a file that has changed is not taken for the one begun.
+The row says how far the import is and a digest of all bytes up to there. An import that goes on
+reads these bytes again and compares, so a file that has changed is not taken for the one begun.
 """
 
 from __future__ import annotations
@@ -69,7 +69,8 @@ class Ledger:
     def read(self) -> Steps[State | None]:
         """Return how far an earlier run came, locking it against another one."""
         text = (
-            'SELECT "offset", line, record, digest, loaded, rejected, rejects_size, details_size, done'
+            'SELECT "offset", line, record, digest, loaded, rejected, rejects_size,'
+            " details_size, done"
             " FROM {} WHERE id = %s FOR UPDATE"
         )
         rows = yield from query(self._connection, sql.SQL(text).format(self._relation), self.id)
@@ -81,7 +82,8 @@ class Ledger:
             'INSERT INTO {} (id, file, "table", "offset", line, record, digest, loaded, rejected,'
             " rejects_size, details_size, done)"
             " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
-            ' ON CONFLICT (id) DO UPDATE SET (file, "table", "offset", line, record, digest, loaded,'
+            ' ON CONFLICT (id) DO UPDATE SET (file, "table", "offset", line, record, digest,'
+            " loaded,"
             " rejected, rejects_size, details_size, done, changed) = ROW(excluded.file,"
             ' excluded."table", excluded."offset", excluded.line, excluded.record, excluded.digest,'
             " excluded.loaded, excluded.rejected, excluded.rejects_size, excluded.details_size,"

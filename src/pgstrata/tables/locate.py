@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from pgstrata.tables.dialect import split
 from pgstrata.tables.encoding import likely
 from pgstrata.tables.errors import RowError
-from pgstrata.tables.records import Block, Scanner
 from pgstrata.tables.results import Reject
 from pgstrata.tables.session import said
 
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from pgstrata.tables.prepare import Opened
+    from pgstrata.tables.records import Block, Scanner
     from pgstrata.tables.statement import Target
 
 KEPT = 8 * 2**20  # bytes; the server was never seen to lag behind by more than half of it
@@ -27,7 +27,7 @@ KEPT = 8 * 2**20  # bytes; the server was never seen to lag behind by more than 
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
-    """The line that a server's message names (0: none), the column, and the beginning of its value."""
+    """What a server's message names: a line (0: none), a column, and how its value begins."""
 
     line: int
     column: str = ""
@@ -80,7 +80,7 @@ def complaint(error: psycopg.Error, target: Target) -> Complaint:
     rest = found[2]
     named = (c for c in target.columns if re.match(rf", \S+ {re.escape(c)}(?::|$)", rest))
     column = max(named, key=len, default=error.diag.column_name or "")
-    quoted = re.search(r'[:：] ["„«»“](.*)["“»«”]$', rest)
+    quoted = re.search(r'[:\uff1a] ["„«»“](.*)["“»«”]$', rest)
     return Complaint(int(found[1]), column, quoted[1] if quoted else "")
 
 

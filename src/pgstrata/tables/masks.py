@@ -1,12 +1,12 @@
 """What hides the values of a column, as SQL that runs on the source: they never leave it.
 
 All but ``null`` keep NULL as NULL and map equal values to equal ones, so keys still join. The salt
-makes that mapping unguessable; give the same one to let tables that are copied one by one still fit.
+makes that mapping unguessable; give the same one to let tables that are copied one by one still
+fit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TypeAlias
 
 from psycopg import sql
@@ -14,6 +14,8 @@ from psycopg import sql
 from pgstrata.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from pgstrata.tables.catalog import Column
 
 Mask: TypeAlias = "Callable[[Column, sql.Composable], sql.Composable]"
@@ -50,7 +52,7 @@ def masked(column: Column, mask: str) -> sql.Composable:
     )
 
 
-def _null(column: Column, value: sql.Composable) -> sql.Composable:
+def _null(column: Column, _value: sql.Composable) -> sql.Composable:
     if column.not_null:
         raise UsageError(f'the column "{column.name}" must not be NULL', hint="mask it with hash")
     return sql.SQL("NULL")
@@ -74,7 +76,7 @@ def _fake_email(column: Column, value: sql.Composable) -> sql.Composable:
 
 def _fake_name(column: Column, value: sql.Composable) -> sql.Composable:
     _need_text("fake-name", column)
-    text = "({first})[1 + {a} % {n}] || ' ' || ({last})[1 + {b} % {m}]"
+    text = "({first}::text[])[1 + {a} % {n}] || ' ' || ({last}::text[])[1 + {b} % {m}]"
     name = sql.SQL(text).format(
         first=sql.Literal(list(_FIRST)),
         last=sql.Literal(list(_LAST)),
@@ -89,8 +91,8 @@ def _fake_name(column: Column, value: sql.Composable) -> sql.Composable:
 def _fake_phone(column: Column, value: sql.Composable) -> sql.Composable:
     _need_text("fake-phone", column)
     digits = sql.SQL(
-        "'+1-555-' || pg_catalog.lpad((('x' || pg_catalog.left({}, 7))::bit(28)::int % 10000000)::text,"
-        " 7, '0')"
+        "'+1-555-' || pg_catalog.lpad((('x' || pg_catalog.left({}, 7))::bit(28)::int"
+        " % 10000000)::text, 7, '0')"
     )
     return _cut(digits.format(_digest(value)), column)
 

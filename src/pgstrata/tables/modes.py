@@ -148,7 +148,8 @@ def _conflict(merge: Merge, columns: Sequence[str]) -> sql.Composable:
     changed = [c for c in columns if c not in merge.key]
     if merge.on_conflict == "skip" or not changed:
         return sql.SQL("ON CONFLICT ({}) DO NOTHING").format(names(merge.key))
-    # Rows that would not change are left alone: no dead rows, no triggers, and almost twice as fast.
+    # Rows that would not change are left alone: no dead rows, no triggers, and almost twice as
+    # fast.
     return sql.SQL(
         "ON CONFLICT ({key}) DO UPDATE SET ({columns}) = ROW({new})"
         " WHERE ({old}) IS DISTINCT FROM ({new})"

@@ -1,4 +1,4 @@
-"""What may be asked of an import, an export and a copy; one place for every option and its default."""
+"""What may be asked of an import, an export and a copy: every option and its default."""
 
 from __future__ import annotations
 
@@ -27,17 +27,18 @@ class ImportOptions:
     (quoted empty text is NULL too), ``datestyle`` (of ambiguous dates; else the session's).
 
     The columns: ``columns`` are the fields to load, by name of field or column; without a header
-    they name every field in order. ``rename`` maps fields to columns. ``create`` makes the table if it
-    is missing, with types inferred from the first ``sample`` records, or from all if None.
+    they name every field in order. ``rename`` maps fields to columns. ``create`` makes the table if
+    it is missing, with types inferred from the first ``sample`` records, or from all if None.
 
-    The rows: ``mode`` append, truncate (first, in the same transaction) or replace (the old rows stay
-    visible until the commit). ``on_conflict`` skip or update rows whose ``key`` (default: the primary
-    key) exists. ``batch`` commits after every so many records, and ``resume`` goes on after the last of
-    them; ``import_id`` names the import, else the file's name and beginning do. ``rejects`` is where bad
-    records go, at most ``max_rejects`` of them; ``overwrite`` allows to replace that file.
+    The rows: ``mode`` append, truncate (first, in the same transaction) or replace (the old rows
+    stay visible until the commit). ``on_conflict`` skip or update rows whose ``key`` (default: the
+    primary key) exists. ``batch`` commits after every so many records, and ``resume`` goes on after
+    the last of them; ``import_id`` names the import, else the file's name and beginning do.
+    ``rejects`` is where bad records go, at most ``max_rejects`` of them; ``overwrite`` allows to
+    replace that file.
 
-    ``verify`` counts the table before and after and reports its checksum. ``dry_run`` does it all and
-    rolls back.
+    ``verify`` counts the table before and after and reports its checksum. ``dry_run`` does it all
+    and rolls back.
     """
 
     delimiter: str | None = None
@@ -87,8 +88,9 @@ class ExportOptions:
     """How a table or query becomes a CSV file.
 
     ``query``: what is exported is an SQL query, not the name of a table. ``columns`` (else all but
-    generated ones, which an import could not load), ``where`` and ``order`` (SQL, without the keyword)
-    choose from a table. ``quoted`` columns are always quoted. ``compression`` is told by the file's name
+    generated ones, which an import could not load), ``where`` and ``order`` (SQL, without the
+    keyword) choose from a table. ``quoted`` columns are always quoted. ``compression`` is told by
+    the file's name
     if "auto". ``spreadsheet_safe`` puts an apostrophe before text that a spreadsheet would run as a
     formula; such a file does not come back as it was. ``overwrite`` allows to replace a file.
     """
@@ -124,11 +126,11 @@ class ExportOptions:
 class CopyOptions:
     """How rows go from one server to another.
 
-    ``target`` is the table to fill, by default that of the same name. ``columns`` and ``where`` (SQL,
-    without the keyword) choose, ``masks`` maps columns to what hides them: see ``masks.MASKS``.
-    ``salt`` makes masks agree between copies, else it is random. ``create`` makes the table from the
-    source's definition if it is missing. ``mode``, ``on_conflict``, ``key``, ``verify`` and
-    ``dry_run`` as in ``ImportOptions``; ``verify`` compares checksums of both ends.
+    ``target`` is the table to fill, by default that of the same name. ``columns`` and ``where``
+    (SQL, without the keyword) choose, ``masks`` maps columns to what hides them: see
+    ``masks.MASKS``. ``salt`` makes masks agree between copies, else it is random. ``create`` makes
+    the table from the source's definition if it is missing. ``mode``, ``on_conflict``, ``key``,
+    ``verify`` and ``dry_run`` as in ``ImportOptions``; ``verify`` compares checksums of both ends.
     """
 
     target: str | None = None

@@ -1,7 +1,7 @@
 """Several connections load one file at the same time.
 
-One scanner cuts the file at the borders of records; each connection takes the next piece when it has
-sent its last. None commits before all have ended their COPY and the rows add up, so only the
+One scanner cuts the file at the borders of records; each connection takes the next piece when it
+has sent its last. None commits before all have ended their COPY and the rows add up, so only the
 milliseconds of the commits themselves are not one transaction: what they leave is said exactly.
 """
 
@@ -156,13 +156,13 @@ def _commit(
     for number, connection in enumerate(connections):
         try:
             yield from commit(connection)
-        except Exception as error:
+        except Exception as error:  # noqa: PERF203  # each commit has an end of its own
             if number == 0 and not isinstance(error, OutcomeUnknownError):
                 raise TransferError(f"nothing was loaded into {run.name}: {error}") from error
             doubtful = "are or are not" if isinstance(error, OutcomeUnknownError) else "are not"
             raise PartialTransferError(
                 f"{run.name} holds the records {_listed(ranges[:number])}; those from"
-                f" {_listed(ranges[number : number + 1])} {doubtful} there, the others are not: {error}",
+                f" {_listed(ranges[number : number + 1])} {doubtful}, the others are not: {error}",
                 hint="delete what is there, or load the other records",
             ) from error
 

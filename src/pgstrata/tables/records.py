@@ -1,8 +1,8 @@
 """Finding the records of a CSV file, at about a gigabyte a second and as the server finds them.
 
 PostgreSQL toggles "inside quotes" at every quote (a doubled quote toggles twice), so parity tells
-whether a newline ends a record. That needs no parsing: quotes and newlines are counted. It holds for
-UTF-8 and every single-byte encoding, where these bytes are never part of another character.
+whether a newline ends a record. That needs no parsing: quotes and newlines are counted. It holds
+for UTF-8 and every single-byte encoding, where these bytes are never part of another character.
 
 Where the escape is not the quote, escaped pairs are first blanked out, keeping every offset.
 """
@@ -25,8 +25,9 @@ MAX_RECORD = 256 * 2**20  # bytes; a quote that is never closed must not fill th
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Some complete records, and where they are: ``record`` and ``line`` count from 1, ``offset`` from 0.
+    """Some complete records, and where they are.
 
+    ``record`` and ``line`` count from 1, ``offset`` from 0.
     ``lines`` and ``marks`` are how many newlines it holds, and how many of the character by which
     the server counts lines.
     """

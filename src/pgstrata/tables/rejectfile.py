@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 class RejectFile:
     """Holds the header of the import file and the bytes of its bad records as they were.
 
-    Beside it ``<name>.jsonl`` says of each record where it was and what is wrong. Nothing is created
-    before the first bad record. What it holds is on disk before the good rows are committed, so a
-    crash can leave a record in both, but never in none.
+    Beside it ``<name>.jsonl`` says of each record where it was and what is wrong. Nothing is
+    created before the first bad record. What it holds is on disk before the good rows are
+    committed, so a crash can leave a record in both, but never in none.
     """
 
     def __init__(self, path: str | os.PathLike[str], maximum: int, *, overwrite: bool) -> None:
@@ -81,9 +81,9 @@ class RejectFile:
             self.details.unlink(missing_ok=True)
 
     def _open(self, file: Opened) -> tuple[BinaryIO, BinaryIO]:
-        if isinstance(file.source, (str, os.PathLike)) and self.path.exists():
-            if self.path.samefile(file.source):
-                raise InputError(f"{self.path} is the file that is imported")
+        is_path = isinstance(file.source, (str, os.PathLike))
+        if is_path and self.path.exists() and self.path.samefile(file.name):
+            raise InputError(f"{self.path} is the file that is imported")
         self._files = (self._create(self.path, 0), self._create(self.details, 0))
         self._files[0].write(file.preamble)
         return self._files

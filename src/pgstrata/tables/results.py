@@ -38,8 +38,8 @@ OnProgress: TypeAlias = Callable[[Progress], None]
 class Reject:
     """A record that was not loaded: where it is, what is wrong, and its bytes as they were.
 
-    ``record`` counts data records from 1, ``line`` physical lines of the file from 1 (the first of the
-    record), ``offset`` bytes from 0 after decompression (and after UTF-16 became UTF-8).
+    ``record`` counts data records from 1, ``line`` physical lines of the file from 1 (the first of
+    the record), ``offset`` bytes from 0 after decompression (and after UTF-16 became UTF-8).
     """
 
     file: str
@@ -65,7 +65,7 @@ class Reject:
 
 @dataclass(frozen=True, slots=True)
 class ImportPlan:
-    """What was found out about one file, before its first row is sent; ``doubts`` are worth showing."""
+    """What was found out about one file before its first row is sent, and what is doubtful."""
 
     file: str
     table: str

@@ -92,13 +92,14 @@ def apply(connection: AnyConnection, settings: Mapping[str, str]) -> Steps[dict[
     names = list(settings)
     rows = yield from query(
         connection,
-        "SELECT n, pg_catalog.current_setting(n) FROM unnest(%s::text[]) AS n",
+        "SELECT n, coalesce(pg_catalog.current_setting(n, true), '') FROM unnest(%s::text[]) AS n",
         names,
     )
     yield from query(
         connection,
         "SELECT pg_catalog.set_config(n, CASE WHEN n = 'lock_timeout' AND v = %s"
-        " AND pg_catalog.current_setting(n) <> '0' THEN pg_catalog.current_setting(n) ELSE v END, true) FROM unnest(%s::text[], %s::text[]) AS s(n, v)",
+        " AND pg_catalog.current_setting(n) <> '0' THEN pg_catalog.current_setting(n)"
+        " ELSE v END, true) FROM unnest(%s::text[], %s::text[]) AS s(n, v)",
         LOCK_TIMEOUT,
         names,
         list(settings.values()),
@@ -107,7 +108,7 @@ def apply(connection: AnyConnection, settings: Mapping[str, str]) -> Steps[dict[
 
 
 def commit(connection: AnyConnection) -> Steps[None]:
-    """COMMIT. Raises ``OutcomeUnknownError`` if the connection is lost before the server answers."""
+    """COMMIT. Raises ``OutcomeUnknownError`` if the connection is lost before the answer."""
     rows = yield from query(connection, "SELECT pg_catalog.pg_current_xact_id_if_assigned()::text")
     try:
         yield from query(connection, "COMMIT")
@@ -127,7 +128,7 @@ def commit_status_steps(connection: AnyConnection, xid: str) -> Steps[str | None
 
 def said(error: psycopg.Error) -> str:
     """Return the server's own words, without the context that may run to pages."""
-    parts = [error.diag.message_primary or str(error).strip(), error.diag.message_detail]
+    parts = [error.diag.message_primary or str(error).partition("\n")[0], error.diag.message_detail]
     return ": ".join(part for part in parts if part)
 
 

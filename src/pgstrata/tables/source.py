@@ -9,13 +9,15 @@ import lzma
 import os
 import stat
 import zlib
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, TypeAlias, cast
+from typing import IO, TYPE_CHECKING, Any, TypeAlias, cast
 
 from pgstrata.errors import UsageError
 from pgstrata.tables.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 Source: TypeAlias = "str | os.PathLike[str] | IO[bytes]"
 
@@ -43,8 +45,17 @@ def _open_zstd(raw: IO[bytes], mode: str) -> IO[bytes]:
 
 
 def _open_gzip(raw: IO[bytes], mode: str) -> IO[bytes]:
-    # No time and no name inside: the same rows give the same bytes. Level 6 would take thrice as long.
+    # No time and no name inside: the same rows give the same bytes. Level 6 would take thrice as
+    # long.
     return cast("IO[bytes]", gzip.GzipFile("", mode, 3, fileobj=raw, mtime=0))
+
+
+def _open_xz(raw: IO[bytes], mode: str) -> IO[bytes]:
+    return cast("IO[bytes]", lzma.LZMAFile(raw, mode))
+
+
+def _open_bz2(raw: IO[bytes], mode: str) -> IO[bytes]:
+    return cast("IO[bytes]", bz2.BZ2File(raw, mode))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +71,8 @@ class Codec:
 CODECS = (
     Codec("gz", b"\x1f\x8b", (".gz",), _open_gzip),
     Codec("zst", b"\x28\xb5\x2f\xfd", (".zst", ".zstd"), _open_zstd),
-    Codec(
-        "xz", b"\xfd7zXZ\x00", (".xz",), lambda raw, mode: cast("IO[bytes]", lzma.open(raw, mode))
-    ),
-    Codec("bz2", b"BZh", (".bz2",), lambda raw, mode: cast("IO[bytes]", bz2.open(raw, mode))),
+    Codec("xz", b"\xfd7zXZ\x00", (".xz",), _open_xz),
+    Codec("bz2", b"BZh", (".bz2",), _open_bz2),
 )
 AUTO, NONE = "auto", "none"
 
@@ -85,7 +94,7 @@ class Input:
             raise
 
     def read(self, size: int = CHUNK) -> bytes:
-        """Return up to ``size`` bytes, empty at the end. Raises ``InputError`` for a broken file."""
+        """Return up to ``size`` bytes, none at the end. Raises ``InputError`` for a broken file."""
         try:
             return self._data.read(size)
         except _BROKEN as error:
@@ -119,7 +128,7 @@ def name_of(source: Source) -> str:
 
 
 def find_codec(raw: io.BufferedReader, given: str = AUTO) -> Codec | None:
-    """Return how a file is compressed, told by its first bytes, or as ``given``; None: it is not."""
+    """Return how a file is compressed: as ``given``, or told by its first bytes."""
     if given == NONE:
         return None
     if given == AUTO:

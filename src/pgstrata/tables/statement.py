@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class Target:
     """Where COPY writes: the table itself, or a staging table in its stead.
 
-    ``name`` is the bare name by which the server's messages call it; ``columns`` are in the order of
-    the file.
+    ``name`` is the bare name by which the server's messages call it; ``columns`` are in the order
+    of the file.
     """
 
     relation: sql.Composable

@@ -109,7 +109,7 @@ async def run_async(steps: Steps[T]) -> T:
             return end.value  # type: ignore[no-any-return]  # the generator's own T
         try:
             reply = await _perform_async(step)
-        except BaseException as error:  # noqa: BLE001  # even a cancellation has to reach the rollback
+        except BaseException as error:  # noqa: BLE001  # a cancellation rolls back too
             advance = _thrower(steps, error)
         else:
             advance = _sender(steps, reply)
@@ -171,7 +171,7 @@ def _columns(cursor: psycopg.Cursor[Any] | psycopg.AsyncCursor[Any]) -> list[tup
 def _outcome(lane: Steps[T]) -> T | BaseException:
     try:
         return run(lane)
-    except BaseException as error:  # noqa: BLE001  # the caller decides which of the lanes' errors counts
+    except BaseException as error:  # noqa: BLE001  # the caller decides which error counts
         return error
 
 

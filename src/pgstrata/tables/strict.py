@@ -67,7 +67,9 @@ def accepted(data: bytes, job: Job, scanner: Scanner) -> bytes:
 
 
 def give_up(connection: AnyConnection) -> Steps[None]:
-    """End a COPY that cannot go on, leaving the connection to be rolled back."""
+    """End a COPY that cannot go on, if it has not ended, so that the transaction can end."""
+    if connection.closed or connection.info.transaction_status != TransactionStatus.ACTIVE:
+        return
     try:
         yield Wire(connection, wire.finish(connection.pgconn, _STOPPED))
     except psycopg.Error:

@@ -38,8 +38,8 @@ def checksum(
 ) -> Steps[str]:
     """Return the number of rows and the sum of their texts' hashes, e.g. ``3:-123456``.
 
-    It is the same on every server for the same rows, whatever the types' binary form and the session's
-    settings.
+    It is the same on every server for the same rows, whatever the types' binary form and the
+    session's settings.
     """
     own = columns or [column.name for column in table.columns]
     what = sql.SQL("(SELECT {} FROM {})").format(names(own), table.identifier)
@@ -52,7 +52,8 @@ def checksum_of(connection: AnyConnection, what: sql.Composable) -> Steps[str]:
     rows = yield from query(
         connection,
         sql.SQL(
-            "SELECT count(*) || ':' || coalesce(sum(pg_catalog.hashtextextended(r::text, 0)::numeric), 0)"
+            "SELECT count(*) || ':' || "
+            "coalesce(sum(pg_catalog.hashtextextended(r::text, 0)::numeric), 0)"
             " FROM {} AS r"
         ).format(what),
     )

@@ -23,7 +23,7 @@ _FAILED = (pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.BAD_RESPONSE)
 
 
 def start(pgconn: PGconn, statement: bytes) -> PQGen[None]:
-    """Send statements of which the last is a COPY; return when the server waits for data or has some."""
+    """Send statements of which the last is a COPY; return when data can flow."""
     pgconn.send_query(statement)
     yield from _flush(pgconn)
     while (result := (yield from _result(pgconn))) is not None:
@@ -36,7 +36,7 @@ def start(pgconn: PGconn, statement: bytes) -> PQGen[None]:
 
 
 def write(pgconn: PGconn, data: bytes) -> PQGen[bool]:
-    """Send ``data``; return whether the server has said something meanwhile, which may be an error."""
+    """Send ``data``; return whether the server has spoken meanwhile, perhaps of an error."""
     spoke = False
     while pgconn.put_copy_data(data) == 0:
         yield Wait.W
@@ -60,7 +60,8 @@ def finish(pgconn: PGconn, reason: bytes | None = None) -> PQGen[int]:
 def read(pgconn: PGconn, size: int) -> PQGen[tuple[bytes, int, int]]:
     """Return data of about ``size`` bytes, how many rows it is, and the server's count at the end.
 
-    One message of the server is one row. The count is -1 until the end, which may come with the last data.
+    One message of the server is one row. The count is -1 until the end, which may come with the
+    last data.
     """
     rows: list[memoryview | bytes] = []
     length, total = 0, -1
