@@ -44,12 +44,14 @@ def own_server() -> Iterator[Server]:
 
 
 def ids(connection: psycopg.Connection[Any]) -> list[int]:
+    """Return the keys in the table."""
     return [
         number for (number,) in connection.execute("SELECT id FROM people ORDER BY 1").fetchall()
     ]
 
 
 def body(count: int, bad: dict[int, str] | None = None) -> str:
+    """Return a file of good records, but for the bad ones given by number."""
     lines = [f'{n},"{n}\n",{n}\n' for n in range(count)]
     for number, line in (bad or {}).items():
         lines[number] = line
@@ -74,12 +76,12 @@ def test_an_import_goes_on_behind_its_last_commit(
 ) -> None:
     """After the file was mended behind that point."""
     path = csv_file(body(50, {33: "33,a,x\n"}))
-    with pytest.raises(PartialTransferError, match="30 rows of people are committed.*record 34"):
+    with pytest.raises(PartialTransferError, match=r"30 rows of people are committed.*record 34"):
         import_csv(people, "people", path, ImportOptions(batch=10))
     assert ids(people) == list(range(30))
     people.rollback()
     csv_file(body(50, {33: "33,a,1\n"}))
-    with pytest.raises(UsageError, match="committed 30 rows and not ended"):
+    with pytest.raises(UsageError, match=r"committed 30 rows and not ended"):
         import_csv(people, "people", path, ImportOptions(batch=10))
     result = import_csv(people, "people", path, ImportOptions(batch=7, resume=True))
     assert (result.rows_resumed, result.rows_loaded) == (30, 20)
@@ -104,7 +106,7 @@ def test_a_file_that_changed_before_that_point_is_not_resumed(
     with pytest.raises(PartialTransferError):
         import_csv(people, "people", path, ImportOptions(batch=30_000))
     csv_file(body(100_000).replace("50000,", "50001,"))
-    with pytest.raises(InputError, match="has changed within the 60000 records"):
+    with pytest.raises(InputError, match=r"has changed within the 60000 records"):
         import_csv(people, "people", path, ImportOptions(batch=30_000, resume=True))
 
 
@@ -113,7 +115,7 @@ def test_batches_need_a_connection_of_their_own(
 ) -> None:
     """Inside a transaction nothing could be committed."""
     people.execute("SELECT 1")
-    with pytest.raises(UsageError, match="in a transaction"):
+    with pytest.raises(UsageError, match=r"in a transaction"):
         import_csv(people, "people", csv_file(body(1)), ImportOptions(batch=10))
 
 
@@ -217,5 +219,5 @@ def test_rows_that_were_appended_since_are_loaded(
     csv_file(body(20) + "20,x,1")
     assert import_csv(people, "people", path, options).rows_loaded == 1
     csv_file(body(20) + "20,x,12")
-    with pytest.raises(InputError, match="has changed"):
+    with pytest.raises(InputError, match=r"has changed"):
         import_csv(people, "people", path, options)

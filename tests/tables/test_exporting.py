@@ -35,6 +35,7 @@ ROWS = '1,,\n2,"",1.50\n3,"a\n""b"",",NaN\n'
 
 @pytest.fixture
 def filled(connection: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
+    """Return a connection to a database with a small table."""
     connection.execute(
         "CREATE TABLE t (id int, txt text, amount numeric,"
         " twice numeric GENERATED ALWAYS AS (amount * 2) STORED);"
@@ -117,18 +118,19 @@ def test_a_character_that_an_encoding_lacks(
     """It is an error, not a question mark, and there is no file."""
     filled.execute("INSERT INTO t (txt) VALUES ('日本')")
     for encoding in ("cp1252", "cp852"):
+        options = ExportOptions(encoding=encoding)
         with pytest.raises(TransferError):
-            export_csv(filled, "t", tmp_path / "x.csv", ExportOptions(encoding=encoding))
+            export_csv(filled, "t", tmp_path / "x.csv", options)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_is_overwritten_unasked(filled: psycopg.Connection[Any], csv_file: Any) -> None:
     """And a failed export leaves the old file."""
     path = csv_file("old")
-    with pytest.raises(InputError, match="exists"):
+    with pytest.raises(InputError, match=r"exists"):
         export_csv(filled, "t", path)
-    with pytest.raises(TransferError, match="division by zero"):
-        query = "SELECT 1 / (3 - n) FROM generate_series(1, 9) n"
+    query = "SELECT 1 / (3 - n) FROM generate_series(1, 9) n"
+    with pytest.raises(TransferError, match=r"division by zero"):
         export_csv(filled, query, path, ExportOptions(query=True, overwrite=True))
     assert path.read_text() == "old"
     export_csv(filled, "t", path, ExportOptions(overwrite=True))
@@ -140,7 +142,7 @@ def test_a_full_disk(filled: psycopg.Connection[Any]) -> None:
     """The error says so, and the connection can be used again."""
     with (
         Path("/dev/full").open("wb", buffering=0) as full,
-        pytest.raises(OSError, match="No space"),
+        pytest.raises(OSError, match=r"No space"),
     ):
         query = "SELECT repeat('x', 1000) FROM generate_series(1, 100000)"
         export_csv(filled, query, full, ExportOptions(query=True))

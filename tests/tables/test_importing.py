@@ -34,10 +34,12 @@ HEADER = "id,full name,amount\n"
 
 
 def rows(connection: psycopg.Connection[Any], table: str = "people") -> list[tuple[Any, ...]]:
+    """Return all rows of a table."""
     return connection.execute(f"SELECT * FROM {table} ORDER BY 1".encode()).fetchall()
 
 
 def texts(connection: psycopg.Connection[Any]) -> list[Any]:
+    """Return the second column."""
     return [row[1] for row in rows(connection)]
 
 
@@ -223,7 +225,7 @@ COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {
 @pytest.mark.parametrize("compression", COMPRESSIONS)
 @pytest.mark.parametrize("piped", [False, True])
 def test_compressed_files_and_streams(
-    people: psycopg.Connection[Any], csv_file: Any, compression: str, piped: bool
+    people: psycopg.Connection[Any], csv_file: Any, compression: str, *, piped: bool
 ) -> None:
     """Told by their bytes, whatever their names are."""
     data = COMPRESSIONS[compression](f"{HEADER}1,a,1\n".encode())
@@ -244,7 +246,7 @@ def test_zstd(people: psycopg.Connection[Any], csv_file: Any) -> None:
 def test_a_damaged_archive(people: psycopg.Connection[Any], csv_file: Any) -> None:
     """Nothing is loaded of a file that is cut off."""
     data = gzip.compress(HEADER.encode() + b"".join(b"%d,x,1\n" % n for n in range(300_000)))
-    with pytest.raises(InputError, match="damaged or cut off"):
+    with pytest.raises(InputError, match=r"damaged or cut off"):
         import_csv(people, "people", csv_file(data[: len(data) // 2]))
     assert rows(people) == []
 
@@ -323,7 +325,7 @@ def test_several_files_are_one_transaction(people: psycopg.Connection[Any], csv_
     good = csv_file(HEADER + "1,a,1\n", "good.csv")
     other = csv_file("amount;id\n2;2\n", "other.csv")
     bad = csv_file(HEADER + "3,c,x\n", "bad.csv")
-    with pytest.raises(RowError, match="bad.csv:2"):
+    with pytest.raises(RowError, match=r"bad.csv:2"):
         import_csv(people, "people", [good, other, bad])
     assert rows(people) == []
     result = import_csv(people, "people", [good, other])
@@ -362,7 +364,7 @@ def test_a_failed_transaction_is_refused(people: psycopg.Connection[Any], csv_fi
     """The caller has to roll back first."""
     with pytest.raises(psycopg.Error):
         people.execute("SELECT 1/0")
-    with pytest.raises(UsageError, match="INERROR"):
+    with pytest.raises(UsageError, match=r"INERROR"):
         import_csv(people, "people", csv_file(HEADER))
 
 
@@ -374,7 +376,7 @@ async def test_the_asynchronous_function(server: Server, database: str, csv_file
     async with await psycopg.AsyncConnection.connect(**keywords) as aconn:
         result = await import_csv_async(aconn, "people", csv_file(HEADER + "1,a,1\n"))
         assert result.rows_loaded == 1
-        with pytest.raises(RowError, match="record 2"):
+        with pytest.raises(RowError, match=r"record 2"):
             await import_csv_async(aconn, "people", csv_file(HEADER + "2,a,1\n3,a,x\n"))
         cursor = await aconn.execute("SELECT id FROM people")
         assert await cursor.fetchall() == [(1,)]
@@ -408,7 +410,7 @@ def test_a_trigger_that_drops_rows_is_not_silent(
         "CREATE TRIGGER t BEFORE INSERT ON people FOR EACH ROW EXECUTE FUNCTION drop_it()"
     )
     people.commit()
-    with pytest.raises(TransferError, match="1 records were sent, but the server took 0"):
+    with pytest.raises(TransferError, match=r"1 records were sent, but the server took 0"):
         import_csv(people, "people", csv_file(HEADER + "1,a,1\n"))
 
 
@@ -423,7 +425,7 @@ def test_a_trigger_that_complains_is_located(
         "CREATE TRIGGER t BEFORE INSERT ON people FOR EACH ROW EXECUTE FUNCTION check_it()"
     )
     people.commit()
-    with pytest.raises(RowError, match="record 3.*not three"):
+    with pytest.raises(RowError, match=r"record 3.*not three"):
         import_csv(people, "people", csv_file(HEADER + "1,a,1\n2,b,1\n3,c,1\n4,d,1\n"))
 
 
@@ -433,7 +435,7 @@ def test_what_the_server_refuses_is_said_in_its_words(
     """A view without a trigger."""
     people.execute("CREATE VIEW v AS SELECT 1 AS id")
     people.commit()
-    with pytest.raises(TransferError, match="cannot copy to view") as caught:
+    with pytest.raises(TransferError, match=r"cannot copy to view") as caught:
         import_csv(people, "v", csv_file("id\n1\n"))
     assert "INSTEAD OF" in caught.value.hint
 
@@ -451,12 +453,12 @@ def test_a_lost_connection_leaves_nothing(
             return super().read(size)
 
     data = HEADER.encode() + b"".join(b"%d,some text,2\n" % n for n in range(200_000))
-    with pytest.raises(TransferError, match="nothing was loaded"):
+    with pytest.raises(TransferError, match=r"nothing was loaded"):
         import_csv(people, "people", Killing(data))
     assert server.sql("SELECT count(*) FROM people", people.info.dbname) == [(0,)]
 
 
 def test_a_file_that_is_not_there(people: psycopg.Connection[Any], tmp_path: Path) -> None:
     """It is an error that names it."""
-    with pytest.raises(InputError, match="nothing.csv"):
+    with pytest.raises(InputError, match=r"nothing.csv"):
         import_csv(people, "people", tmp_path / "nothing.csv")

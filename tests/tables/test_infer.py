@@ -58,7 +58,7 @@ def test_a_failed_import_leaves_no_table(
 ) -> None:
     """A sample may be too small; the error names the value that it did not see."""
     path = csv_file("n\n1\n2\nx\n")
-    with pytest.raises(RowError, match="record 3.*'x'"):
+    with pytest.raises(RowError, match=r"record 3.*'x'"):
         import_csv(connection, "t", path, ImportOptions(create=True, sample=2))
     with pytest.raises(InputError, match="no table"):
         import_csv(connection, "t", path)

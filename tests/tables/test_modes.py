@@ -23,6 +23,7 @@ HEADER = "id,full name,amount\n"
 
 @pytest.fixture
 def filled(people: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
+    """Return a connection to a database whose table has two rows."""
     people.execute(
         "INSERT INTO people (id, \"Full Name\", amount) VALUES (1, 'old', 1), (2, 'old', 2)"
     )
@@ -31,6 +32,7 @@ def filled(people: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
 
 
 def rows(connection: psycopg.Connection[Any]) -> list[tuple[Any, ...]]:
+    """Return what the table holds."""
     return connection.execute('SELECT id, "Full Name" FROM people ORDER BY 1').fetchall()
 
 
@@ -109,7 +111,7 @@ def test_the_key_may_be_another_than_the_primary_one(
 def test_a_key_twice_in_the_file(filled: psycopg.Connection[Any], csv_file: Any) -> None:
     """Which one is to win is not for us to guess."""
     path = csv_file(HEADER + "5,a,1\n5,b,1\n")
-    with pytest.raises(TransferError, match="rows with the same id"):
+    with pytest.raises(TransferError, match=r"rows with the same id"):
         import_csv(filled, "people", path, ImportOptions(on_conflict="update"))
     assert import_csv(filled, "people", path, ImportOptions(on_conflict="skip")).rows_skipped == 1
 
@@ -120,9 +122,9 @@ def test_without_a_key_there_is_nothing_to_go_by(
     """The caller has to name it; and the file has to have it."""
     connection.execute("CREATE TABLE t (a int NOT NULL DEFAULT 1, b int, PRIMARY KEY (a))")
     connection.execute("CREATE TABLE u (a int)")
-    with pytest.raises(UsageError, match="no primary key"):
+    with pytest.raises(UsageError, match=r"no primary key"):
         import_csv(connection, "u", csv_file("a\n1\n"), ImportOptions(on_conflict="skip"))
-    with pytest.raises(InputError, match="no field for the key: a"):
+    with pytest.raises(InputError, match=r"no field for the key: a"):
         import_csv(connection, "t", csv_file("b\n1\n"), ImportOptions(on_conflict="skip"))
 
 
@@ -134,7 +136,7 @@ def test_staged_rows_are_checked_with_their_lines(
     filled.commit()
     options = ImportOptions(on_conflict="update")
     for bad in ("4,b,x", "4,b,-1", ",b,1"):
-        with pytest.raises(RowError, match="record 2"):
+        with pytest.raises(RowError, match=r"record 2"):
             import_csv(filled, "people", csv_file(HEADER + f"3,a,1\n{bad}\n"), options)
 
 
@@ -165,7 +167,7 @@ def test_a_partitioned_table(connection: psycopg.Connection[Any], csv_file: Any)
         connection, "t", csv_file("id,v\n1,b\n2,c\n"), ImportOptions(on_conflict="update")
     )
     assert result.rows_loaded == 2
-    with pytest.raises(RowError, match="record 2.*no partition"):
+    with pytest.raises(RowError, match=r"record 2.*no partition"):
         import_csv(connection, "t", csv_file("id,v\n3,a\n11,b\n"))
 
 
@@ -192,6 +194,6 @@ def test_verifying_finds_rows_that_a_trigger_adds(
         "CREATE TRIGGER t BEFORE INSERT ON people FOR EACH ROW EXECUTE FUNCTION more()"
     )
     filled.commit()
-    with pytest.raises(VerificationError, match="4 rows where 3 were expected"):
+    with pytest.raises(VerificationError, match=r"4 rows where 3 were expected"):
         import_csv(filled, "people", csv_file(HEADER + "3,a,1\n"), ImportOptions(verify=True))
     assert len(rows(filled)) == 2

@@ -36,10 +36,12 @@ def workers(
 
 
 def body(count: int) -> str:
+    """Return a file of records of two lines each."""
     return HEADER + "".join(f'{n},"name\n{n}, ""q"" {"x" * 90}",{n}\n' for n in range(count))
 
 
 def count(connection: psycopg.Connection[Any]) -> tuple[Any, ...]:
+    """Return numbers that tell whether all rows are there."""
     query = 'SELECT count(*), sum(id), sum(length("Full Name")) FROM people'
     row: tuple[Any, ...] = connection.execute(query).fetchall()[0]
     return row
@@ -139,7 +141,7 @@ def test_what_needs_one_transaction_is_refused(
     options: Any,
 ) -> None:
     """Before anything is loaded."""
-    with pytest.raises(UsageError, match="one connection only"):
+    with pytest.raises(UsageError, match=r"one connection only"):
         import_csv(people, "people", csv_file(body(3)), ImportOptions(**options), workers=workers)
     people.execute("SELECT 1")
 

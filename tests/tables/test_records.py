@@ -17,12 +17,14 @@ tables = st.lists(st.lists(fields, min_size=2, max_size=3), min_size=1, max_size
 
 
 def written(rows: list[list[str]], newline: str = "\n") -> bytes:
+    """Return rows as a CSV file."""
     out = io.StringIO()
     csv.writer(out, lineterminator=newline, quoting=csv.QUOTE_ALL).writerows(rows)
     return out.getvalue().encode()
 
 
 def chopped(data: bytes, size: int) -> list[bytes]:
+    """Return the data in pieces."""
     return [data[i : i + size] for i in range(0, len(data), size)]
 
 
@@ -93,5 +95,5 @@ def test_a_quote_that_is_never_closed_does_not_fill_the_memory(
     """The error names the record in which it was opened."""
     monkeypatch.setattr(records, "MAX_RECORD", 1000)
     chunks = [b'1,a\n2,"b\n', *[b"x" * 500] * 3]
-    with pytest.raises(TransferError, match="record 2, which begins on line 2"):
+    with pytest.raises(TransferError, match=r"record 2, which begins on line 2"):
         list(Scanner(Dialect()).blocks(chunks))

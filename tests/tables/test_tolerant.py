@@ -38,6 +38,7 @@ BAD = {
 
 @pytest.fixture
 def rejects(tmp_path: Path) -> Path:
+    """Return where rejects go."""
     return tmp_path / "bad.csv"
 
 
@@ -51,13 +52,14 @@ def bad_file(count: int, bad: dict[int, str]) -> tuple[bytes, list[bytes]]:
 
 
 def details(rejects: Path) -> list[dict[str, Any]]:
+    """Return what the file beside the rejects says."""
     lines = rejects.with_name("bad.csv.jsonl").read_bytes().splitlines()
     return [json.loads(line) for line in lines]
 
 
 @pytest.mark.parametrize("kind", BAD)
 @pytest.mark.parametrize("place", ["first", "last", "borders", "neighbours", "all"])
-def test_bad_rows_go_to_the_file_and_good_ones_to_the_table(
+def test_bad_rows_go_to_the_file_and_good_ones_to_the_table(  # noqa: PLR0917  # fixtures
     either: psycopg.Connection[Any],
     csv_file: Any,
     rejects: Path,
@@ -156,7 +158,7 @@ def test_too_many_rejects_undo_everything(
     """The first of them are kept to be looked at."""
     create_people(either)
     data, _ = bad_file(100, dict.fromkeys(range(10, 20), BAD["conversion"]))
-    with pytest.raises(TooManyRejectsError, match="more than 5 bad rows; nothing was kept"):
+    with pytest.raises(TooManyRejectsError, match=r"more than 5 bad rows; nothing was kept"):
         import_csv(either, "people", csv_file(data), ImportOptions(rejects=rejects, max_rejects=5))
     assert len(details(rejects)) == 5
     assert either.execute("SELECT count(*) FROM people").fetchall() == [(0,)]
@@ -183,9 +185,9 @@ def test_an_existing_reject_file_is_not_overwritten(
 ) -> None:
     """Unless it is asked for; and never the file that is read."""
     rejects.write_text(HEADER + "1,a,x\n")
-    with pytest.raises(InputError, match="exists"):
+    with pytest.raises(InputError, match=r"exists"):
         import_csv(people, "people", csv_file(HEADER), ImportOptions(rejects=rejects))
-    with pytest.raises(InputError, match="is the file that is imported"):
+    with pytest.raises(InputError, match=r"is the file that is imported"):
         import_csv(people, "people", rejects, ImportOptions(rejects=rejects, overwrite=True))
 
 
@@ -212,7 +214,7 @@ def test_a_settings_error_is_not_a_bad_row(
     """What the server refuses altogether is not blamed on records."""
     people.execute("CREATE VIEW v AS SELECT 1 AS id")
     people.commit()
-    with pytest.raises(TransferError, match="cannot copy to view"):
+    with pytest.raises(TransferError, match=r"cannot copy to view"):
         import_csv(people, "v", csv_file("id\n1\n"), ImportOptions(rejects=rejects))
 
 

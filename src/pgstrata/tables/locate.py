@@ -47,7 +47,8 @@ class Record:
 class Sent:
     """The last blocks that were sent in one COPY, to find a record again by the server's line."""
 
-    def __init__(self) -> None:
+    def __init__(self, kept: int = KEPT) -> None:
+        self._kept = kept
         self._blocks: deque[tuple[int, Block]] = deque()
         self._size = 0
         self._marks = 1  # the header line
@@ -57,7 +58,7 @@ class Sent:
         self._blocks.append((self._marks, block))
         self._marks += block.marks
         self._size += len(block.data)
-        while self._size - len(self._blocks[0][1].data) > KEPT:
+        while self._size - len(self._blocks[0][1].data) > self._kept:
             self._size -= len(self._blocks.popleft()[1].data)
 
     def find(self, line: int, scanner: Scanner) -> Record | None:

@@ -121,7 +121,7 @@ def _load(run: Run, connections: list[AnyConnection]) -> Steps[list[list[tuple[i
             raise UsageError("leaving fields out needs one connection only")
         shared = Shared(fitted.file.blocks())
         lanes = [
-            _lane(run, _job(connection, table, fitted, run), shared, taken)
+            _lane(run, _job(connection, table, fitted, run, len(connections)), shared, taken)
             for connection, taken in zip(connections, ranges, strict=True)
         ]
         outcomes: list[int | BaseException] = yield Together(lanes)
@@ -132,9 +132,9 @@ def _load(run: Run, connections: list[AnyConnection]) -> Steps[list[list[tuple[i
     return ranges
 
 
-def _job(connection: AnyConnection, table: Table, fitted: Fitted, run: Run) -> Job:
+def _job(connection: AnyConnection, table: Table, fitted: Fitted, run: Run, lanes: int) -> Job:
     target = Target(table.identifier, table.name, fitted.columns)
-    return Job(connection, target, fitted.file, run.options.empty_as_null)
+    return Job(connection, target, fitted.file, run.options.empty_as_null, lanes=lanes)
 
 
 def _lane(run: Run, job: Job, shared: Shared, taken: list[tuple[int, int]]) -> Steps[int]:

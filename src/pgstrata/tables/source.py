@@ -55,7 +55,7 @@ def _open_xz(raw: IO[bytes], mode: str) -> IO[bytes]:
 
 
 def _open_bz2(raw: IO[bytes], mode: str) -> IO[bytes]:
-    return cast("IO[bytes]", bz2.BZ2File(raw, mode))
+    return cast("IO[bytes]", bz2.BZ2File(cast("Any", raw), cast("Any", mode)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from psycopg.pq import TransactionStatus
 
 from pgstrata.tables import wire
 from pgstrata.tables.errors import TransferError
-from pgstrata.tables.locate import Sent, complaint, reject, row_error
+from pgstrata.tables.locate import KEPT, Sent, complaint, reject, row_error
 from pgstrata.tables.session import refused
 from pgstrata.tables.steps import AnyConnection, Cancel, Local, Steps, Wire
 
@@ -29,7 +29,7 @@ def load(job: Job, blocks: Iterator[Block], loaded: Callable[[Block], None]) -> 
     anything else, and if the server took another number of rows than were sent.
     """
     yield from begin(job, job.statement())
-    sent = Sent()
+    sent = Sent(KEPT // job.lanes)
     try:
         records, spoke = yield from _send(job, blocks, sent, loaded)
         reason = _STOPPED if spoke else None
