@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from pgstrata.tables.dialect import split
@@ -65,7 +66,8 @@ class Sent:
         """Return the record that ends on the server's ``line``, or None if it is forgotten."""
         for before, block in self._blocks:
             if before < line <= before + block.marks or block is self._blocks[-1][1]:
-                return _in_block(block, line - before, scanner) if line > before else None
+                found = records_at(block, [line - before], scanner) if line > before else [None]
+                return found[0]
         return None
 
 
@@ -94,6 +96,29 @@ def split_block(block: Block, scanner: Scanner) -> list[Record]:
         line += data.count(scanner.end)
         offset += len(data)
     return records
+
+
+def records_at(block: Block, marks: Sequence[int], scanner: Scanner) -> list[Record]:
+    """Return the records that end on the given marks of a block, which count from 1 and ascend.
+
+    Only these are looked at: the line of a mark is where its record ends; lines before it belong
+    to the record for as long as the number of quotes is odd.
+    """
+    plain = scanner.blank(block.data)
+    lines = plain.split(scanner.mark)
+    ends = list(accumulate(len(line) + 1 for line in lines))
+    after = int(scanner.mark != scanner.end)  # the line feed behind a carriage return
+    found, number, line, start = [], block.record, block.line, 0
+    for mark in marks:
+        first = last = min(mark, len(lines)) - 1
+        while first and b"".join(lines[first : last + 1]).count(scanner.quote) & 1:
+            first -= 1
+        before, start = start, ends[first - 1] + after if first else 0
+        number += scanner.count(plain[before:start])
+        line += plain.count(scanner.end, before, start)
+        data = block.data[start : ends[last] + after]
+        found.append(Record(data, number, line, block.offset + start))
+    return found
 
 
 def reject(
@@ -127,12 +152,3 @@ def row_error(bad: Reject) -> RowError:
         "23505": "on_conflict skip or update says what to do with rows that exist",
     }.get(bad.sqlstate, "give a file for rejects to load the good rows and keep the bad ones")
     return RowError(bad, hint=hint)
-
-
-def _in_block(block: Block, marks: int, scanner: Scanner) -> Record | None:
-    records = split_block(block, scanner)
-    for record in records:
-        marks -= record.data.count(scanner.mark)
-        if marks <= 0:
-            return record
-    return records[-1] if records else None

@@ -63,11 +63,12 @@ class Scanner:
         held: list[bytes] = []
         inside = records = lines = size = 0
         for chunk in self._unsplit(chunks):
-            plain = self._blank(chunk)
-            parts = plain.translate(None, self._keep_out).split(self.quote)
+            plain = self.blank(chunk)
+            signs = plain.translate(None, self._keep_out)
+            parts = signs.split(self.quote)
             end = self._last_end(plain, inside + len(parts) - 1)
             records += b"".join(parts[inside::2]).count(self.end)
-            lines += sum(part.count(self.end) for part in parts)
+            lines += signs.count(self.end)
             inside ^= (len(parts) - 1) & 1
             if not end:
                 held.append(chunk)
@@ -95,7 +96,7 @@ class Scanner:
         """Return the records of a block, each with its newline."""
         records: list[bytes] = []
         start = position = inside = 0
-        for line in self._blank(data).split(self.end):
+        for line in self.blank(data).split(self.end):
             position += len(line) + 1
             inside ^= line.count(self.quote) & 1
             if not inside:
@@ -105,13 +106,18 @@ class Scanner:
             records.append(data[start:])
         return [record for record in records if record]
 
+    def count(self, data: bytes) -> int:
+        """Return how many records end in ``data``, which begins with one."""
+        parts = self.blank(data).translate(None, self._keep_out).split(self.quote)
+        return b"".join(parts[::2]).count(self.end)
+
     def shapes(self, data: bytes, delimiter: bytes) -> list[bytes]:
         """Return the delimiters of each record, without everything between them.
 
         If ``data`` ends a record with its newline, a last, empty shape follows.
         """
         keep_out = self._keep_out.replace(delimiter, b"")
-        parts = self._blank(data).translate(None, keep_out).split(self.quote)
+        parts = self.blank(data).translate(None, keep_out).split(self.quote)
         return b"".join(parts[::2]).split(self.end)
 
     def _block(self, data: bytes, records: int, lines: int) -> Block:
@@ -135,7 +141,8 @@ class Scanner:
             position = newline
         return 0
 
-    def _blank(self, data: bytes) -> bytes:
+    def blank(self, data: bytes) -> bytes:
+        """Return the data with escaped pairs blanked out, if they are not doubled quotes."""
         return self._pair.sub(b"  ", data) if self._escape else data
 
     def _unsplit(self, chunks: Iterable[bytes]) -> Iterator[bytes]:

@@ -9,13 +9,22 @@ not, the part is halved until one record is left. Parts shrink where bad rows ar
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import psycopg
 
 from pgstrata.tables import wire
-from pgstrata.tables.locate import Complaint, Record, complaint, reject, split_block, value_of
+from pgstrata.tables.locate import (
+    Complaint,
+    Record,
+    complaint,
+    records_at,
+    reject,
+    split_block,
+    value_of,
+)
 from pgstrata.tables.results import Reject
 from pgstrata.tables.session import refused
 from pgstrata.tables.steps import Local, Steps, Wire, query
@@ -40,11 +49,16 @@ CROSS JOIN LATERAL pg_catalog.pg_input_error_info(v.value, v.type) AS e ORDER BY
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Records to be sent, and how to tell them apart if that becomes necessary."""
+    """Records to be sent, and how to tell them apart if that becomes necessary.
+
+    ``find`` returns those that end on the given ones of its ``marks``, which count from 1.
+    """
 
     data: bytes
     count: int
+    marks: int
     split: Callable[[], list[Record]]
+    find: Callable[[list[int]], list[Record]]
 
 
 class Sieve:
@@ -121,7 +135,7 @@ class Sieve:
             if len(part) > limit:
                 parts.append(part[limit:])
                 part = part[:limit]
-            found = yield from self._attempt(iter([_piece(part)]), [])
+            found = yield from self._attempt(iter([_piece(part, self._scanner.mark)]), [])
             limit *= 2
 
     def _divide(self, part: list[Record], error: psycopg.Error, parts: list[list[Record]]) -> int:
@@ -151,19 +165,18 @@ class Sieve:
         check_count(self.job, records, taken + len(self._notices))
         self.loaded += taken
         if self._notices:
-            self.rejects += yield from self._skipped([r for piece in sent for r in piece.split()])
+            self.rejects += yield from self._skipped(sent)
 
-    def _skipped(self, records: list[Record]) -> Steps[list[Reject]]:
+    def _skipped(self, sent: list[Piece]) -> Steps[list[Reject]]:
         """Return the rows that the server's notices speak of, with the reasons it did not give."""
         columns, file = self.job.target.columns, self.job.file
         places = [_place(notice, columns) for notice in self._notices]
-        found = _ending_on(records, [place.line for place in places], self._scanner.mark)
+        found = _on_lines(sent, [place.line for place in places])
+        check_count(self.job, len(places), len(found))
         rows = [
-            (records[index], place.column, value_of(file, records[index], columns, place.column))
-            for index, place in zip(found, places, strict=True)
-            if index is not None
+            (record, place.column, value_of(file, record, columns, place.column))
+            for record, place in zip(found, places, strict=True)
         ]
-        check_count(self.job, len(places), len(rows))
         types = {column.name: column.type for column in self._table.columns}
         reasons = yield from query(
             self.job.connection,
@@ -243,18 +256,42 @@ class _Reader:
         expected = len(self._job.target.columns) - 1
         shapes = self._scanner.shapes(block.data, self._delimiter)[: block.records]
         if shapes.count(self._delimiter * expected) == block.records:
-            return Piece(block.data, block.records, lambda: split_block(block, self._scanner))
+            return Piece(
+                block.data,
+                block.records,
+                block.marks,
+                lambda: split_block(block, self._scanner),
+                lambda marks: records_at(block, marks, self._scanner),
+            )
         good = []
         for record, shape in zip(split_block(block, self._scanner), shapes, strict=False):
             if len(shape) == expected:
                 good.append(record)
             else:
                 self.rejects.append(_misshapen(self._job, record, len(shape)))
-        return _piece(good)
+        return _piece(good, self._scanner.mark)
 
 
-def _piece(records: list[Record]) -> Piece:
-    return Piece(b"".join(record.data for record in records), len(records), lambda: records)
+def _piece(records: list[Record], mark: bytes) -> Piece:
+    data = b"".join(record.data for record in records)
+
+    def find(marks: list[int]) -> list[Record]:
+        found = _ending_on(records, [number + 1 for number in marks], mark)
+        return [records[index] for index in found if index is not None]
+
+    return Piece(data, len(records), data.count(mark), lambda: records, find)
+
+
+def _on_lines(pieces: list[Piece], lines: list[int]) -> list[Record]:
+    """Return the records that end on the server's lines, which ascend behind a header line."""
+    found: list[Record] = []
+    before, place = 1, 0
+    for piece in pieces:
+        after = before + piece.marks if piece is not pieces[-1] else sys.maxsize
+        wanted = [line - before for line in lines[place:] if line <= after]
+        found += piece.find(wanted) if wanted else []
+        before, place = before + piece.marks, place + len(wanted)
+    return found
 
 
 def _misshapen(job: Job, record: Record, delimiters: int) -> Reject:
