@@ -1,8 +1,9 @@
 """Import, export and copy against psql and pg_dump: whole processes, paired in rounds.
 
-Run from the project's folder: ``python -m benchmarks.tables --rounds 9 --rows 1000000``. Every round
-runs each case once, next to its baseline; printed are the median seconds, and the median of the rounds'
-ratios to the baseline with its limit. ``peak`` is the largest resident memory of a case.
+Run from the project's folder: ``python -m benchmarks.tables --rounds 9 --rows 1000000``. Every
+round runs each case once, next to its baseline; printed are the median seconds, and the median of
+the rounds' ratios to the baseline with its limit. ``peak`` is the largest resident memory of a
+case; it is never less than this program's own, from which the case was started.
 """
 
 from __future__ import annotations
@@ -26,7 +27,11 @@ from tests.servers import Server, embedded_bindir
 
 DDL = "(id int, big bigint, txt text, amount numeric, ts timestamptz, flag bool, uid uuid, opt int)"
 WORDS = ("alpha", "beta, gamma", 'say ""q""', "line\nbreak", "kůň", "plain text for a while", "x")
-CONNECT = "import psycopg, sys; from pgstrata.tables import *; c = lambda d='one': psycopg.connect(sys.argv[1] + ' dbname=' + d); "
+CONNECT = """
+import sys, psycopg
+from pgstrata.tables import *
+def c(database="one"): return psycopg.connect(sys.argv[1] + " dbname=" + database)
+"""
 IMPORT = CONNECT + "import_csv(c(), 'm', {file!r}, ImportOptions({options}))"
 PARALLEL = (
     CONNECT
@@ -38,7 +43,7 @@ COPY = CONNECT + "copy_table(c(), c('two'), 'full_m')"
 
 @dataclass(frozen=True)
 class Case:
-    """A command, the case it is compared with, the limit of their ratio, and what goes before it."""
+    """A command, its baseline, the limit of their ratio, and the statement that goes before it."""
 
     name: str
     command: list[str]

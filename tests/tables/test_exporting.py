@@ -140,12 +140,13 @@ def test_nothing_is_overwritten_unasked(filled: psycopg.Connection[Any], csv_fil
 @pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is Linux's")
 def test_a_full_disk(filled: psycopg.Connection[Any]) -> None:
     """The error says so, and the connection can be used again."""
+    options = ExportOptions(query=True)
+    query = "SELECT repeat('x', 1000) FROM generate_series(1, 100000)"
     with (
         Path("/dev/full").open("wb", buffering=0) as full,
         pytest.raises(OSError, match=r"No space"),
     ):
-        query = "SELECT repeat('x', 1000) FROM generate_series(1, 100000)"
-        export_csv(filled, query, full, ExportOptions(query=True))
+        export_csv(filled, query, full, options)
     assert filled.execute("SELECT 1").fetchall() == [(1,)]
 
 
