@@ -1,0 +1,195 @@
+"""The functions to call: each a thin shell, blocking or asynchronous, over the same steps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pgstrata.tables.batches import in_batches
+from pgstrata.tables.catalog import server_version
+from pgstrata.tables.copying import Copy, copy_steps
+from pgstrata.tables.exporting import export_all_steps, export_steps
+from pgstrata.tables.importing import Run, at_once, new_run
+from pgstrata.tables.job import Tally
+from pgstrata.tables.options import CopyOptions, ExportOptions, ImportOptions
+from pgstrata.tables.parallel import together
+from pgstrata.tables.session import commit_status_steps
+from pgstrata.tables.steps import AnyConnection, Steps, run, run_async
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+    from typing import IO
+
+    import psycopg
+
+    from pgstrata.tables.results import (
+        CopyPlan,
+        CopyResult,
+        ExportResult,
+        ImportPlan,
+        ImportResult,
+        OnProgress,
+    )
+    from pgstrata.tables.source import Source
+
+    Target = str | os.PathLike[str] | IO[bytes]
+
+
+def import_csv(  # noqa: PLR0913  # three callbacks and helpers by keyword
+    connection: psycopg.Connection[Any],
+    table: str,
+    source: Source | Sequence[Source],
+    options: ImportOptions = ImportOptions(),  # noqa: B008  # frozen
+    *,
+    progress: OnProgress | None = None,
+    on_plan: Callable[[ImportPlan], None] | None = None,
+    workers: Sequence[psycopg.Connection[Any]] = (),
+) -> ImportResult:
+    """Load CSV files, paths or binary streams, into a table.
+
+    All files are one transaction, committed when all is well; inside a transaction of the caller
+    they are a savepoint, and the caller commits. With ``options.batch`` every batch is committed.
+
+    ``table`` is looked up as SQL does it: ``schema.table`` or by the search path, folded to lower
+    case where it is not in double quotes. ``on_plan`` is called for each file before the first row
+    is sent, ``progress`` about every 0.1 s and at the end. ``workers`` are further connections to
+    the same database that load at the same time.
+
+    Raises ``InputError`` if the file does not fit (nothing was sent), ``RowError`` for a bad row,
+    ``TooManyRejectsError``, ``VerificationError`` or another ``TransferError`` (nothing was kept),
+    ``PartialTransferError`` or ``OutcomeUnknownError`` (the message says what is in the table).
+    """
+    started = new_run(connection, table, source, options, Tally(progress), on_plan)
+    return run(_imported(started, workers))
+
+
+async def import_csv_async(  # noqa: PLR0913  # three callbacks and helpers by keyword
+    connection: psycopg.AsyncConnection[Any],
+    table: str,
+    source: Source | Sequence[Source],
+    options: ImportOptions = ImportOptions(),  # noqa: B008  # frozen
+    *,
+    progress: OnProgress | None = None,
+    on_plan: Callable[[ImportPlan], None] | None = None,
+    workers: Sequence[psycopg.AsyncConnection[Any]] = (),
+) -> ImportResult:
+    """Load CSV files into a table; see ``import_csv``."""
+    started = new_run(connection, table, source, options, Tally(progress), on_plan)
+    return await run_async(_imported(started, workers))
+
+
+def export_csv(
+    connection: psycopg.Connection[Any],
+    what: str,
+    target: Target,
+    options: ExportOptions = ExportOptions(),  # noqa: B008  # frozen
+    *,
+    progress: OnProgress | None = None,
+) -> ExportResult:
+    """Write a table, or the rows of a query, into a CSV file or a binary stream.
+
+    ``what`` is the name of a table, a view or the like, or with ``options.query`` an SQL query. A
+    path gets its name only when the file is complete, and is not overwritten unasked; a stream is
+    written to and left open. Outside a transaction of the caller it reads in a read-only one of its
+    own.
+
+    Raises ``InputError`` if there is no such table or the file exists, ``TransferError`` if the
+    server or the disk said no: then there is no file.
+    """
+    return run(export_steps(connection, what, target, options, Tally(progress)))
+
+
+async def export_csv_async(
+    connection: psycopg.AsyncConnection[Any],
+    what: str,
+    target: Target,
+    options: ExportOptions = ExportOptions(),  # noqa: B008  # frozen
+    *,
+    progress: OnProgress | None = None,
+) -> ExportResult:
+    """Write a table or query into a CSV file; see ``export_csv``."""
+    return await run_async(export_steps(connection, what, target, options, Tally(progress)))
+
+
+def export_schema(
+    connection: psycopg.Connection[Any],
+    schema: str,
+    folder: Path,
+    options: ExportOptions = ExportOptions(),  # noqa: B008  # frozen
+    *,
+    progress: OnProgress | None = None,
+) -> ExportResult:
+    """Write all tables of a schema into a folder, one file each, all of the same moment.
+
+    The files are named ``schema.table.csv``. Raises as ``export_csv`` does; files that are complete
+    stay.
+    """
+    return run(export_all_steps(connection, schema, folder, options, Tally(progress)))
+
+
+async def export_schema_async(
+    connection: psycopg.AsyncConnection[Any],
+    schema: str,
+    folder: Path,
+    options: ExportOptions = ExportOptions(),  # noqa: B008  # frozen
+    *,
+    progress: OnProgress | None = None,
+) -> ExportResult:
+    """Write all tables of a schema into a folder; see ``export_schema``."""
+    return await run_async(export_all_steps(connection, schema, folder, options, Tally(progress)))
+
+
+def copy_table(  # noqa: PLR0913  # three callbacks and helpers by keyword
+    source: psycopg.Connection[Any],
+    target: psycopg.Connection[Any],
+    table: str,
+    options: CopyOptions = CopyOptions(),  # noqa: B008  # frozen
+    *,
+    progress: OnProgress | None = None,
+    on_plan: Callable[[CopyPlan], None] | None = None,
+) -> CopyResult:
+    """Copy a table from one server to another, in constant memory.
+
+    The target's side is one transaction, committed when all is well, or a savepoint inside one of
+    the caller, who then commits; the source is only read. ``on_plan`` is called with both ends
+    before any row moves; what it raises stops the copy.
+
+    Raises ``InputError`` if the tables do not fit or are the same, ``VerificationError``,
+    ``OutcomeUnknownError`` or another ``TransferError``, after which nothing was kept.
+    """
+    return run(copy_steps(Copy(source, target, table, options, Tally(progress), on_plan)))
+
+
+async def copy_table_async(  # noqa: PLR0913  # three callbacks and helpers by keyword
+    source: psycopg.AsyncConnection[Any],
+    target: psycopg.AsyncConnection[Any],
+    table: str,
+    options: CopyOptions = CopyOptions(),  # noqa: B008  # frozen
+    *,
+    progress: OnProgress | None = None,
+    on_plan: Callable[[CopyPlan], None] | None = None,
+) -> CopyResult:
+    """Copy a table from one server to another; see ``copy_table``."""
+    copy = Copy(source, target, table, options, Tally(progress), on_plan)
+    return await run_async(copy_steps(copy))
+
+
+def commit_status(connection: psycopg.Connection[Any], xid: str) -> str | None:
+    """Return what became of the transaction of an ``OutcomeUnknownError``.
+
+    ``committed``, ``aborted``, ``in progress``, or None if it is too long ago to be known.
+    """
+    return run(commit_status_steps(connection, xid))
+
+
+async def commit_status_async(connection: psycopg.AsyncConnection[Any], xid: str) -> str | None:
+    """Return what became of a transaction; see ``commit_status``."""
+    return await run_async(commit_status_steps(connection, xid))
+
+
+def _imported(started: Run, workers: Sequence[AnyConnection]) -> Steps[ImportResult]:
+    server_version(started.connection)
+    if workers:
+        return together(started, workers)
+    return in_batches(started) if started.options.batch else at_once(started)

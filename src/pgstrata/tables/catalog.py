@@ -1,0 +1,163 @@
+"""What the server knows of a table."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import psycopg
+from psycopg import sql
+
+from pgstrata.tables.errors import InputError, TransferError
+from pgstrata.tables.steps import AnyConnection, Steps, query
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_TABLE = """
+SELECT c.oid, n.nspname, c.relname, c.relkind::text,
+  c.relrowsecurity AND pg_catalog.row_security_active(c.oid),
+  EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE i.inhparent = c.oid),
+  EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.confrelid = c.oid AND k.contype = 'f'),
+  EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conrelid = c.oid AND k.condeferrable)
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.oid = pg_catalog.to_regclass(%s) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+"""
+_ABOUT = (
+    *("oid", "schema", "name", "kind", "row_security"),
+    *("has_children", "referenced", "deferrable"),
+)
+_COLUMNS = """
+SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull,
+  a.atthasdef OR a.attidentity <> '' OR t.typdefault IS NOT NULL,
+  a.attidentity::text, a.attgenerated::text,
+  t.typname, tn.nspname = 'pg_catalog', t.typcategory::text, a.atttypmod,
+  t.typsend <> 0 AND t.typreceive <> 0, coalesce(e.typname, '')
+FROM pg_catalog.pg_attribute a
+JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+JOIN pg_catalog.pg_namespace tn ON tn.oid = t.typnamespace
+LEFT JOIN pg_catalog.pg_type e ON e.oid = t.typelem AND t.typcategory = 'A'
+WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped
+ORDER BY a.attnum
+"""
+_KEY = """
+SELECT a.attname FROM pg_catalog.pg_index i
+CROSS JOIN LATERAL pg_catalog.unnest(i.indkey::smallint[]) WITH ORDINALITY AS k(attnum, place)
+JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+WHERE i.indrelid = %s AND i.indisprimary AND k.place <= i.indnkeyatts ORDER BY k.place
+"""
+_NAMES = """
+SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname)
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname !~ '^pg_'
+  AND n.nspname <> 'information_schema'
+"""
+_QUOTE = 'names with blanks or other signs need double quotes: "my table"'
+_PLAIN = re.compile(r'(?:[\w.$]|"[^"]*")+')
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """``type`` is written out with its modifier; ``builtin`` types are PostgreSQL's own."""
+
+    name: str
+    type: str
+    not_null: bool
+    has_default: bool
+    identity: str
+    generated: str
+    type_name: str
+    builtin: bool
+    category: str
+    modifier: int
+    binary: bool
+    element: str
+
+    @property
+    def required(self) -> bool:
+        """Whether an import has to bring a value."""
+        return self.not_null and not self.has_default and not self.generated
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """``kind`` is pg_class.relkind. ``key`` is the primary key, empty if there is none."""
+
+    oid: int
+    schema: str
+    name: str
+    kind: str
+    row_security: bool
+    has_children: bool
+    referenced: bool
+    deferrable: bool
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+
+    @property
+    def identifier(self) -> sql.Identifier:
+        """The qualified name, safe to compose."""
+        return sql.Identifier(self.schema, self.name)
+
+    def __str__(self) -> str:
+        return f"{self.schema}.{self.name}"
+
+    def column(self, name: str) -> Column:
+        """Return a column. Raises ``InputError`` with the nearest name."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise InputError(
+            f'{self} has no column "{name}"', hint=nearest(name, [c.name for c in self.columns])
+        )
+
+
+def find_table(connection: AnyConnection, name: str) -> Steps[Table | None]:
+    """Look a table up as SQL would: by the search path, folding what is not in double quotes.
+
+    Returns None if there is none. Raises ``InputError`` if the text is no name.
+    """
+    try:
+        rows = yield from query(connection, _TABLE, name)
+    except psycopg.errors.InvalidName as error:
+        raise InputError(f"{name!r} is not the name of a table", hint=_QUOTE) from error
+    if not rows:
+        return None
+    columns = yield from query(connection, _COLUMNS, rows[0][0])
+    key = yield from query(connection, _KEY, rows[0][0])
+    found = tuple(Column(*column) for column in columns)
+    about = dict(zip(_ABOUT, rows[0], strict=True))
+    return Table(**about, columns=found, key=tuple(name for (name,) in key))
+
+
+def get_table(connection: AnyConnection, name: str) -> Steps[Table]:
+    """Look a table up. Raises ``InputError`` with the nearest names if there is none."""
+    table = yield from find_table(connection, name)
+    if table is None:
+        names = [row[0] for row in (yield from query(connection, _NAMES))]
+        quote = "" if _PLAIN.fullmatch(name) else _QUOTE
+        raise InputError(f"there is no table {name}", hint=nearest(name, names) or quote)
+    return table
+
+
+def server_version(connection: AnyConnection) -> int:
+    """Return the major version of the server. Raises ``TransferError`` for one that is too old."""
+    version = connection.info.server_version // 10000
+    if version < 13:  # noqa: PLR2004  # its pg_xact_status and transaction ids are what is relied on
+        raise TransferError(f"the server is PostgreSQL {version}", hint="13 or newer is needed")
+    return version
+
+
+def names(columns: Sequence[str]) -> sql.Composed:
+    """Return a comma separated list of quoted names."""
+    return sql.SQL(", ").join(map(sql.Identifier, columns))
+
+
+def nearest(name: str, candidates: Sequence[str]) -> str:
+    """Return a hint with the candidates that look like ``name``, also in another case or schema."""
+    bare = {c.rpartition(".")[2].strip('"').lower(): c for c in candidates}
+    wanted = name.rpartition(".")[2].strip('"').lower()
+    found = [bare[match] for match in difflib.get_close_matches(wanted, bare, 3, 0.6)]
+    return f"did you mean {' or '.join(found)}?" if found else ""

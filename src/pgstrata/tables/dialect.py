@@ -1,0 +1,117 @@
+"""How a CSV file is written: its dialect as PostgreSQL reads it, and how to find it out."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from pgstrata.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Newline: TypeAlias = Literal["\n", "\r\n", "\r"]
+
+DELIMITERS = (",", ";", "\t", "|")
+LOOKED_AT = 100  # records; enough to tell a delimiter from a comma in a text
+AGREEING = 0.9  # of the records must have the usual number of fields: a few may be bad rows
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """Three separators of one ASCII character each, and the unquoted text of NULL."""
+
+    delimiter: str = ","
+    quote: str = '"'
+    escape: str = '"'
+    null: str = ""
+    newline: Newline = "\n"
+
+    def __post_init__(self) -> None:
+        for name in ("delimiter", "quote", "escape"):
+            value = getattr(self, name)
+            if len(value) != 1 or not value.isascii() or value in "\r\n\0":
+                raise UsageError(
+                    f"{name} {value!r} is not one ASCII character",
+                    hint="PostgreSQL reads CSV with one-byte separators only",
+                )
+        if self.delimiter in (self.quote, self.escape):
+            raise UsageError(f"delimiter and quote are both {self.delimiter!r}")
+
+
+def split(record: str, dialect: Dialect) -> list[str | None]:
+    """Return the fields of one record as the server would read them; None is NULL.
+
+    A quote toggles wherever it stands, also in the middle of a field: the server does that,
+    Python's csv module does not.
+    """
+    fields: list[str | None] = []
+    text: list[str] = []
+    quoted = inside = False
+    characters = iter(record.rstrip("\r\n") if not _open(record, dialect) else record)
+    for character in characters:
+        if inside and character == dialect.escape:
+            following = next(characters, "")
+            if following in (dialect.quote, dialect.escape) and following:
+                text.append(following)
+                continue
+            if dialect.escape != dialect.quote:
+                text.append(character + following)
+                continue
+            inside = False
+            character = following  # noqa: PLW2901  # the quote closed; go on with what came after it
+        if character == dialect.quote:
+            quoted, inside = True, not inside
+        elif character == dialect.delimiter and not inside:
+            fields.append(_field(text, dialect, quoted=quoted))
+            text, quoted = [], False
+        else:
+            text.append(character)
+    fields.append(_field(text, dialect, quoted=quoted))
+    return fields
+
+
+def guess_newline(first_record: bytes) -> Newline:
+    """Return how the first record ends: that is what the server expects of all others."""
+    if first_record.endswith(b"\r\n"):
+        return "\r\n"
+    return "\r" if first_record.endswith(b"\r") else "\n"
+
+
+def guess_quote(sample: str) -> str:
+    """Return ``'`` if single quotes stand only around fields and there is no double quote."""
+    edges = re.compile(r"(?:^|[,;\t|])'|'(?=[,;\t|\r\n]|$)", re.MULTILINE)
+    count = sample.count("'")
+    return "'" if count and '"' not in sample and len(edges.findall(sample)) == count else '"'
+
+
+def guess_delimiter(records: Sequence[str], dialect: Dialect, names: Sequence[str]) -> str | None:
+    """Return the delimiter that makes the first records a table, or None if no candidate does.
+
+    ``names`` are the columns of the table: the delimiter under which the header names most of them
+    wins, then the one under which the records agree best.
+    """
+    known = {name.lower() for name in names}
+    best, best_score = None, (0, 0.0)
+    for delimiter in DELIMITERS:
+        counted = [split(r, replace(dialect, delimiter=delimiter)) for r in records[:LOOKED_AT]]
+        fields, agreeing = Counter(map(len, counted)).most_common(1)[0]
+        hits = sum((field or "").strip().lower() in known for field in counted[0])
+        agreement = agreeing / len(counted) if fields > 1 else 0.0
+        if agreement < AGREEING and (hits < 2 or len(counted[0]) < 2):  # noqa: PLR2004  # two names
+            continue
+        if (hits, agreement) > best_score:
+            best, best_score = delimiter, (hits, agreement)
+    return best
+
+
+def _open(record: str, dialect: Dialect) -> bool:
+    """Return whether the record ends inside quotes, so that its last newline is data."""
+    return bool(record.count(dialect.quote) & 1) and dialect.escape == dialect.quote
+
+
+def _field(text: list[str], dialect: Dialect, *, quoted: bool) -> str | None:
+    value = "".join(text)
+    return None if not quoted and value == dialect.null else value

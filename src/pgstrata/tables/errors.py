@@ -1,0 +1,75 @@
+"""What can go wrong while data moves, and what is in the table afterwards.
+
+::
+
+    PgstrataError
+    ├── InputError               the input does not fit; nothing was sent              exit 3
+    └── TransferError            the server or the data said no; nothing was kept      exit 1
+        ├── RowError             one row did, and here it is
+        ├── TooManyRejectsError  more bad rows than allowed
+        ├── VerificationError    a count or a checksum is not what it has to be
+        ├── PartialTransferError some of it is committed, and the message says what    exit 5
+        └── OutcomeUnknownError  the answer to COMMIT was lost                         exit 5
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pgstrata.errors import CONFIG, PARTIAL, PgstrataError
+
+if TYPE_CHECKING:
+    from pgstrata.tables.results import Reject
+
+SHOWN = 100  # characters of a value that a message shows
+
+
+class InputError(PgstrataError):
+    """The input does not fit the table or the options. Nothing was sent."""
+
+    exit_code = CONFIG
+
+
+class TransferError(PgstrataError):
+    """The server or the data said no. Unless a subclass says otherwise nothing was kept."""
+
+
+class RowError(TransferError):
+    """One row cannot be loaded. ``reject`` holds its place, its value and the reason."""
+
+    def __init__(self, reject: Reject, *, hint: str = "") -> None:
+        super().__init__(str(reject), hint=hint)
+        self.reject = reject
+
+
+class TooManyRejectsError(TransferError):
+    """More rows were bad than ``max_rejects`` allows; the first of them are in the reject file."""
+
+
+class VerificationError(TransferError):
+    """A count or a checksum is not what it has to be."""
+
+
+class PartialTransferError(TransferError):
+    """A part is committed; the message says which."""
+
+    exit_code = PARTIAL
+
+
+class OutcomeUnknownError(TransferError):
+    """The connection was lost while COMMIT was under way.
+
+    ``xid`` is the transaction's id: ``commit_status(connection, xid)`` on a new connection tells
+    whether it was committed.
+    """
+
+    exit_code = PARTIAL
+
+    def __init__(self, message: str, *, xid: str = "", hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.xid = xid
+
+
+def shorten(text: str) -> str:
+    """Return ``text``, cut to what a message may show of a value."""
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}… ({len(text)} characters)"

@@ -1,0 +1,236 @@
+"""From CSV files into a table: the order of things, as one transaction."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, cast
+
+from pgstrata.tables import strict, tolerant
+from pgstrata.tables.catalog import Table, find_table, get_table
+from pgstrata.tables.errors import TransferError
+from pgstrata.tables.header import IGNORED, is_header, matched, positional
+from pgstrata.tables.infer import create_table
+from pgstrata.tables.job import Job, Tally
+from pgstrata.tables.modes import Merge, Merged, close_target, merge_for, open_target
+from pgstrata.tables.prepare import Opened, open_file
+from pgstrata.tables.rejectfile import RejectFile
+from pgstrata.tables.results import ImportPlan, ImportResult
+from pgstrata.tables.session import WRITING, in_transaction, transaction
+from pgstrata.tables.steps import AnyConnection, Local, Steps
+from pgstrata.tables.verify import checksum, count_rows, verify_count
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from pgstrata.tables.options import ImportOptions
+    from pgstrata.tables.records import Block
+    from pgstrata.tables.source import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """An opened file and the column of each of its fields."""
+
+    file: Opened
+    columns: tuple[str, ...]
+    plan: ImportPlan
+
+
+@dataclass(slots=True)
+class Run:
+    """One import while it runs, and what it has counted."""
+
+    connection: AnyConnection
+    name: str
+    sources: Sequence[Source]
+    options: ImportOptions
+    tally: Tally
+    on_plan: Callable[[ImportPlan], None] | None = None
+    files: list[Fitted] = field(default_factory=list)
+    rejects: RejectFile | None = None
+    ddl: str = ""
+    read: int = 0
+    loaded: int = 0
+    skipped: int = 0
+    updated: int = 0
+    resumed: int = 0
+    checksum: str = ""
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The session settings of this import; the server's notices are wanted with rejects."""
+        chosen = {"DateStyle": self.options.datestyle} if self.options.datestyle else {}
+        heard = {"client_min_messages": "notice"} if self.options.rejects is not None else {}
+        return {**WRITING, **heard, **chosen}
+
+    def count(self, read: int, merged: Merged) -> None:
+        """Add what became of some records."""
+        self.read += read
+        self.loaded += merged.loaded
+        self.skipped += merged.skipped
+        self.updated += merged.updated
+
+    def result(self, *, committed: bool) -> ImportResult:
+        """Return the numbers. Raises ``TransferError`` if a row is missing in them."""
+        rejected = self.rejects.count - self.rejects.earlier if self.rejects else 0
+        if self.read != self.loaded + self.skipped + rejected:
+            raise TransferError(
+                f"{self.read} records were read, but {self.loaded} loaded, {self.skipped} skipped"
+                f" and {rejected} rejected; nothing was kept"
+            )
+        self.tally.tell()
+        return ImportResult(
+            table=self.name,
+            files=tuple(fitted.file.name for fitted in self.files),
+            rows_read=self.read,
+            rows_loaded=self.loaded,
+            rows_rejected=rejected,
+            rows_skipped=self.skipped,
+            rows_updated=self.updated,
+            rows_resumed=self.resumed,
+            bytes=self.tally.bytes,
+            seconds=self.tally.seconds,
+            committed=committed,
+            rejects_file=str(self.rejects.path) if self.rejects and rejected else "",
+            checksum=self.checksum,
+            plans=tuple(fitted.plan for fitted in self.files),
+        )
+
+
+def new_run(  # noqa: PLR0913, PLR0917  # what the caller gave, as it was given
+    connection: AnyConnection,
+    table: str,
+    source: Source | Sequence[Source],
+    options: ImportOptions,
+    tally: Tally,
+    on_plan: Callable[[ImportPlan], None] | None,
+) -> Run:
+    """Return an import about to begin. Raises ``InputError`` if the reject file exists."""
+    one = isinstance(source, (str, os.PathLike)) or hasattr(source, "read")
+    sources = [cast("Source", source)] if one else list(cast("Sequence[Source]", source))
+    run = Run(connection, table, sources, options, tally, on_plan)
+    if options.rejects is not None:
+        replaced = options.overwrite or options.resume
+        run.rejects = RejectFile(options.rejects, options.max_rejects, overwrite=replaced)
+    return run
+
+
+def at_once(run: Run) -> Steps[ImportResult]:
+    """Import everything in one transaction."""
+    keep = not run.options.dry_run
+    committed = keep and not in_transaction(run.connection)
+    try:
+        body = _whole(run, committed=committed)
+        result = yield from transaction(run.connection, body, run.settings, keep=keep)
+    except BaseException as error:
+        if run.rejects:
+            (run.rejects.close if run.rejects.kept_after(error) else run.rejects.discard)()
+        raise
+    finally:
+        close_files(run)
+    if run.rejects:
+        run.rejects.close()
+    return result
+
+
+def _whole(run: Run, *, committed: bool) -> Steps[ImportResult]:
+    table = yield from ready_table(run)
+    yield from fit_files(run, table)
+    options = run.options
+    merge = merge_for(table, options.mode, options.on_conflict, options.key)
+    before = (yield from count_rows(run.connection, table)) if options.verify else 0
+    for fitted in run.files:
+        yield from load_file(run, table, merge, fitted, fitted.file.blocks())
+        merge = replace(merge, mode="append")
+    if options.verify:
+        kept = before if options.mode == "append" else 0
+        yield from verify_count(run.connection, table, kept + run.loaded - run.updated)
+        run.checksum = yield from checksum(run.connection, table)
+    if run.rejects:
+        yield Local(run.rejects.sync)
+    return run.result(committed=committed)
+
+
+def ready_table(run: Run) -> Steps[Table]:
+    """Return the table, made from the first file if it is missing and may be."""
+    if run.options.create:
+        table = yield from find_table(run.connection, run.name)
+        if table is None:
+            run.ddl = yield from create_table(run.connection, run.name, run.sources[0], run.options)
+    return (yield from get_table(run.connection, run.name))
+
+
+def fit_files(run: Run, table: Table) -> Steps[None]:
+    """Open all files and match their columns before the first row of any is sent."""
+    for source in run.sources:
+        fitted = yield Local(partial(_fit, run, table, source))
+        run.files.append(fitted)
+        if run.on_plan:
+            run.on_plan(fitted.plan)
+    sizes = [fitted.file.input.size for fitted in run.files]
+    run.tally.total = None if None in sizes else sum(size or 0 for size in sizes)
+
+
+def load_file(
+    run: Run, table: Table, merge: Merge, fitted: Fitted, blocks: Iterator[Block]
+) -> Steps[int]:
+    """Load blocks of a file; return how many records they were. Nothing is committed."""
+    file = fitted.file
+    target = yield from open_target(run.connection, table, fitted.columns, merge)
+    job = Job(run.connection, target, file, run.options.empty_as_null, table.deferrable)
+    earlier = sum(other.file.input.position() for other in run.files if other is not fitted)
+    told = partial(_told, run.tally, file, earlier)
+    if run.rejects:
+        keep = partial(run.rejects.add, file=file)
+        read, loaded = yield from tolerant.load(job, table, blocks, keep, told)
+    else:
+        read = loaded = yield from strict.load(job, blocks, told)
+    merged = yield from close_target(run.connection, table, target, merge, loaded)
+    run.count(read, merged)
+    return read
+
+
+def close_files(run: Run) -> None:
+    """Close what was opened."""
+    for fitted in run.files:
+        fitted.file.input.close()
+
+
+def _told(tally: Tally, file: Opened, earlier: int, block: Block) -> None:
+    tally.add(block.records, earlier + file.input.position())
+
+
+def _fit(run: Run, table: Table, source: Source) -> Fitted:
+    file = open_file(source, run.options, [c.name for c in table.columns])
+    try:
+        return _fit_opened(run, table, file)
+    except BaseException:
+        file.input.close()
+        raise
+
+
+def _fit_opened(run: Run, table: Table, file: Opened) -> Fitted:
+    options = run.options
+    header, doubt = is_header(file.first, table) if options.header is None else (options.header, "")
+    if header:
+        names = [field or "" for field in file.first]
+        columns = matched(names, table, renamed=options.rename, only=options.columns)
+        file.take_header()
+    else:
+        names = []
+        columns = positional(len(file.first), table, options.columns)
+    plan = ImportPlan(
+        file=file.name,
+        table=str(table),
+        columns=tuple(c for c in columns if c != IGNORED),
+        ignored=tuple(n for n, c in zip(names, columns, strict=False) if c == IGNORED),
+        compression=file.input.compression,
+        encoding=file.encoding.name,
+        dialect=file.dialect,
+        header=header,
+        ddl=run.ddl,
+        doubts=tuple(d for d in (*file.doubts, doubt) if d),
+    )
+    return Fitted(file, columns, plan)

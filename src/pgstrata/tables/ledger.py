@@ -1,0 +1,104 @@
+"""What is committed of a file: a row written in the transaction of the records it counts.
+
+The row says how far the import is and a digest of all bytes up to there. An import that goes on
+reads these bytes again and compares, so a file that has changed is not taken for the one begun.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+from psycopg import sql
+
+from pgstrata.tables.steps import AnyConnection, Steps, query
+
+if TYPE_CHECKING:
+    from pgstrata.tables.catalog import Table
+    from pgstrata.tables.prepare import Opened
+
+TABLE = "pgstrata_imports"  # in the schema of the table that is filled
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """``offset``, ``line`` and ``record`` are where the next record begins; the rest is counted."""
+
+    offset: int
+    line: int
+    record: int
+    digest: str
+    loaded: int = 0
+    rejected: int = 0
+    rejects_size: int = 0
+    details_size: int = 0
+    done: bool = False
+
+
+class Ledger:
+    """The row of one file, table and set of columns."""
+
+    def __init__(
+        self,
+        connection: AnyConnection,
+        table: Table,
+        file: Opened,
+        columns: tuple[str, ...],
+        given: str,
+    ) -> None:
+        name = PurePath(file.name).name
+        key = repr((str(table), name, columns)).encode()
+        self.id = given or hashlib.sha256(key).hexdigest()
+        self._connection = connection
+        self._relation = sql.Identifier(table.schema, TABLE)
+        self._names = (name, str(table))
+
+    def create(self) -> Steps[None]:
+        """Make the table of all ledgers of a schema if it is not there."""
+        text = (
+            "CREATE TABLE IF NOT EXISTS {} (id text PRIMARY KEY, file text NOT NULL,"
+            ' "table" text NOT NULL, "offset" bigint NOT NULL, line bigint NOT NULL,'
+            " record bigint NOT NULL, digest text NOT NULL, loaded bigint NOT NULL,"
+            " rejected bigint NOT NULL, rejects_size bigint NOT NULL, details_size bigint NOT NULL,"
+            " done boolean NOT NULL, changed timestamptz NOT NULL DEFAULT now())"
+        )
+        yield from query(self._connection, sql.SQL(text).format(self._relation))
+
+    def read(self) -> Steps[State | None]:
+        """Return how far an earlier run came, locking it against another one."""
+        text = (
+            'SELECT "offset", line, record, digest, loaded, rejected, rejects_size,'
+            " details_size, done"
+            " FROM {} WHERE id = %s FOR UPDATE"
+        )
+        rows = yield from query(self._connection, sql.SQL(text).format(self._relation), self.id)
+        return State(*rows[0]) if rows else None
+
+    def write(self, state: State) -> Steps[None]:
+        """Note how far this run is."""
+        text = (
+            'INSERT INTO {} (id, file, "table", "offset", line, record, digest, loaded, rejected,'
+            " rejects_size, details_size, done)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+            ' ON CONFLICT (id) DO UPDATE SET (file, "table", "offset", line, record, digest,'
+            " loaded,"
+            " rejected, rejects_size, details_size, done, changed) = ROW(excluded.file,"
+            ' excluded."table", excluded."offset", excluded.line, excluded.record, excluded.digest,'
+            " excluded.loaded, excluded.rejected, excluded.rejects_size, excluded.details_size,"
+            " excluded.done, now())"
+        )
+        values = (
+            state.offset,
+            state.line,
+            state.record,
+            state.digest,
+            state.loaded,
+            state.rejected,
+            state.rejects_size,
+            state.details_size,
+            state.done,
+        )
+        composed = sql.SQL(text).format(self._relation)
+        yield from query(self._connection, composed, self.id, *self._names, *values)

@@ -1,0 +1,154 @@
+"""From what the server says about a line to the record of the file that it means."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+from pgstrata.tables.dialect import split
+from pgstrata.tables.encoding import likely
+from pgstrata.tables.errors import RowError
+from pgstrata.tables.results import Reject
+from pgstrata.tables.session import said
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import psycopg
+
+    from pgstrata.tables.prepare import Opened
+    from pgstrata.tables.records import Block, Scanner
+    from pgstrata.tables.statement import Target
+
+KEPT = 8 * 2**20  # bytes; the server was never seen to lag behind by more than half of it
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """What a server's message names: a line (0: none), a column, and how its value begins."""
+
+    line: int
+    column: str = ""
+    value: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record and its place in the file; see ``Block``."""
+
+    data: bytes
+    number: int
+    line: int
+    offset: int
+
+
+class Sent:
+    """The last blocks that were sent in one COPY, to find a record again by the server's line."""
+
+    def __init__(self, kept: int = KEPT) -> None:
+        self._kept = kept
+        self._blocks: deque[tuple[int, Block]] = deque()
+        self._size = 0
+        self._marks = 1  # the header line
+
+    def add(self, block: Block) -> None:
+        """Remember a block, and forget the oldest ones."""
+        self._blocks.append((self._marks, block))
+        self._marks += block.marks
+        self._size += len(block.data)
+        while self._size - len(self._blocks[0][1].data) > self._kept:
+            self._size -= len(self._blocks.popleft()[1].data)
+
+    def find(self, line: int, scanner: Scanner) -> Record | None:
+        """Return the record that ends on the server's ``line``, or None if it is forgotten."""
+        for before, block in self._blocks:
+            if before < line <= before + block.marks or block is self._blocks[-1][1]:
+                found = records_at(block, [line - before], scanner) if line > before else [None]
+                return found[0]
+        return None
+
+
+def complaint(error: psycopg.Error, target: Target) -> Complaint:
+    """Read the context of an error: ``COPY name, line 5, column x: "value"``, in any language.
+
+    Triggers and JSON values put lines of their own before it.
+    """
+    context = error.diag.context or ""
+    found = re.search(rf"^COPY {re.escape(target.name)}, \S+ (\d+)(.*)$", context, re.MULTILINE)
+    if not found:
+        return Complaint(0, error.diag.column_name or "")
+    rest = found[2]
+    named = (c for c in target.columns if re.match(rf", \S+ {re.escape(c)}(?::|$)", rest))
+    column = max(named, key=len, default=error.diag.column_name or "")
+    quoted = re.search(r'[:\uff1a] ["„«»“](.*)["“»«”]$', rest)
+    return Complaint(int(found[1]), column, quoted[1] if quoted else "")
+
+
+def split_block(block: Block, scanner: Scanner) -> list[Record]:
+    """Return the records of a block."""
+    records = []
+    line, offset = block.line, block.offset
+    for number, data in enumerate(scanner.split(block.data), block.record):
+        records.append(Record(data, number, line, offset))
+        line += data.count(scanner.end)
+        offset += len(data)
+    return records
+
+
+def records_at(block: Block, marks: Sequence[int], scanner: Scanner) -> list[Record]:
+    """Return the records that end on the given marks of a block, which count from 1 and ascend.
+
+    Only these are looked at: the line of a mark is where its record ends; lines before it belong
+    to the record for as long as the number of quotes is odd.
+    """
+    plain = scanner.blank(block.data)
+    lines = plain.split(scanner.mark)
+    ends = list(accumulate(len(line) + 1 for line in lines))
+    after = int(scanner.mark != scanner.end)  # the line feed behind a carriage return
+    found, number, line, start = [], block.record, block.line, 0
+    for mark in marks:
+        first = last = min(mark, len(lines)) - 1
+        while first and b"".join(lines[first : last + 1]).count(scanner.quote) & 1:
+            first -= 1
+        before, start = start, ends[first - 1] + after if first else 0
+        number += scanner.count(plain[before:start])
+        line += plain.count(scanner.end, before, start)
+        data = block.data[start : ends[last] + after]
+        found.append(Record(data, number, line, block.offset + start))
+    return found
+
+
+def reject(
+    file: Opened, record: Record, target: Target, error: psycopg.Error, column: str
+) -> Reject:
+    """Return what is to be reported of a record that the server refused."""
+    return Reject(
+        file=file.name,
+        line=record.line,
+        record=record.number,
+        offset=record.offset,
+        sqlstate=error.sqlstate or "",
+        message=said(error),
+        column=column,
+        value=value_of(file, record, target.columns, column),
+        data=record.data,
+    )
+
+
+def value_of(file: Opened, record: Record, columns: Sequence[str], column: str) -> str | None:
+    """Return the value of a column in a record, None for NULL or if there is no such field."""
+    fields = split(file.text(record.data), file.dialect)
+    place = columns.index(column) if column in columns else len(fields)
+    return fields[place] if place < len(fields) else None
+
+
+def row_error(bad: Reject) -> RowError:
+    """Return the error of a strict import, with the advice that fits."""
+    hint = {
+        "22021": likely(bad.data),
+        "23505": "on_conflict skip or update says what to do with rows that exist",
+    }.get(bad.sqlstate, "give a file for rejects to load the good rows and keep the bad ones")
+    return RowError(bad, hint=hint)

@@ -1,0 +1,161 @@
+"""How rows meet those that are in the table: appended, in their place, or merged by a key.
+
+Appending goes straight into the table. Everything else, and fields that go nowhere, goes through a
+temporary staging table with the table's own types and checks, so that a bad value is still reported
+with its line; one statement then moves the rows.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import psycopg
+from psycopg import sql
+
+from pgstrata.errors import UsageError
+from pgstrata.tables.catalog import Table, names
+from pgstrata.tables.errors import InputError, TransferError
+from pgstrata.tables.header import IGNORED
+from pgstrata.tables.session import refused
+from pgstrata.tables.statement import Target
+from pgstrata.tables.steps import AnyConnection, Steps, query
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pgstrata.tables.results import Mode, OnConflict
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """How rows meet existing ones. ``key`` is checked: columns of a unique index of the table."""
+
+    mode: Mode = "append"
+    on_conflict: OnConflict = "error"
+    key: tuple[str, ...] = ()
+
+    def staged(self, columns: Sequence[str]) -> bool:
+        """Return whether the rows have to go through a staging table."""
+        return self.mode == "replace" or self.on_conflict != "error" or IGNORED in columns
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What became of the rows of a staging table; see ``ImportResult``."""
+
+    loaded: int
+    skipped: int = 0
+    updated: int = 0
+
+
+def merge_for(table: Table, mode: Mode, on_conflict: OnConflict, key: Sequence[str]) -> Merge:
+    """Return the merge that was asked for. Raises ``UsageError`` if there is no key to go by."""
+    wanted = tuple(table.column(name).name for name in key) or table.key
+    if on_conflict != "error" and not wanted:
+        raise UsageError(
+            f"{table} has no primary key to tell which rows exist", hint="name the key columns"
+        )
+    return Merge(mode, on_conflict, wanted)
+
+
+def open_target(
+    connection: AnyConnection, table: Table, columns: tuple[str, ...], merge: Merge
+) -> Steps[Target]:
+    """Return what COPY is to write into, making a staging table if one is needed."""
+    if merge.on_conflict != "error" and (missing := set(merge.key) - set(columns)):
+        raise InputError(f"the file has no field for the key: {', '.join(sorted(missing))}")
+    if merge.mode == "truncate":
+        yield from empty(connection, table)
+    if not merge.staged(columns):
+        return Target(table.identifier, table.name, columns)
+    name = f"pgstrata_staging_{uuid.uuid4().hex[:8]}"
+    staging = sql.Identifier("pg_temp", name)
+    filled = tuple(f"{name}_{i}" if c == IGNORED else c for i, c in enumerate(columns))
+    yield from query(
+        connection,
+        sql.SQL("CREATE TEMPORARY TABLE {} (LIKE {} INCLUDING CONSTRAINTS)").format(
+            sql.Identifier(name), table.identifier
+        ),
+    )
+    changes = [
+        sql.SQL("DROP COLUMN {} CASCADE").format(sql.Identifier(c.name))
+        for c in table.columns
+        if c.name not in columns
+    ] + [
+        sql.SQL("ADD COLUMN {} text").format(sql.Identifier(c)) for c in filled if c not in columns
+    ]
+    if changes:
+        yield from query(
+            connection, sql.SQL("ALTER TABLE {} {}").format(staging, sql.SQL(", ").join(changes))
+        )
+    return Target(staging, name, filled)
+
+
+def close_target(
+    connection: AnyConnection, table: Table, target: Target, merge: Merge, loaded: int
+) -> Steps[Merged]:
+    """Move the ``loaded`` rows of a staging table into the table, and drop it."""
+    if target.relation == table.identifier:
+        return Merged(loaded)
+    if merge.mode == "replace":
+        yield from empty(connection, table)
+    columns = [c for c in target.columns if any(c == own.name for own in table.columns)]
+    try:
+        rows = yield from query(connection, _move(table, target, merge, columns))
+    except psycopg.errors.CardinalityViolation as error:
+        raise TransferError(
+            f"the file holds rows with the same {', '.join(merge.key)}; nothing was loaded",
+            hint="on_conflict skip keeps the first of them",
+        ) from error
+    except psycopg.Error as error:
+        raise refused(error, f"the rows do not fit into {table}; nothing was loaded") from error
+    yield from query(connection, sql.SQL("DROP TABLE {}").format(target.relation))
+    touched, updated = rows[0]
+    return Merged(touched, loaded - touched, updated)
+
+
+def empty(connection: AnyConnection, table: Table) -> Steps[None]:
+    """Delete all rows: by TRUNCATE, or by DELETE where other tables refer to it."""
+    verb = "DELETE FROM" if table.referenced else "TRUNCATE"
+    try:
+        yield from query(connection, sql.SQL(f"{verb} {{}}").format(table.identifier))
+    except psycopg.Error as error:
+        raise refused(error, f"cannot empty {table}; nothing was loaded") from error
+
+
+def _move(table: Table, target: Target, merge: Merge, columns: Sequence[str]) -> sql.Composed:
+    # An updated row carries the id of the transaction that locked it; a partitioned table will not
+    # tell, so there an update counts as loaded only.
+    new = "xmax = 0" if table.kind == "r" and merge.on_conflict == "update" else "true"
+    return sql.SQL(
+        "WITH moved AS (INSERT INTO {table} AS t ({columns}) OVERRIDING SYSTEM VALUE"
+        " SELECT {columns} FROM {staging} {conflict} RETURNING {new} AS new)"
+        " SELECT count(*), count(*) FILTER (WHERE NOT new) FROM moved"
+    ).format(
+        table=table.identifier,
+        columns=names(columns),
+        staging=target.relation,
+        conflict=_conflict(merge, columns),
+        new=sql.SQL(new),
+    )
+
+
+def _conflict(merge: Merge, columns: Sequence[str]) -> sql.Composable:
+    if merge.on_conflict == "error":
+        return sql.SQL("")
+    changed = [c for c in columns if c not in merge.key]
+    if merge.on_conflict == "skip" or not changed:
+        return sql.SQL("ON CONFLICT ({}) DO NOTHING").format(names(merge.key))
+    # Rows that would not change are left alone: no dead rows, no triggers, and almost twice as
+    # fast.
+    return sql.SQL(
+        "ON CONFLICT ({key}) DO UPDATE SET ({columns}) = ROW({new})"
+        " WHERE ({old}) IS DISTINCT FROM ({new})"
+    ).format(
+        key=names(merge.key),
+        columns=names(changed),
+        new=sql.SQL(", ").join(sql.Identifier("excluded", c) for c in changed),
+        old=sql.SQL(", ").join(sql.Identifier("t", c) for c in changed),
+    )

@@ -1,0 +1,111 @@
+"""The file of bad records, ready to be mended and imported again, and a line of JSON for each."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from pgstrata.tables.errors import InputError, OutcomeUnknownError, TooManyRejectsError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pgstrata.tables.prepare import Opened
+    from pgstrata.tables.results import Reject
+
+
+class RejectFile:
+    """Holds the header of the import file and the bytes of its bad records as they were.
+
+    Beside it ``<name>.jsonl`` says of each record where it was and what is wrong. Nothing is
+    created before the first bad record. What it holds is on disk before the good rows are
+    committed, so a crash can leave a record in both, but never in none.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], maximum: int, *, overwrite: bool) -> None:
+        self.path = Path(path)
+        self.details = self.path.with_name(self.path.name + ".jsonl")
+        self.count = 0
+        self.earlier = 0  # of them by runs before this one
+        self._maximum = maximum
+        self._mode = os.O_TRUNC if overwrite else os.O_EXCL
+        self._files: tuple[BinaryIO, BinaryIO] | None = None
+        self._preamble = b""
+        if not overwrite:
+            self._refuse_existing()
+
+    def resume(self, count: int, size: int, details_size: int) -> None:
+        """Go on behind what an earlier run had committed, dropping what it had not."""
+        self.count = self.earlier = count
+        if count:
+            self._mode = 0
+            self._files = (self._create(self.path, size), self._create(self.details, details_size))
+
+    def add(self, rejects: Sequence[Reject], file: Opened) -> None:
+        """Write records. Raises ``TooManyRejectsError`` where that makes too many."""
+        for bad in rejects:
+            if self.count == self._maximum:
+                self.sync()
+                raise TooManyRejectsError(
+                    f"more than {self._maximum} bad rows; nothing was kept. The next is {bad}",
+                    hint=f"the first {self._maximum} are in {self.path}; see max_rejects",
+                )
+            records, details = self._files or self._open(file)
+            records.write(_with_newline(file.original(bad.data), file))
+            details.write(json.dumps(bad.as_json(), ensure_ascii=False).encode() + b"\n")
+            self.count += 1
+
+    def sync(self) -> tuple[int, int]:
+        """Bring everything to disk; return the sizes of the two files."""
+        for file in self._files or ():
+            file.flush()
+            os.fsync(file.fileno())
+        return (self._files[0].tell(), self._files[1].tell()) if self._files else (0, 0)
+
+    def close(self) -> None:
+        """Close the files and leave them there."""
+        for file in self._files or ():
+            file.close()
+
+    def kept_after(self, error: BaseException) -> bool:
+        """Return whether the file is worth keeping after an import that failed."""
+        return isinstance(error, (TooManyRejectsError, OutcomeUnknownError))
+
+    def discard(self) -> None:
+        """Close and delete the files: the import was undone."""
+        if self._files:
+            self.close()
+            self.path.unlink(missing_ok=True)
+            self.details.unlink(missing_ok=True)
+
+    def _open(self, file: Opened) -> tuple[BinaryIO, BinaryIO]:
+        is_path = isinstance(file.source, (str, os.PathLike))
+        if is_path and self.path.exists() and self.path.samefile(file.name):
+            raise InputError(f"{self.path} is the file that is imported")
+        self._files = (self._create(self.path, 0), self._create(self.details, 0))
+        self._files[0].write(file.preamble)
+        return self._files
+
+    def _create(self, path: Path, size: int) -> BinaryIO:
+        flags = os.O_WRONLY | os.O_CREAT | self._mode
+        flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+        try:
+            file = os.fdopen(os.open(path, flags, 0o600), "wb")
+        except OSError as error:
+            raise InputError(f"cannot write {path}: {error.strerror}") from error
+        file.truncate(size)
+        file.seek(size)
+        return file
+
+    def _refuse_existing(self) -> None:
+        for path in (self.path, self.details):
+            if path.exists():
+                raise InputError(f"{path} exists", hint="give another name, or overwrite it")
+
+
+def _with_newline(data: bytes, file: Opened) -> bytes:
+    """End the record that was last in its file: another may follow it here."""
+    end = file.dialect.newline.encode(file.encoding.name)
+    return data if data.endswith(end) else data + end

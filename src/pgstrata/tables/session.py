@@ -1,0 +1,165 @@
+"""The transaction of a transfer, and the session settings that make it exact.
+
+Who commits: on an idle connection a transfer is one transaction, committed when all is well. Inside
+a transaction of the caller it is a savepoint, and the caller commits.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+import psycopg
+from psycopg.pq import TransactionStatus
+
+from pgstrata.errors import UsageError
+from pgstrata.tables.errors import OutcomeUnknownError, TransferError
+from pgstrata.tables.steps import AnyConnection, Steps, query
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+T = TypeVar("T")
+
+LOCK_TIMEOUT = "10s"  # unless the session has one: who waits for a lock makes others wait behind it
+# No setting of the session may change what a value means, or end a transfer that takes long.
+READING = {
+    "DateStyle": "ISO, MDY",
+    "IntervalStyle": "postgres",
+    "TimeZone": "UTC",
+    "bytea_output": "hex",
+    "extra_float_digits": "3",
+    "statement_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "lock_timeout": LOCK_TIMEOUT,
+}
+# DateStyle and TimeZone stay the session's: they say how its owner reads an ambiguous date.
+WRITING = {
+    "IntervalStyle": "postgres",
+    "client_min_messages": "error",  # a message in mid-COPY would look like an error
+    "statement_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "lock_timeout": LOCK_TIMEOUT,
+}
+
+
+def transaction(
+    connection: AnyConnection,
+    body: Steps[T],
+    settings: Mapping[str, str],
+    *,
+    keep: bool = True,
+    read_only: bool = False,
+) -> Steps[T]:
+    """Run ``body`` as a transaction or savepoint; undo it on an exception, or unless ``keep``."""
+    nested = in_transaction(connection)
+    if nested:
+        yield from query(connection, "SAVEPOINT pgstrata_transfer")
+    elif connection.autocommit:
+        yield from query(connection, "BEGIN")
+    try:
+        if read_only and not nested:
+            snapshot = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
+            yield from query(connection, snapshot)
+        before = yield from apply(connection, settings)
+        result = yield from body
+        if nested and keep:
+            yield from apply(connection, before)
+    except BaseException as error:
+        yield from _undo(connection, nested=nested)
+        if isinstance(error, psycopg.Error):
+            raise refused(error, "nothing was kept") from error
+        raise
+    try:
+        yield from (_keep if keep else _undo)(connection, nested=nested)
+    except psycopg.Error as error:
+        raise refused(error, "nothing was kept: the server refused to commit") from error
+    return result
+
+
+def in_transaction(connection: AnyConnection) -> bool:
+    """Return whether the caller has a transaction open. Raises ``UsageError`` if it has failed."""
+    status = connection.info.transaction_status
+    if status in (TransactionStatus.INERROR, TransactionStatus.ACTIVE, TransactionStatus.UNKNOWN):
+        raise UsageError(
+            f"the connection cannot be used now, its transaction is {status.name}",
+            hint="roll back first, or give another connection",
+        )
+    return status == TransactionStatus.INTRANS
+
+
+def apply(connection: AnyConnection, settings: Mapping[str, str]) -> Steps[dict[str, str]]:
+    """Set parameters until the end of the transaction; return what they were before."""
+    names = list(settings)
+    rows = yield from query(
+        connection,
+        "SELECT n, coalesce(pg_catalog.current_setting(n, true), '') FROM unnest(%s::text[]) AS n",
+        names,
+    )
+    yield from query(
+        connection,
+        "SELECT pg_catalog.set_config(n, CASE WHEN n = 'lock_timeout' AND v = %s"
+        " AND pg_catalog.current_setting(n) <> '0' THEN pg_catalog.current_setting(n)"
+        " ELSE v END, true) FROM unnest(%s::text[], %s::text[]) AS s(n, v)",
+        LOCK_TIMEOUT,
+        names,
+        list(settings.values()),
+    )
+    return dict(rows)
+
+
+def commit(connection: AnyConnection) -> Steps[None]:
+    """COMMIT. Raises ``OutcomeUnknownError`` if the connection is lost before the answer."""
+    rows = yield from query(connection, "SELECT pg_catalog.pg_current_xact_id_if_assigned()::text")
+    try:
+        yield from query(connection, "COMMIT")
+    except psycopg.Error as error:
+        if connection.closed:
+            raise _unknown(rows[0][0]) from error
+        raise
+
+
+def commit_status_steps(connection: AnyConnection, xid: str) -> Steps[str | None]:
+    """Return ``committed``, ``aborted`` or ``in progress`` for the xid of a lost commit."""
+    text = "SELECT pg_catalog.pg_xact_status(%s::pg_catalog.xid8)"
+    rows = yield from query(connection, text, xid)
+    status: str | None = rows[0][0]
+    return status
+
+
+def said(error: psycopg.Error) -> str:
+    """Return the server's own words, without the context that may run to pages."""
+    parts = [error.diag.message_primary or str(error).partition("\n")[0], error.diag.message_detail]
+    return ": ".join(part for part in parts if part)
+
+
+def refused(error: psycopg.Error, what: str) -> TransferError:
+    """Return the error that says what was not done, in the server's words, with its hint."""
+    return TransferError(f"{what}: {said(error)}", hint=error.diag.message_hint or "")
+
+
+def _keep(connection: AnyConnection, *, nested: bool) -> Steps[None]:
+    if nested:
+        yield from query(connection, "RELEASE SAVEPOINT pgstrata_transfer")
+    else:
+        yield from commit(connection)
+
+
+def _undo(connection: AnyConnection, *, nested: bool) -> Steps[None]:
+    if nested:
+        undo = "ROLLBACK TO SAVEPOINT pgstrata_transfer; RELEASE SAVEPOINT pgstrata_transfer"
+    else:
+        undo = "ROLLBACK"
+    try:
+        yield from query(connection, undo)
+    except psycopg.Error:
+        if not connection.closed:  # a lost connection has rolled back, and has its own error
+            raise
+
+
+def _unknown(xid: str | None) -> OutcomeUnknownError:
+    ask = f"SELECT pg_xact_status('{xid}') on a new connection tells" if xid else ""
+    return OutcomeUnknownError(
+        "the connection was lost while the server was committing: either all is in or nothing",
+        xid=xid or "",
+        hint=ask or "nothing had been written",
+    )

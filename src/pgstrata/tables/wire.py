@@ -1,0 +1,112 @@
+"""COPY on the wire: generators over libpq's own calls, for ``connection.wait()``.
+
+psycopg's ``Copy`` object hands over one row at a time and does not look at the server while it
+writes. Here bytes go through in blocks, and the server is listened to between blocks: libpq itself
+looks at an error only when all has been sent, which for a large file is hours later.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import psycopg
+from psycopg import pq
+from psycopg.errors import error_from_result
+from psycopg.waiting import Ready, Wait
+
+if TYPE_CHECKING:
+    from psycopg.abc import PQGen
+    from psycopg.pq.abc import PGconn, PGresult
+
+_COPYING = (pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT)
+_FAILED = (pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.BAD_RESPONSE)
+
+
+def start(pgconn: PGconn, statement: bytes) -> PQGen[None]:
+    """Send statements of which the last is a COPY; return when data can flow."""
+    pgconn.send_query(statement)
+    yield from _flush(pgconn)
+    while (result := (yield from _result(pgconn))) is not None:
+        if result.status in _COPYING:
+            return
+        if result.status in _FAILED:
+            yield from _drain(pgconn)
+            raise error_from_result(result)
+    raise psycopg.ProgrammingError("the statement is no COPY")
+
+
+def write(pgconn: PGconn, data: bytes) -> PQGen[bool]:
+    """Send ``data``; return whether the server has spoken meanwhile, perhaps of an error."""
+    spoke = False
+    while pgconn.put_copy_data(data) == 0:
+        yield Wait.W
+    while True:
+        ready = yield Wait.RW
+        if ready & Ready.R:
+            pgconn.consume_input()
+            spoke = True
+        if ready & Ready.W and pgconn.flush() == 0:
+            return spoke
+
+
+def finish(pgconn: PGconn, reason: bytes | None = None) -> PQGen[int]:
+    """End the data, or break it off for a ``reason``; return how many rows the server took."""
+    while pgconn.put_copy_end(reason) == 0:
+        yield Wait.W
+    yield from _flush(pgconn)
+    return (yield from _end(pgconn))
+
+
+def read(pgconn: PGconn, size: int) -> PQGen[tuple[bytes, int, int]]:
+    """Return data of about ``size`` bytes, how many rows it is, and the server's count at the end.
+
+    One message of the server is one row. The count is -1 until the end, which may come with the
+    last data.
+    """
+    rows: list[memoryview | bytes] = []
+    length, total = 0, -1
+    while length < size:
+        count, row = pgconn.get_copy_data(1)
+        if count > 0:
+            rows.append(row)
+            length += count
+        elif count == 0:
+            if rows:
+                break
+            yield Wait.R
+            pgconn.consume_input()
+        else:
+            total = yield from _end(pgconn)
+            break
+    return b"".join(rows), len(rows), total
+
+
+def _end(pgconn: PGconn) -> PQGen[int]:
+    failure: PGresult | None = None
+    count = 0
+    while (result := (yield from _result(pgconn))) is not None:
+        if result.status in _FAILED:
+            failure = result
+        else:
+            count = result.command_tuples or 0
+    if failure is not None:
+        raise error_from_result(failure)
+    return count
+
+
+def _drain(pgconn: PGconn) -> PQGen[None]:
+    while (yield from _result(pgconn)) is not None:
+        pass
+
+
+def _result(pgconn: PGconn) -> PQGen[PGresult | None]:
+    while pgconn.is_busy():
+        if (yield Wait.R):
+            pgconn.consume_input()
+    return pgconn.get_result()
+
+
+def _flush(pgconn: PGconn) -> PQGen[None]:
+    while pgconn.flush() != 0:
+        if (yield Wait.RW) & Ready.R:
+            pgconn.consume_input()

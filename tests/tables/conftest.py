@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+from tests.servers import Server, embedded_bindir
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+OLD = 16  # the newest version that does not skip bad rows itself
+
+
+@pytest.fixture(scope="session")
+def old_server() -> Iterator[Server]:
+    """Return a server from before COPY learnt to skip bad rows."""
+    with Server.running(embedded_bindir(OLD)) as running:
+        yield running
+
+
+@pytest.fixture(params=["new", "old"])
+def either(request: pytest.FixtureRequest) -> Iterator[psycopg.Connection[Any]]:
+    """Return a connection to an empty database on a new and on an old server."""
+    server: Server = request.getfixturevalue("server" if request.param == "new" else "old_server")
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    server.sql(f"CREATE DATABASE {name}")
+    with psycopg.connect(**server.keywords(dbname=name)) as connection:
+        yield connection
+    server.sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def connection(server: Server, database: str) -> Iterator[psycopg.Connection[Any]]:
+    """Return a connection to an empty database."""
+    with psycopg.connect(**server.keywords(dbname=database)) as connection:
+        yield connection
+
+
+@pytest.fixture
+def people(connection: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
+    """Return a connection to a database with an empty table ``people``."""
+    create_people(connection)
+    return connection
+
+
+def create_people(connection: psycopg.Connection[Any]) -> None:
+    """Create a table with a key, a default, an awkward name and a generated column."""
+    connection.execute(
+        'CREATE TABLE people (id int PRIMARY KEY, "Full Name" text, amount numeric,'
+        " added date NOT NULL DEFAULT '2026-01-01',"
+        " double numeric GENERATED ALWAYS AS (amount * 2) STORED)"
+    )
+    connection.commit()
+
+
+@pytest.fixture
+def csv_file(tmp_path: Path) -> Any:
+    """Return a function that writes a file and returns its path."""
+
+    def write(data: str | bytes, name: str = "people.csv") -> Path:
+        path = tmp_path / name
+        path.write_bytes(data.encode() if isinstance(data, str) else data)
+        return path
+
+    return write

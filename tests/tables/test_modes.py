@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pgstrata.errors import UsageError
+from pgstrata.tables import (
+    ImportOptions,
+    InputError,
+    RowError,
+    TransferError,
+    VerificationError,
+    import_csv,
+)
+
+if TYPE_CHECKING:
+    import psycopg
+    from tests.servers import Server
+
+HEADER = "id,full name,amount\n"
+
+
+@pytest.fixture
+def filled(people: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
+    """Return a connection to a database whose table has two rows."""
+    people.execute(
+        "INSERT INTO people (id, \"Full Name\", amount) VALUES (1, 'old', 1), (2, 'old', 2)"
+    )
+    people.commit()
+    return people
+
+
+def rows(connection: psycopg.Connection[Any]) -> list[tuple[Any, ...]]:
+    """Return what the table holds."""
+    return connection.execute('SELECT id, "Full Name" FROM people ORDER BY 1').fetchall()
+
+
+@pytest.mark.parametrize("mode", ["truncate", "replace"])
+def test_old_rows_make_way(filled: psycopg.Connection[Any], csv_file: Any, mode: Any) -> None:
+    """In the same transaction: a bad row brings them back."""
+    options = ImportOptions(mode=mode)
+    with pytest.raises(RowError):
+        import_csv(filled, "people", csv_file(HEADER + "1,new,1\n3,new,x\n"), options)
+    assert rows(filled) == [(1, "old"), (2, "old")]
+    files = [csv_file(HEADER + "1,new,1\n", "a.csv"), csv_file(HEADER + "3,new,1\n", "b.csv")]
+    assert import_csv(filled, "people", files, options).rows_loaded == 2
+    assert rows(filled) == [(1, "new"), (3, "new")]
+
+
+def test_replacing_works_where_others_refer_to_the_table(
+    filled: psycopg.Connection[Any], csv_file: Any
+) -> None:
+    """TRUNCATE would be refused there."""
+    filled.execute("CREATE TABLE child (id int REFERENCES people); INSERT INTO child VALUES (1)")
+    filled.execute("ALTER TABLE child ALTER CONSTRAINT child_id_fkey DEFERRABLE INITIALLY DEFERRED")
+    filled.commit()
+    import_csv(filled, "people", csv_file(HEADER + "1,new,1\n"), ImportOptions(mode="replace"))
+    assert rows(filled) == [(1, "new")]
+
+
+def test_readers_see_the_old_rows_until_the_commit(
+    filled: psycopg.Connection[Any], server: Server, csv_file: Any
+) -> None:
+    """While a replacing import is reading its file."""
+    seen: list[Any] = []
+    database = filled.info.dbname
+    path = csv_file(HEADER + "7,new,1\n")
+
+    def look(_: Any) -> None:
+        seen.append(server.sql("SELECT count(*) FROM people WHERE id < 3", database))
+
+    import_csv(filled, "people", path, ImportOptions(mode="replace"), on_plan=look)
+    assert seen == [[(2,)]]
+
+
+@pytest.mark.parametrize(
+    ("on_conflict", "expected", "numbers"),
+    [
+        ("skip", [(1, "old"), (2, "old"), (3, "new")], (1, 2, 0)),
+        ("update", [(1, "old"), (2, "new"), (3, "new")], (2, 1, 1)),
+    ],
+)
+def test_rows_that_exist(
+    filled: psycopg.Connection[Any],
+    csv_file: Any,
+    on_conflict: Any,
+    expected: list[Any],
+    numbers: tuple[int, int, int],
+) -> None:
+    """They are skipped or updated, and counted; one that would not change is left alone."""
+    path = csv_file(HEADER + "1,old,1\n2,new,2\n3,new,3\n")
+    result = import_csv(filled, "people", path, ImportOptions(on_conflict=on_conflict))
+    assert rows(filled) == expected
+    assert (result.rows_loaded, result.rows_skipped, result.rows_updated) == numbers
+    assert result.rows_read == result.rows_loaded + result.rows_skipped
+
+
+def test_the_key_may_be_another_than_the_primary_one(
+    filled: psycopg.Connection[Any], csv_file: Any
+) -> None:
+    """Any columns with a unique index."""
+    filled.execute('CREATE UNIQUE INDEX ON people ("Full Name") WHERE id > 5')
+    filled.execute("ALTER TABLE people ADD UNIQUE (amount)")
+    filled.commit()
+    options = ImportOptions(on_conflict="update", key=["amount"])
+    import_csv(filled, "people", csv_file("id,amount,Full Name\n9,2,nine\n"), options)
+    assert rows(filled) == [(1, "old"), (9, "nine")]
+
+
+def test_a_key_twice_in_the_file(filled: psycopg.Connection[Any], csv_file: Any) -> None:
+    """Which one is to win is not for us to guess."""
+    path = csv_file(HEADER + "5,a,1\n5,b,1\n")
+    with pytest.raises(TransferError, match=r"rows with the same id"):
+        import_csv(filled, "people", path, ImportOptions(on_conflict="update"))
+    assert import_csv(filled, "people", path, ImportOptions(on_conflict="skip")).rows_skipped == 1
+
+
+def test_without_a_key_there_is_nothing_to_go_by(
+    connection: psycopg.Connection[Any], csv_file: Any
+) -> None:
+    """The caller has to name it; and the file has to have it."""
+    connection.execute("CREATE TABLE t (a int NOT NULL DEFAULT 1, b int, PRIMARY KEY (a))")
+    connection.execute("CREATE TABLE u (a int)")
+    with pytest.raises(UsageError, match=r"no primary key"):
+        import_csv(connection, "u", csv_file("a\n1\n"), ImportOptions(on_conflict="skip"))
+    with pytest.raises(InputError, match=r"no field for the key: a"):
+        import_csv(connection, "t", csv_file("b\n1\n"), ImportOptions(on_conflict="skip"))
+
+
+def test_staged_rows_are_checked_with_their_lines(
+    filled: psycopg.Connection[Any], csv_file: Any
+) -> None:
+    """Types, NOT NULL and CHECK are those of the table."""
+    filled.execute("ALTER TABLE people ADD CHECK (amount > 0)")
+    filled.commit()
+    options = ImportOptions(on_conflict="update")
+    for bad in ("4,b,x", "4,b,-1", ",b,1"):
+        with pytest.raises(RowError, match=r"record 2"):
+            import_csv(filled, "people", csv_file(HEADER + f"3,a,1\n{bad}\n"), options)
+
+
+def test_an_identity_keeps_the_values_of_the_file(
+    connection: psycopg.Connection[Any], csv_file: Any
+) -> None:
+    """Also through a staging table, and also GENERATED ALWAYS."""
+    connection.execute("CREATE TABLE t (id int PRIMARY KEY GENERATED ALWAYS AS IDENTITY, v text)")
+    import_csv(connection, "t", csv_file("id,v\n7,a\n"))
+    import_csv(connection, "t", csv_file("id,v\n7,b\n8,c\n"), ImportOptions(on_conflict="update"))
+    import_csv(connection, "t", csv_file("v\nd\n"))
+    assert connection.execute("SELECT * FROM t ORDER BY v").fetchall() == [
+        (7, "b"),
+        (8, "c"),
+        (1, "d"),
+    ]
+
+
+def test_a_partitioned_table(connection: psycopg.Connection[Any], csv_file: Any) -> None:
+    """Rows find their partitions; one that has none is located."""
+    connection.execute(
+        "CREATE TABLE t (id int PRIMARY KEY, v text) PARTITION BY RANGE (id);"
+        "CREATE TABLE t1 PARTITION OF t FOR VALUES FROM (0) TO (10)"
+    )
+    connection.commit()
+    import_csv(connection, "t", csv_file("id,v\n1,a\n"))
+    result = import_csv(
+        connection, "t", csv_file("id,v\n1,b\n2,c\n"), ImportOptions(on_conflict="update")
+    )
+    assert result.rows_loaded == 2
+    with pytest.raises(RowError, match=r"record 2.*no partition"):
+        import_csv(connection, "t", csv_file("id,v\n3,a\n11,b\n"))
+
+
+def test_verifying_counts_and_reports_a_checksum(
+    filled: psycopg.Connection[Any], csv_file: Any
+) -> None:
+    """The same rows in another order have the same checksum."""
+    one = csv_file(HEADER + "3,a,1\n4,b,2\n", "one.csv")
+    two = csv_file(HEADER + "4,b,2\n3,a,1\n", "two.csv")
+    options = ImportOptions(mode="truncate", verify=True)
+    first = import_csv(filled, "people", one, options)
+    assert first.checksum == import_csv(filled, "people", two, options).checksum
+    assert first.checksum.startswith("2:")
+
+
+def test_verifying_finds_rows_that_a_trigger_adds(
+    filled: psycopg.Connection[Any], csv_file: Any
+) -> None:
+    """COPY's own count would not show them."""
+    filled.execute(
+        "CREATE FUNCTION more() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN"
+        " IF NEW.id < 100 THEN INSERT INTO people (id) VALUES (NEW.id + 100); END IF;"
+        " RETURN NEW; END$$;"
+        "CREATE TRIGGER t BEFORE INSERT ON people FOR EACH ROW EXECUTE FUNCTION more()"
+    )
+    filled.commit()
+    with pytest.raises(VerificationError, match=r"4 rows where 3 were expected"):
+        import_csv(filled, "people", csv_file(HEADER + "3,a,1\n"), ImportOptions(verify=True))
+    assert len(rows(filled)) == 2

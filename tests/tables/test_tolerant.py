@@ -1,0 +1,227 @@
+from __future__ import annotations
+
+import json
+import random
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.tables.conftest import create_people
+
+from pgstrata.tables import (
+    ImportOptions,
+    InputError,
+    RowError,
+    TooManyRejectsError,
+    TransferError,
+    import_csv,
+    tolerant,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import psycopg
+
+HEADER = "id,full name,amount\n"
+BAD = {
+    "conversion": '{n},"a\nb",zz\n',
+    "short": "{n},a\n",
+    "long": "{n},a,1,2,3\n",
+    "blank": "\n",
+    "null key": ",a,1\n",
+    "duplicate": "-1,a,1\n",
+    "nul": "{n},a\0,1\n",
+    "encoding": "{n},caf\udce9,1\n",
+    "two columns": "x{n},a,zz\n",
+}
+
+
+@pytest.fixture
+def rejects(tmp_path: Path) -> Path:
+    """Return where rejects go."""
+    return tmp_path / "bad.csv"
+
+
+def bad_file(count: int, bad: dict[int, str]) -> tuple[bytes, list[bytes]]:
+    """Return a file of ``count`` records, and which of them are bad."""
+    lines = [f'{n},"good\n{n}",{n}\n' for n in range(count)]
+    for number, line in bad.items():
+        lines[number] = line.format(n=number)
+    encoded = [line.encode("utf-8", "surrogateescape") for line in lines]
+    return HEADER.encode() + b"".join(encoded), [encoded[number] for number in sorted(bad)]
+
+
+def details(rejects: Path) -> list[dict[str, Any]]:
+    """Return what the file beside the rejects says."""
+    lines = rejects.with_name("bad.csv.jsonl").read_bytes().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+@pytest.mark.parametrize("kind", BAD)
+@pytest.mark.parametrize("place", ["first", "last", "borders", "neighbours", "all"])
+def test_bad_rows_go_to_the_file_and_good_ones_to_the_table(  # noqa: PLR0917  # fixtures
+    either: psycopg.Connection[Any],
+    csv_file: Any,
+    rejects: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    place: str,
+) -> None:
+    """Whatever is wrong and wherever it is, the numbers and the bytes are right."""
+    monkeypatch.setattr(tolerant, "PART", 1000)
+    create_people(either)
+    either.execute("INSERT INTO people (id) VALUES (-1)")
+    places = {
+        "first": [0],
+        "last": [199],
+        "borders": [50, 51, 52, 100, 101, 102, 150],
+        "neighbours": list(range(90, 99)),
+        "all": list(range(200)),
+    }[place]
+    data, expected = bad_file(200, dict.fromkeys(places, BAD[kind]))
+    options = ImportOptions(rejects=rejects, max_rejects=200, encoding="utf-8")
+    result = import_csv(either, "people", csv_file(data), options)
+    assert (result.rows_read, result.rows_rejected) == (200, len(places))
+    assert rejects.read_bytes() == HEADER.encode() + b"".join(expected)
+    assert [line["record"] for line in details(rejects)] == [place + 1 for place in places]
+    loaded = either.execute("SELECT id FROM people WHERE id >= 0 ORDER BY id").fetchall()
+    assert [number for (number,) in loaded] == [n for n in range(200) if n not in places]
+
+
+def test_the_details_say_where_and_why(
+    either: psycopg.Connection[Any], csv_file: Any, rejects: Path
+) -> None:
+    """Line and offset lead to the record, SQLSTATE and message are the server's."""
+    create_people(either)
+    data, _ = bad_file(10, {4: BAD["conversion"]})
+    import_csv(either, "people", csv_file(data), ImportOptions(rejects=rejects))
+    (said,) = details(rejects)
+    assert said["line"] == 2 + 4 * 2
+    assert data[said["offset"] :].startswith(b'4,"a\nb",zz\n')
+    assert (said["sqlstate"], said["column"], said["value"]) == ("22P02", "amount", "zz")
+    assert said["message"] == 'invalid input syntax for type numeric: "zz"'
+
+
+def test_any_mixture_adds_up(
+    either: psycopg.Connection[Any], csv_file: Any, rejects: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Random kinds in random places: every row is in the table or in the file, once."""
+    monkeypatch.setattr(tolerant, "PART", 5000)
+    create_people(either)
+    either.execute("INSERT INTO people (id) VALUES (-1)")
+    either.commit()
+    chance = random.Random(11)
+    for density in (0.002, 0.05, 0.5):
+        chosen = [n for n in range(2000) if chance.random() < density]
+        data, expected = bad_file(2000, {n: chance.choice(list(BAD.values())) for n in chosen})
+        options = ImportOptions(rejects=rejects, max_rejects=2000, overwrite=True, encoding="utf-8")
+        result = import_csv(either, "people", csv_file(data), options)
+        assert result.rows_loaded == 2000 - len(chosen)
+        assert rejects.read_bytes() == HEADER.encode() + b"".join(expected)
+        either.execute("DELETE FROM people WHERE id >= 0")
+        either.commit()
+
+
+def test_mended_rejects_can_be_imported(
+    people: psycopg.Connection[Any], csv_file: Any, rejects: Path
+) -> None:
+    """The file has the header and the ends of lines of the original."""
+    data = "\ufeffid;full name;amount\r\n1;a;1\r\n2;b;zz\r\n3;c;yy".encode()
+    import_csv(people, "people", csv_file(data), ImportOptions(rejects=rejects))
+    assert rejects.read_bytes() == "\ufeffid;full name;amount\r\n2;b;zz\r\n3;c;yy\r\n".encode()
+    rejects.write_bytes(rejects.read_bytes().replace(b"zz", b"2").replace(b"yy", b"3"))
+    import_csv(people, "people", rejects)
+    assert people.execute("SELECT id FROM people ORDER BY 1").fetchall() == [(1,), (2,), (3,)]
+
+
+def test_rejects_of_a_utf16_file_are_utf16(
+    people: psycopg.Connection[Any], csv_file: Any, rejects: Path
+) -> None:
+    """Byte for byte what was there."""
+    data = (HEADER + "1,ž,x\n2,b,2").encode("utf-16")
+    import_csv(people, "people", csv_file(data), ImportOptions(rejects=rejects))
+    assert rejects.read_bytes() == (HEADER + "1,ž,x\n").encode("utf-16")
+
+
+def test_no_bad_rows_no_file(people: psycopg.Connection[Any], csv_file: Any, rejects: Path) -> None:
+    """An empty file would only ask for attention."""
+    result = import_csv(
+        people, "people", csv_file(HEADER + "1,a,1\n"), ImportOptions(rejects=rejects)
+    )
+    assert (result.rows_rejected, result.rejects_file) == (0, "")
+    assert not rejects.exists()
+
+
+def test_too_many_rejects_undo_everything(
+    either: psycopg.Connection[Any], csv_file: Any, rejects: Path
+) -> None:
+    """The first of them are kept to be looked at."""
+    create_people(either)
+    data, _ = bad_file(100, dict.fromkeys(range(10, 20), BAD["conversion"]))
+    with pytest.raises(TooManyRejectsError, match=r"more than 5 bad rows; nothing was kept"):
+        import_csv(either, "people", csv_file(data), ImportOptions(rejects=rejects, max_rejects=5))
+    assert len(details(rejects)) == 5
+    assert either.execute("SELECT count(*) FROM people").fetchall() == [(0,)]
+
+
+def test_another_failure_leaves_no_reject_file(
+    people: psycopg.Connection[Any], csv_file: Any, rejects: Path
+) -> None:
+    """It would say that the other rows were loaded."""
+    files = [csv_file(HEADER + "1,a,x\n", "a.csv"), csv_file(HEADER + "2,b,1\n", "b.csv")]
+    people.execute(
+        "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN"
+        " IF NEW.id = 2 THEN RAISE SQLSTATE '53100'; END IF; RETURN NEW; END$$;"
+        "CREATE TRIGGER t BEFORE INSERT ON people FOR EACH ROW EXECUTE FUNCTION fail()"
+    )
+    people.commit()
+    with pytest.raises(TransferError):
+        import_csv(people, "people", files, ImportOptions(rejects=rejects))
+    assert not rejects.exists()
+
+
+def test_an_existing_reject_file_is_not_overwritten(
+    people: psycopg.Connection[Any], csv_file: Any, rejects: Path
+) -> None:
+    """Unless it is asked for; and never the file that is read."""
+    rejects.write_text(HEADER + "1,a,x\n")
+    with pytest.raises(InputError, match=r"exists"):
+        import_csv(people, "people", csv_file(HEADER), ImportOptions(rejects=rejects))
+    with pytest.raises(InputError, match=r"is the file that is imported"):
+        import_csv(people, "people", rejects, ImportOptions(rejects=rejects, overwrite=True))
+
+
+@pytest.mark.parametrize("deferred", ["", "DEFERRABLE INITIALLY DEFERRED"])
+def test_a_missing_parent_is_a_reject(
+    either: psycopg.Connection[Any], csv_file: Any, rejects: Path, deferred: str
+) -> None:
+    """The server names no line for it: parts are halved."""
+    either.execute(
+        "CREATE TABLE parent (id int PRIMARY KEY); INSERT INTO parent VALUES (1);"
+        f"CREATE TABLE child (id int, parent int REFERENCES parent {deferred})".encode()
+    )
+    either.commit()
+    data = "id,parent\n" + "".join(f"{n},{2 if n in (3, 70) else 1}\n" for n in range(100))
+    result = import_csv(either, "child", csv_file(data), ImportOptions(rejects=rejects))
+    assert (result.rows_loaded, result.rows_rejected) == (98, 2)
+    assert [line["record"] for line in details(rejects)] == [4, 71]
+    assert details(rejects)[0]["sqlstate"] == "23503"
+
+
+def test_a_settings_error_is_not_a_bad_row(
+    people: psycopg.Connection[Any], csv_file: Any, rejects: Path
+) -> None:
+    """What the server refuses altogether is not blamed on records."""
+    people.execute("CREATE VIEW v AS SELECT 1 AS id")
+    people.commit()
+    with pytest.raises(TransferError, match=r"cannot copy to view"):
+        import_csv(people, "v", csv_file("id\n1\n"), ImportOptions(rejects=rejects))
+
+
+def test_without_a_reject_file_a_bad_row_is_an_error(
+    people: psycopg.Connection[Any], csv_file: Any
+) -> None:
+    """The hint says what could be done."""
+    with pytest.raises(RowError) as caught:
+        import_csv(people, "people", csv_file(HEADER + "1,a,x\n"))
+    assert "rejects" in caught.value.hint
