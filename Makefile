@@ -6,7 +6,7 @@ VENV   ?= .venv
 BIN     = $(VENV)/bin
 PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test check lint types bench docs clean help
+.PHONY: demo test test-slow check lint types bench docs clean help
 
 help:            ## Show the targets.
 	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -16,6 +16,9 @@ demo: $(VENV)/demo.stamp  ## Walk through real environments and a real server.
 
 test: $(VENV)/dev.stamp  ## Run the whole default suite against real servers (ARGS=... for pytest).
 	@$(BIN)/python -m pytest $(ARGS)
+
+test-slow: $(VENV)/dev.stamp  ## Run what the default suite leaves out: moving tables.
+	@$(BIN)/python -m pytest -m slow $(ARGS)
 
 check: lint types  ## Lint, types, and the dependency rule.
 	@$(BIN)/python -m pytest -q tests/test_architecture.py

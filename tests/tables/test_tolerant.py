@@ -59,7 +59,7 @@ def details(rejects: Path) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("kind", BAD)
 @pytest.mark.parametrize("place", ["first", "last", "borders", "neighbours", "all"])
-def test_bad_rows_go_to_the_file_and_good_ones_to_the_table(  # noqa: PLR0917  # fixtures
+def test_bad_rows_go_to_the_file_and_good_ones_to_the_table(  # fixtures
     either: psycopg.Connection[Any],
     csv_file: Any,
     rejects: Path,

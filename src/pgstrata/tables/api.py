@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     Target = str | os.PathLike[str] | IO[bytes]
 
 
-def import_csv(  # noqa: PLR0913  # three callbacks and helpers by keyword
+def import_csv(  # three callbacks and helpers by keyword
     connection: psycopg.Connection[Any],
     table: str,
     source: Source | Sequence[Source],
@@ -64,7 +64,7 @@ def import_csv(  # noqa: PLR0913  # three callbacks and helpers by keyword
     return run(_imported(started, workers))
 
 
-async def import_csv_async(  # noqa: PLR0913  # three callbacks and helpers by keyword
+async def import_csv_async(  # three callbacks and helpers by keyword
     connection: psycopg.AsyncConnection[Any],
     table: str,
     source: Source | Sequence[Source],
@@ -140,7 +140,7 @@ async def export_schema_async(
     return await run_async(export_all_steps(connection, schema, folder, options, Tally(progress)))
 
 
-def copy_table(  # noqa: PLR0913  # three callbacks and helpers by keyword
+def copy_table(  # three callbacks and helpers by keyword
     source: psycopg.Connection[Any],
     target: psycopg.Connection[Any],
     table: str,
@@ -161,7 +161,7 @@ def copy_table(  # noqa: PLR0913  # three callbacks and helpers by keyword
     return run(copy_steps(Copy(source, target, table, options, Tally(progress), on_plan)))
 
 
-async def copy_table_async(  # noqa: PLR0913  # three callbacks and helpers by keyword
+async def copy_table_async(  # three callbacks and helpers by keyword
     source: psycopg.AsyncConnection[Any],
     target: psycopg.AsyncConnection[Any],
     table: str,

@@ -99,7 +99,7 @@ class Run:
         )
 
 
-def new_run(  # noqa: PLR0913, PLR0917  # what the caller gave, as it was given
+def new_run(  # what the caller gave, as it was given
     connection: AnyConnection,
     table: str,
     source: Source | Sequence[Source],

@@ -156,7 +156,7 @@ def _commit(
     for number, connection in enumerate(connections):
         try:
             yield from commit(connection)
-        except Exception as error:  # noqa: PERF203  # each commit has an end of its own
+        except Exception as error:  # each commit has an end of its own
             if number == 0 and not isinstance(error, OutcomeUnknownError):
                 raise TransferError(f"nothing was loaded into {run.name}: {error}") from error
             doubtful = "are or are not" if isinstance(error, OutcomeUnknownError) else "are not"

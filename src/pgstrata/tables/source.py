@@ -11,7 +11,7 @@ import stat
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, TypeAlias, cast
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, TypeAlias, cast
 
 from pgstrata.errors import UsageError
 from pgstrata.tables.errors import InputError
@@ -41,7 +41,7 @@ def _open_zstd(raw: IO[bytes], mode: str) -> IO[bytes]:
         raise UsageError(
             "a .zst file needs the package zstandard", hint="pip install zstandard"
         ) from error
-    return cast("IO[bytes]", zstandard.open(raw, mode))
+    return cast("IO[bytes]", zstandard.open(cast(BinaryIO, raw), mode))
 
 
 def _open_gzip(raw: IO[bytes], mode: str) -> IO[bytes]:
