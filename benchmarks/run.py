@@ -34,7 +34,8 @@ Measured with Python {python} on {system}, {cores} cores.
 
 
 def main() -> int:
-    """Run every benchmark and write the page. Return 1 if one of them failed."""
+    """Run every benchmark and write the page. Return 1 if one of them missed its goal."""
+    missed = False
     system = f"{platform.system()} {platform.machine()}"
     parts = [HEAD.format(python=platform.python_version(), system=system, cores=os.cpu_count())]
     for name, title in SUBJECTS.items():
@@ -42,12 +43,11 @@ def main() -> int:
         done = subprocess.run(
             command, cwd=HERE.parent, check=False, stdout=subprocess.PIPE, text=True
         )
-        if done.returncode:
-            return 1
+        missed |= done.returncode != 0
         print(done.stdout, flush=True)
         parts.append(f"## {title}\n\n`python -m benchmarks.{name}`\n\n{done.stdout.strip()}\n")
     PAGE.write_text("\n".join(parts), encoding="utf-8")
-    return 0
+    return int(missed)
 
 
 if __name__ == "__main__":
