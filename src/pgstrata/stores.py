@@ -10,7 +10,7 @@ from pgstrata.layers.files import Reader
 from pgstrata.layers.project import FOLDER
 from pgstrata.model import Finding, Layer, Origin, Secret
 from pgstrata.schema.keys import SECRET_STORES
-from pgstrata.secrets.stores import from_keyring, from_sealed, not_opened
+from pgstrata.secrets.stores import from_keyring, from_sealed, is_still, not_opened
 
 
 def named(layers: Sequence[Layer]) -> Iterable[str]:
@@ -44,10 +44,11 @@ def _sealed(
     if name not in folder.names:
         return Layer("sealed", source, {}), []
     try:
-        if folder.revision:
-            entries = not_opened(folder.read(f"{FOLDER}/{name}"), environment, source)
-        else:
+        content = folder.read(f"{FOLDER}/{name}") if folder.revision else None
+        if content is None or is_still(content, folder.project, environment):
             entries = from_sealed(folder.project, environment, reader.environ)
+        else:
+            entries = not_opened(content, environment, source)
     except InvalidConfigError as error:
         return Layer("sealed", source, {}), list(error.findings)
     stored = [

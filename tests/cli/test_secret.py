@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from tests.cli.conftest import environment, process
+from tests.repository import git
 from tests.servers import Server
 
 from pgstrata.errors import CONFIG, FINDINGS, OK, USAGE
@@ -462,3 +463,15 @@ def test_doctor_names_keys_and_pins(secret: Cli, cli: Cli, home: Path, project: 
     rows = {row["subject"]: row for row in cli("doctor", "--format", "json").json["checks"]}
     assert str(key_path(home, project)) in rows["sealed/production"]["detail"]
     assert "no OS keyring here" in rows["OS keyring"]["detail"]
+
+
+def test_a_sealed_value_that_is_as_it_was_is_no_impact(
+    cli: Cli, sealed: Any, project: Path
+) -> None:
+    """A sealed file that a commit has as it is now is opened; of an older one nothing is known."""
+    sealed(PASSWORD, "old")
+    for command in ("init --quiet", "add .", "commit --quiet --message x"):
+        git(project, *command.split())
+    assert "nothing changes" in cli("impact").out
+    sealed(PASSWORD, "new")
+    assert "of another revision; its values are not opened" in cli("impact").out

@@ -48,6 +48,12 @@ def from_sealed(project: Path, environment: str, environ: Mapping[str, str]) -> 
     return [Sealed(key, secret(key), *at) for key, *at in sealed.entries(path, environment)]
 
 
+def is_still(content: bytes, project: Path, environment: str) -> bool:
+    """Tell whether the sealed file of an environment has this content now."""
+    path = sealed_path(project, environment)
+    return path.is_file() and path.read_bytes() == content
+
+
 def not_opened(content: bytes, environment: str, source: str) -> list[Sealed]:
     """Return what a sealed file of another revision holds. Its values are not opened: the key in
     use is that of the file as it is now.
