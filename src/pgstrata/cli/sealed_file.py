@@ -13,6 +13,7 @@ from pgstrata.cli.options import Session
 from pgstrata.errors import UsageError
 from pgstrata.layers.project import environment_name
 from pgstrata.model import Secret
+from pgstrata.schema.keys import SECRET_STORES
 
 if TYPE_CHECKING:
     from pgstrata.secrets.sealed.access import Access
@@ -41,6 +42,17 @@ def key_file(command: Command) -> Command:
         type=click.Path(path_type=Path),
         metavar="PATH",
         help="The file with the private key [found as the documentation says].",
+    )(command)
+
+
+def kept_in(command: Command) -> Command:
+    """Add ``--store``."""
+    return click.option(
+        "--store",
+        type=click.Choice(SECRET_STORES),
+        default=SECRET_STORES[0],
+        show_default=True,
+        help="Where the value is kept.",
     )(command)
 
 

@@ -73,13 +73,6 @@ def split(record: str, dialect: Dialect) -> list[str | None]:
     return fields
 
 
-def guess_newline(first_record: bytes) -> Newline:
-    """Return how the first record ends: that is what the server expects of all others."""
-    if first_record.endswith(b"\r\n"):
-        return "\r\n"
-    return "\r" if first_record.endswith(b"\r") else "\n"
-
-
 def guess_quote(sample: str) -> str:
     """Return ``'`` if single quotes stand only around fields and there is no double quote."""
     edges = re.compile(r"(?:^|[,;\t|])'|'(?=[,;\t|\r\n]|$)", re.MULTILINE)

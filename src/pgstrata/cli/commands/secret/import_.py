@@ -10,10 +10,9 @@ from pgstrata.cli import options
 from pgstrata.cli.commands.secret.set import KEEPERS
 from pgstrata.cli.foreign import FORMATS
 from pgstrata.cli.output import tell
-from pgstrata.cli.sealed_file import key_file, require_storable, sealed_file
+from pgstrata.cli.sealed_file import kept_in, key_file, require_storable, sealed_file
 from pgstrata.cli.secret_input import SecretCommand
 from pgstrata.errors import SecretError, UsageError
-from pgstrata.schema.keys import SECRET_STORES
 
 
 @click.command("import", cls=SecretCommand)
@@ -29,13 +28,7 @@ from pgstrata.schema.keys import SECRET_STORES
     help="Store what PATH calls NAME as the setting KEY; may be repeated.",
 )
 @options.environment
-@click.option(
-    "--store",
-    type=click.Choice(SECRET_STORES),
-    default=SECRET_STORES[0],
-    show_default=True,
-    help="Where the value is kept.",
-)
+@kept_in
 @key_file
 @click.pass_obj
 def command(

@@ -8,21 +8,14 @@ import click
 
 from pgstrata.cli import options
 from pgstrata.cli.output import tell
-from pgstrata.cli.sealed_file import key_file, require_storable, sealed_file
+from pgstrata.cli.sealed_file import kept_in, key_file, require_storable, sealed_file
 from pgstrata.cli.secret_input import SecretCommand
-from pgstrata.schema.keys import SECRET_STORES
 
 
 @click.command("remove", cls=SecretCommand)
 @click.argument("key")
 @options.environment
-@click.option(
-    "--store",
-    type=click.Choice(SECRET_STORES),
-    default=SECRET_STORES[0],
-    show_default=True,
-    help="Where the value is kept.",
-)
+@kept_in
 @key_file
 @click.pass_obj
 def command(

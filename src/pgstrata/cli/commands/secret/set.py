@@ -8,23 +8,16 @@ import click
 
 from pgstrata.cli import options
 from pgstrata.cli.output import tell
-from pgstrata.cli.sealed_file import SealedFile, key_file, require_storable, sealed_file
+from pgstrata.cli.sealed_file import SealedFile, kept_in, key_file, require_storable, sealed_file
 from pgstrata.cli.secret_input import Reader, SecretCommand, value_options
 from pgstrata.model import Secret
-from pgstrata.schema.keys import SECRET_STORES
 
 
 @click.command("set", cls=SecretCommand)
 @click.argument("key")
 @options.environment
 @value_options
-@click.option(
-    "--store",
-    type=click.Choice(SECRET_STORES),
-    default=SECRET_STORES[0],
-    show_default=True,
-    help="Where the value is kept.",
-)
+@kept_in
 @key_file
 @click.pass_obj
 def command(
