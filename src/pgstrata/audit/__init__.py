@@ -1,1 +1,1 @@
-"""What a server makes of its clients' configuration, strictly read-only."""
+"""Whether servers agree with what their clients' configuration wants; read-only."""
