@@ -1,0 +1,1 @@
+"""What a server makes of its clients' configuration, strictly read-only."""
