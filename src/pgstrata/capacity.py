@@ -93,7 +93,7 @@ def demand(service: Service, target: Mapping[str, Setting]) -> Demand:
         floor=service.replicas * service.processes * sum(least for _, least, _ in sizes),
         formula=f"({_counted(service.replicas, 'replica')} + {service.surge} surge)"
         f" * {_counted(service.processes, 'process')} * ({each})",
-        keys=tuple(dict.fromkeys(map(_size_key, types))),
+        keys=tuple(f"{POOL_SECTIONS[kind]}.max_size" for kind in types if kind in POOL_SECTIONS),
     )
 
 
@@ -116,11 +116,6 @@ def pool_sizes(target: Mapping[str, Setting], connection_type: str) -> tuple[int
 def _counted(count: int, noun: str) -> str:
     plural = "es" if noun.endswith("s") else "s"
     return f"{count} {noun}{plural if count != 1 else ''}"
-
-
-def _size_key(connection_type: str) -> str:
-    section = POOL_SECTIONS.get(connection_type)
-    return f"{section}.max_size" if section else "connection_type"
 
 
 def _size(target: Mapping[str, Setting], key: str) -> int:
