@@ -124,7 +124,7 @@ def test_json(tmp_path: Path) -> None:
         "formula": None,
         "applies": "reload",
         "origins": [
-            {"layer": "base", "source": "environments/base.yaml", "line": 10, "column": 13}
+            {"layer": "base", "source": "environments/base.yaml", "line": 10, "column": 14}
         ],
     }
 

@@ -11,8 +11,6 @@ from pgstrata.check.scope import Connection, is_remote
 from pgstrata.model import Config, Origin
 from pgstrata.recommend.advice import Missing
 
-_HERE = "this machine"
-
 
 @dataclass(frozen=True)
 class Server:
@@ -60,10 +58,11 @@ def servers(config: Config) -> tuple[Server, ...]:
         connection = Connection(config, name, config.connection(name))
         if connection.local:
             continue
-        met = [group for group in groups if _places(connection) & _all_places(group)]
-        joined = [*(member for group in met for member in group), connection]
-        groups = [group for group in groups if group not in met]
-        groups.append(joined)
+        there = _places([connection])
+        apart = [group for group in groups if not there & _places(group)]
+        met = [member for group in groups if there & _places(group) for member in group]
+        groups = [*apart, [*met, connection]]
+    groups.sort(key=lambda group: config.connections.index(group[0].name))
     return tuple(Server(config, tuple(group)) for group in groups)
 
 
@@ -100,14 +99,11 @@ def ports(connection: Connection) -> tuple[str, ...]:
     return tuple(dict.fromkeys(str(connection.keyword("port") or "5432").split(",")))
 
 
-def _all_places(group: list[Connection]) -> set[tuple[str, str]]:
-    return {place for connection in group for place in _places(connection)}
-
-
-def _places(connection: Connection) -> set[tuple[str, str]]:
-    if not connection.hosts:
-        return {(_HERE, ports(connection)[0])}
-    return {(host if is_remote(host) else _HERE, port) for host, port, _ in connection.targets}
+def _places(connections: Sequence[Connection]) -> set[tuple[str, str]]:
+    """Return host and port of each endpoint, alike for all that are on this machine."""
+    found = {(host, port) for c in connections for host, port, _ in c.targets}
+    found |= {("", port) for c in connections if not c.hosts for port in ports(c)[:1]}
+    return {(host if is_remote(host) else "", port) for host, port in found}
 
 
 def _endpoints(connections: tuple[Connection, ...]) -> Iterator[str]:
