@@ -10,17 +10,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-Kind: TypeAlias = Literal["text", "integer", "number", "boolean", "flag", "ports"]
+Kind: TypeAlias = Literal["text", "integer", "number", "boolean", "flag", "ports", "memory"]
 
 CONNECTION_TYPES = ("normal", "pool", "async", "async_pool")
 SYNC_TYPES = ("normal", "pool")
+POOL_SECTIONS = {"pool": "pool_settings", "async_pool": "async_pool_settings"}
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
     """One key: how its text is decoded, what it may be, and what it is for.
 
-    ``flag`` is libpq's 0 or 1, written as a boolean or a number. ``many`` keys take a YAML list
+    ``flag`` is libpq's 0 or 1, written as a boolean or a number; ``memory`` is a text such as
+    16GB. ``many`` keys take a YAML list
     too, which is joined by commas as libpq wants it. ``path`` keys name a file; a relative one
     starts at the project folder. ``example`` is what the scaffold shows.
     """
@@ -228,6 +230,13 @@ class Section:
         return self.shape not in ("scalar", "list")
 
 
+def _server_key(
+    name: str, kind: Kind, doc: str, *, choices: tuple[str, ...] = (), minimum: float | None = None
+) -> Section:
+    key = Key(name, kind, doc, choices=choices, minimum=minimum)
+    return Section(name, "scalar", doc, target=True, key=key)
+
+
 SECTIONS = {
     section.name: section
     for section in (
@@ -253,6 +262,21 @@ SECTIONS = {
                 "Most connections that the server has for the services.",
                 minimum=1,
             ),
+        ),
+        _server_key(
+            "server_memory", "memory", "Memory of the server's machine, for recommend and audit."
+        ),
+        _server_key(
+            "server_cpus",
+            "integer",
+            "CPUs of the server's machine, for recommend and audit.",
+            minimum=1,
+        ),
+        _server_key(
+            "server_storage",
+            "text",
+            "What the server's data lies on, for recommend and audit.",
+            choices=("ssd", "disk"),
         ),
         Section("connections", "connections", "Named targets; each inherits what it leaves out."),
         Section("services", "list", "Programs that connect, for capacity checks."),
