@@ -23,6 +23,7 @@ COMMANDS = {
     ),
     "secrets": ("secret",),
     "servers": ("test",),
+    "code": ("code",),
     "local server": ("local",),
     "help": ("doctor", "completion"),
 }
