@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -57,7 +58,7 @@ def by_pgstrata(
     ``suffix`` ends the names that one program has several of.
     """
     method = "async_" if connection_type == "async" else connection_type
-    named = "" if connection == "default" else json.dumps(connection)
+    named = "" if connection == "default" else literal(connection)
     is_async = connection_type not in SYNC_TYPES
     pooled = connection_type in ("pool", "async_pool")
     await_ = "await " if is_async else ""
@@ -65,7 +66,7 @@ def by_pgstrata(
     return Database(
         imports=("from pgstrata import PGConnectionManager",),
         setup={
-            "manager": f"manager = PGConnectionManager(env={json.dumps(config.environment)})",
+            "manager": f"manager = PGConnectionManager(env={literal(config.environment)})",
             f"database{suffix}": f"database{suffix} = manager.{method}({named})",
         },
         block=f"database{suffix}",
@@ -137,8 +138,10 @@ def _keywords(made_with: Conninfo, variables: Mapping[str, str], suffix: str) ->
         "    return {",
     ]
     for name, value in made_with.keywords.items():
-        text = f"os.environ[{json.dumps(variables[name])}]" if name in variables else _text(value)
-        lines.append(_entry(name, text))
+        if isinstance(value, Secret):
+            lines.append(_entry(name, f"os.environ[{literal(variables[name])}]"))
+        else:
+            lines.append(_entry(name, literal(value), value))
     if made_with.autocommit:
         lines.append('        "autocommit": True,')
     if not made_with.prepare:
@@ -146,16 +149,13 @@ def _keywords(made_with: Conninfo, variables: Mapping[str, str], suffix: str) ->
     return "\n".join([*lines, "    }"])
 
 
-def _entry(name: str, text: str) -> str:
+def _entry(name: str, code: str, text: str = "") -> str:
     """Return one entry of a dictionary; the long text of several options has a line for each."""
-    entry = f"        {json.dumps(name)}: {text},"
+    entry = f"        {literal(name)}: {code},"
     if len(entry) <= WIDTH or " -c " not in text:
         return entry
-    pieces = text[1:-1].split(" -c ")
-    lines = [
-        f'            "{" -c " if number else ""}{piece}"' for number, piece in enumerate(pieces)
-    ]
-    return "\n".join([f"        {json.dumps(name)}: (", *lines, "        ),"])
+    lines = [f"            {literal(piece)}" for piece in re.split("(?= -c )", text)]
+    return "\n".join([f"        {literal(name)}: (", *lines, "        ),"])
 
 
 def _configure(made_with: Conninfo, suffix: str, *, is_async: bool) -> str:
@@ -164,10 +164,11 @@ def _configure(made_with: Conninfo, suffix: str, *, is_async: bool) -> str:
     def_, await_, kind = ("async def", "await ", "async") if is_async else ("def", "", "normal")
     lines = [f"{def_} configure{suffix}(connection: {_CLASS[kind]}[Any]) -> None:"]
     lines.append('    """Set what the pooler does not take at the start of a session."""')
-    query = '"SELECT set_config(%s, %s, false)"'
-    for name, text in made_with.session.items():
-        values = f"({json.dumps(name)}, {json.dumps(text)})"
-        lines.append(f"    {await_}connection.execute({query}, {values})")
+    lines.append("    settings = {")
+    lines += [_entry(name, literal(text)) for name, text in made_with.session.items()]
+    lines += ["    }", "    for name, value in settings.items():"]
+    execute = f"{await_}connection.execute"
+    lines.append(f'        {execute}("SELECT set_config(%s, %s, false)", (name, value))')
     return "\n".join([*lines, f"    {await_}connection.commit()"])
 
 
@@ -200,4 +201,9 @@ def _pool(
 
 
 def _text(value: object) -> str:
-    return json.dumps(value) if isinstance(value, str) else repr(value)
+    return literal(value) if isinstance(value, str) else repr(value)
+
+
+def literal(text: str) -> str:
+    """Return a string of Python in double quotes, or in single ones where that saves escapes."""
+    return repr(text) if '"' in text and "'" not in text else json.dumps(text, ensure_ascii=False)

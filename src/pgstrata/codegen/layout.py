@@ -39,7 +39,7 @@ def needed(definitions: Mapping[str, str], users: Iterable[str]) -> list[str]:
     """Return the definitions that ``users``, or other needed definitions, mention by name."""
     code = "\n".join(users)
     found: list[str] = []
-    for name, text in reversed(definitions.items()):
+    for name, text in reversed(list(definitions.items())):
         if re.search(rf"(?<![.\w\"]){name}\b", code):
             found.insert(0, text)
             code += text
