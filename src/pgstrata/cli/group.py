@@ -23,6 +23,7 @@ COMMANDS = {
     ),
     "secrets": ("secret",),
     "servers": ("test", "recommend"),
+    "code": ("code",),
     "local server": ("local",),
     "help": ("doctor", "completion"),
 }

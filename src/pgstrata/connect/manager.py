@@ -7,7 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast, overload
 
+import psycopg
+
 from pgstrata.connect.cache import Cache, Source
+from pgstrata.connect.connection import AsyncConnection, Connection, keywords
+from pgstrata.connect.conninfo import ConnectionType, Conninfo, conninfo
 from pgstrata.connect.handles import AsyncHandle, AsyncPoolHandle, Handle, NormalHandle, PoolHandle
 from pgstrata.loading import load, load_file, load_mapping
 from pgstrata.model import Config
@@ -59,6 +63,27 @@ class PGConnectionManager:
         return cast(
             AsyncPoolHandle, self._cache.handle(self._environment(), connection, "async_pool")
         )
+
+    def connect(self, connection: str = "default") -> psycopg.Connection:
+        """Return a new connection that the caller closes, for libraries with pools of their own.
+
+        Raises ``ConnectionFailedError``.
+        """
+        return Connection.connect(made_with=self._conninfo(connection, "normal"))
+
+    async def connect_async(self, connection: str = "default") -> psycopg.AsyncConnection:
+        """Return a new asynchronous connection that the caller closes."""
+        return await AsyncConnection.connect(made_with=self._conninfo(connection, "async"))
+
+    def keywords(self, connection: str = "default") -> dict[str, Any]:
+        """Return what ``psycopg.connect`` takes, for libraries that connect by themselves.
+
+        Secrets are in it in clear: give it to the library, and nobody else. Raises ``ConfigError``.
+        """
+        return keywords(self._conninfo(connection, "normal"))
+
+    def _conninfo(self, connection: str, connection_type: ConnectionType) -> Conninfo:
+        return conninfo(self.config, connection, connection_type)
 
     @overload
     def get_database_connection(
