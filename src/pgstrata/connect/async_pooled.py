@@ -256,8 +256,10 @@ class AsyncPoolBlock:
         trace: TracebackType | None,
     ) -> None:
         try:
-            if kind is not None or not untouched(self._connection):
+            if kind is not None:
                 await self._connection.__aexit__(kind, error, trace)
+            elif not untouched(self._connection) and not self._connection.closed:
+                await self._connection.commit()
         finally:
             await self._give_back()
 

@@ -101,6 +101,7 @@ class Connection(psycopg.Connection[rows.TupleRow]):
                 if taken.session:
                     connection.execute(*set_config(taken.session), prepare=False)
                 connection.autocommit = taken.autocommit
+                connection.state.touched = False
             except BaseException:
                 connection.close()
                 raise
@@ -155,6 +156,26 @@ class Connection(psycopg.Connection[rows.TupleRow]):
         self.state.used_at = monotonic()
         return True
 
+    def set_autocommit(self, value: bool) -> None:  # noqa: FBT001  # as psycopg's own
+        """Do as psycopg does, and remember that it must be undone."""
+        self.state.touched = True
+        super().set_autocommit(value)
+
+    def set_isolation_level(self, value: psycopg.IsolationLevel | None) -> None:
+        """Do as psycopg does, and remember that it must be undone."""
+        self.state.touched = True
+        super().set_isolation_level(value)
+
+    def set_read_only(self, value: bool | None) -> None:  # noqa: FBT001  # as psycopg's own
+        """Do as psycopg does, and remember that it must be undone."""
+        self.state.touched = True
+        super().set_read_only(value)
+
+    def set_deferrable(self, value: bool | None) -> None:  # noqa: FBT001  # as psycopg's own
+        """Do as psycopg does, and remember that it must be undone."""
+        self.state.touched = True
+        super().set_deferrable(value)
+
     def restore(self) -> None:
         """Undo what a borrower changed on this side of the connection; close it if that fails."""
         try:
@@ -164,7 +185,9 @@ class Connection(psycopg.Connection[rows.TupleRow]):
             self.isolation_level = self.read_only = self.deferrable = None
         except psycopg.Error:
             self.close()
-        self.row_factory, self.cursor_factory = self.state.factories  # type: ignore[assignment]  # its own
+        self.row_factory = self.state.row_factory
+        self.cursor_factory = self.state.cursor_factory
+        self.state.touched = False
 
 
 class AsyncConnection(psycopg.AsyncConnection[rows.TupleRow]):
@@ -229,6 +252,7 @@ class AsyncConnection(psycopg.AsyncConnection[rows.TupleRow]):
                 if taken.session:
                     await connection.execute(*set_config(taken.session), prepare=False)
                 await connection.set_autocommit(taken.autocommit)
+                connection.state.touched = False
             except BaseException:
                 await connection.close()
                 raise
@@ -273,6 +297,26 @@ class AsyncConnection(psycopg.AsyncConnection[rows.TupleRow]):
         self.state.used_at = monotonic()
         return True
 
+    async def set_autocommit(self, value: bool) -> None:  # noqa: FBT001  # as psycopg's own
+        """Do as psycopg does, and remember that it must be undone."""
+        self.state.touched = True
+        await super().set_autocommit(value)
+
+    async def set_isolation_level(self, value: psycopg.IsolationLevel | None) -> None:
+        """Do as psycopg does, and remember that it must be undone."""
+        self.state.touched = True
+        await super().set_isolation_level(value)
+
+    async def set_read_only(self, value: bool | None) -> None:  # noqa: FBT001  # as psycopg's own
+        """Do as psycopg does, and remember that it must be undone."""
+        self.state.touched = True
+        await super().set_read_only(value)
+
+    async def set_deferrable(self, value: bool | None) -> None:  # noqa: FBT001  # as psycopg's own
+        """Do as psycopg does, and remember that it must be undone."""
+        self.state.touched = True
+        await super().set_deferrable(value)
+
     async def restore(self) -> None:
         """Undo what a borrower changed on this side of the connection; close it if that fails."""
         try:
@@ -284,7 +328,9 @@ class AsyncConnection(psycopg.AsyncConnection[rows.TupleRow]):
             await self.set_deferrable(None)
         except psycopg.Error:
             await self.close()
-        self.row_factory, self.cursor_factory = self.state.factories  # type: ignore[assignment]  # its own
+        self.row_factory = self.state.row_factory
+        self.cursor_factory = self.state.cursor_factory
+        self.state.touched = False
 
 
 def _returned(result: Made | Exception, made_with: Conninfo) -> Made:

@@ -219,8 +219,10 @@ class PoolBlock:
     ) -> None:
         connection = self._connection
         try:
-            if kind is not None or not untouched(connection):
+            if kind is not None:
                 connection.__exit__(kind, error, trace)
+            elif not untouched(connection) and not connection.closed:
+                connection.commit()
         finally:
             self._pool.putconn(connection)
 

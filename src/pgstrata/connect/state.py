@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from time import monotonic
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from psycopg.errors import ReadOnlySqlTransaction
 from psycopg.pq import PipelineStatus, TransactionStatus
@@ -16,31 +16,35 @@ if TYPE_CHECKING:
     Borrowed: TypeAlias = Connection | AsyncConnection
 
 _WRITABLE = ("read-write", "primary")
+_READ_ONLY = ("in_hot_standby", "default_transaction_read_only")
+_IDLE, _OFF = TransactionStatus.IDLE, PipelineStatus.OFF  # an enumeration is slow to look into
 
 
 class State:
-    """How a connection was made, when it was made and last used (``time.monotonic``), and whether
-    it turned out to be ``misplaced``: on a server that may only be read.
+    """How a connection was made, when it was made and last used (``time.monotonic``), whether a
+    borrower ``touched`` how it works, and whether it turned out to be ``misplaced``: on a server
+    that may only be read.
     """
 
-    __slots__ = ("autocommit", "factories", "made_at", "misplaced", "secrets", "used_at", "writes")
+    __slots__ = (
+        *("autocommit", "cursor_factory", "made_at", "misplaced", "row_factory", "secrets"),
+        *("touched", "used_at", "writes"),
+    )
 
     def __init__(self, made_with: Conninfo, connection: Borrowed) -> None:
         self.made_at = self.used_at = monotonic()
         self.autocommit = made_with.autocommit
-        self.factories = (connection.row_factory, connection.cursor_factory)
+        self.row_factory: Any = connection.row_factory
+        self.cursor_factory: Any = connection.cursor_factory
         self.secrets = made_with
-        self.misplaced = False
+        self.touched = self.misplaced = False
         self.writes = made_with.keywords.get("target_session_attrs") in _WRITABLE
 
 
 def untouched(connection: Borrowed) -> bool:
     """Tell whether there is nothing to commit or roll back."""
     pgconn = connection.pgconn
-    return (
-        pgconn.transaction_status == TransactionStatus.IDLE
-        and pgconn.pipeline_status == PipelineStatus.OFF
-    )
+    return pgconn.transaction_status == _IDLE and pgconn.pipeline_status == _OFF
 
 
 def changed(connection: Borrowed) -> bool:
@@ -49,12 +53,9 @@ def changed(connection: Borrowed) -> bool:
     """
     state = connection.state
     return (
-        state.misplaced
-        or connection.autocommit is not state.autocommit
-        or (connection.row_factory, connection.cursor_factory) != state.factories
-        or connection.isolation_level is not None
-        or connection.read_only is not None
-        or connection.deferrable is not None
+        state.touched
+        or connection.row_factory is not state.row_factory
+        or connection.cursor_factory is not state.cursor_factory
     )
 
 
@@ -69,7 +70,4 @@ def meet(connection: Borrowed, error: BaseException) -> None:
     if not isinstance(error, ReadOnlySqlTransaction) or not state.writes or connection.read_only:
         return
     said = [connection.info.parameter_status(name) for name in _READ_ONLY]
-    state.misplaced = None in said or "on" in said
-
-
-_READ_ONLY = ("in_hot_standby", "default_transaction_read_only")
+    state.touched = state.misplaced = None in said or "on" in said
