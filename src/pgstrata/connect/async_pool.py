@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from time import monotonic
+from typing import Any
 
 from psycopg_pool import AsyncConnectionPool
 
@@ -18,7 +19,7 @@ from pgstrata.connect.state import changed
 from pgstrata.connect.upkeep import AsyncUpkeep, period
 
 
-class AsyncPool(AsyncConnectionPool[AsyncConnection]):
+class AsyncPool(AsyncConnectionPool[Any]):
     """A pool that tests what idled, and replaces all when one is found dead or on a server that
     turned read-only.
 
@@ -50,7 +51,7 @@ class AsyncPool(AsyncConnectionPool[AsyncConnection]):
 
     async def getconn(self, timeout: float | None = None) -> AsyncConnection:
         """Borrow a connection. One that idled is tested first."""
-        connection = await super().getconn(timeout)
+        connection: AsyncConnection = await super().getconn(timeout)
         now = monotonic()
         if now - connection.state.used_at > self._trusted:
             connection = await self._tested(connection, now + (timeout or self.timeout))
@@ -106,7 +107,7 @@ class AsyncPool(AsyncConnectionPool[AsyncConnection]):
         await super().close(timeout)
 
 
-async def _gave_up(pool: AsyncConnectionPool[AsyncConnection]) -> None:
+async def _gave_up(pool: AsyncConnectionPool[Any]) -> None:
     """Tell those who wait why they get no connection, if none is left that could be given to them.
 
     psycopg_pool would let them wait until their time is over.

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from psycopg.pq import TransactionStatus
-from psycopg_pool import PoolClosed, PoolTimeout
+from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from pgstrata.connect import lifecycle
 from pgstrata.connect.async_pool import AsyncPool
@@ -50,7 +50,7 @@ class AsyncPoolHandle:
         lifecycle.watch(self)
 
     @property
-    def pool(self) -> AsyncPool:
+    def pool(self) -> AsyncConnectionPool[psycopg.AsyncConnection]:
         """The pool of the running loop, psycopg_pool's own, open for as long as this handle lives.
         Raises ``RuntimeError`` before it was opened.
         """

@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import weakref
 from time import monotonic
+from typing import Any
 
 from psycopg_pool import ConnectionPool
 
@@ -23,7 +24,7 @@ TRUSTED = 0.5  # seconds for which a connection is taken to live on after it was
 CLOSING = 0.5  # seconds to wait for each worker
 
 
-class Pool(ConnectionPool[Connection]):
+class Pool(ConnectionPool[Any]):
     """A pool that tests what idled, and replaces all when one is found dead or on a server that
     turned read-only.
 
@@ -56,7 +57,7 @@ class Pool(ConnectionPool[Connection]):
 
     def getconn(self, timeout: float | None = None) -> Connection:
         """Borrow a connection. One that idled is tested first."""
-        connection = super().getconn(timeout)
+        connection: Connection = super().getconn(timeout)
         now = monotonic()
         if now - connection.state.used_at > self._trusted:
             connection = self._tested(connection, now + (timeout or self.timeout))
@@ -113,7 +114,7 @@ class Pool(ConnectionPool[Connection]):
         super().close(timeout)
 
 
-def _gave_up(pool: ConnectionPool[Connection]) -> None:
+def _gave_up(pool: ConnectionPool[Any]) -> None:
     """Tell those who wait why they get no connection, if none is left that could be given to them.
 
     psycopg_pool would let them wait until their time is over.

@@ -44,11 +44,11 @@ class PoolHandle:
         lifecycle.watch(self)
 
     @property
-    def pool(self) -> Pool:
+    def pool(self) -> ConnectionPool[psycopg.Connection]:
         """The pool, psycopg_pool's own, open for as long as this handle lives. Raises
         ``ConnectionFailedError`` where it cannot be opened.
         """
-        return self._pool or self.open()
+        return self.open()
 
     def open(self) -> Pool:
         """Open the pool if it is not open. Any number of threads open one pool, and share one
@@ -57,6 +57,8 @@ class PoolHandle:
         One connection is tried before the pool is made, because a pool by itself would try in the
         background and tell its callers only, when their time is over, that there was no connection.
         """
+        if self._pool is not None:
+            return self._pool
         with self._lock:
             if self._refuses.is_set():
                 raise shut_down()
@@ -195,7 +197,7 @@ class PoolBlock:
         self._handle = handle
 
     def __enter__(self) -> psycopg.Connection:
-        self._pool = pool = self._handle.pool
+        self._pool = pool = self._handle.open()
         try:
             self._connection = pool.getconn()
         except PoolTimeout:
