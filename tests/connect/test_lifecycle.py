@@ -164,7 +164,11 @@ async def test_shutdown(server: Server, database: str, kind: str) -> None:
     assert await select(handle) == 1
     with psycopg.connect(**server.keywords(dbname=database), autocommit=True) as holder:
         holder.execute(LOCK.encode())
-        working = asyncio.create_task(select(handle, LOCK))
+        working = asyncio.create_task(
+            select(handle, LOCK)
+            if kind.startswith("async")
+            else asyncio.to_thread(asyncio.run, select(handle, LOCK))
+        )
         await asyncio.to_thread(wait_until, lambda: active(server, database))
         ending = asyncio.create_task(manager.shutdown_async(60))
         await asyncio.sleep(0)
