@@ -1,3 +1,4 @@
+# ruff: noqa: PT012  # what a block does with an exception is what these tests are about
 """Pools whose connections die, whose server goes away, refuses, hangs or turns read-only."""
 
 from __future__ import annotations
@@ -157,9 +158,7 @@ async def test_client_deadline(make: Make, server: Server, database: str, kind: 
     assert await select(handle) == 1
 
 
-async def test_client_deadline_and_notifications(
-    make: Make, server: Server, database: str
-) -> None:
+async def test_client_deadline_and_notifications(make: Make, server: Server, database: str) -> None:
     """Waiting for notifications, which nobody has to send, is no statement."""
     manager = make(settings(server, database, client_deadline=0.1, autocommit=True))
     with manager.normal() as connection:
@@ -229,7 +228,7 @@ async def test_what_an_async_borrower_changed(make: Make, server: Server) -> Non
     connection = await pool.getconn()
     await connection.set_isolation_level(IsolationLevel.SERIALIZABLE)
     await connection.set_read_only(True)
-    connection.row_factory = rows.dict_row
+    connection.row_factory = rows.dict_row  # type: ignore[assignment]  # as programs do
     await connection.execute("SELECT 1")
     await pool.putconn(connection)
     async with handle as again:
@@ -353,9 +352,7 @@ async def test_refused_at_opening(make: Make, server: Server, role: str, kind: s
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_full_server_is_waited_for(
-    make: Make, server: Server, role: str, kind: str
-) -> None:
+async def test_full_server_is_waited_for(make: Make, server: Server, role: str, kind: str) -> None:
     """A server that has no room yet is asked again until it has."""
     server.sql(f"ALTER ROLE {role} CONNECTION LIMIT 1")
     handle = pooled(make, server, kind, {"user": role}, max_size=1)
@@ -447,4 +444,3 @@ async def test_internals(make: Make, server: Server, kind: str) -> None:
     (connection,) = pool._pool
     assert connection._pool is None
     assert connection._expire_at > time.monotonic()
-

@@ -332,9 +332,7 @@ def test_1000_threads_get_one_pool(server: Server, database: str) -> None:
 
 def test_last_reference(server: Server, database: str) -> None:
     """A pool handle alone, without its manager, still works."""
-    handle = PGConnectionManager().get_database_connection_from_dict(
-        both(server, database), "pool"
-    )
+    handle = PGConnectionManager().get_database_connection_from_dict(both(server, database), "pool")
     assert isinstance(handle, PoolHandle)
     with handle as connection:
         connection.execute("SELECT 1")
