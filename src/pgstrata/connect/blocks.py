@@ -17,14 +17,7 @@ import threading
 from collections.abc import Callable
 from contextvars import ContextVar
 from functools import partial
-from typing import Any, Protocol
-
-
-class HasBlocks(Protocol):
-    """A handle: ``connection()`` returns a new context manager for one block."""
-
-    def connection(self) -> Any:
-        """Return the block."""
+from typing import Any
 
 
 class _Pair:
@@ -44,7 +37,7 @@ class _LastLoad(threading.local):
 
 
 _last = _LastLoad()
-_begun_by_hand: ContextVar[tuple[tuple[HasBlocks, Any], ...]] = ContextVar("begun", default=())
+_begun_by_hand: ContextVar[tuple[tuple[object, Any], ...]] = ContextVar("begun", default=())
 
 
 def _pair(holder: object, half: str) -> _Pair:
@@ -63,20 +56,23 @@ def _pair(holder: object, half: str) -> _Pair:
 
 
 class Enter:
-    """Loads the entering half of a block: ``__enter__`` or ``__aenter__``."""
+    """Loads the entering half of a block: ``__enter__`` or ``__aenter__``. ``begin`` is the method
+    that returns a new block.
+    """
 
-    def __init__(self, method: str) -> None:
+    def __init__(self, method: str, *, begin: str = "connection") -> None:
         self.method = method
+        self.begin = begin
         self.by_hand = _aenter_by_hand if method == "__aenter__" else _enter_by_hand
 
-    def __get__(self, handle: HasBlocks | None, owner: type) -> Callable[..., Any]:
+    def __get__(self, handle: object | None, owner: type) -> Callable[..., Any]:
         if handle is None:
             return partial(self._enter, _pair(owner, "enter"))
         return partial(self._enter, _pair(handle, "enter"), handle)
 
-    def _enter(self, pair: _Pair, handle: HasBlocks) -> Any:
+    def _enter(self, pair: _Pair, handle: object) -> Any:
         _last.load = None
-        block = handle.connection()
+        block = getattr(handle, self.begin)()
         if not pair.complete or pair.block is not None:
             return self.by_hand(handle, block)
         pair.block = block
@@ -89,31 +85,31 @@ class Exit:
     def __init__(self, method: str) -> None:
         self.method = method
 
-    def __get__(self, handle: HasBlocks | None, owner: type) -> Callable[..., Any]:
+    def __get__(self, handle: object | None, owner: type) -> Callable[..., Any]:
         if handle is None:
             return partial(self._exit, _pair(owner, "exit"))
         return partial(self._exit, _pair(handle, "exit"), handle)
 
-    def _exit(self, pair: _Pair, handle: HasBlocks, *exception: object) -> Any:
+    def _exit(self, pair: _Pair, handle: object, *exception: object) -> Any:
         block, pair.block = pair.block, None
         if block is None:
             block = _taken_back(handle)
         return getattr(block, self.method)(*exception)
 
 
-def _enter_by_hand(handle: HasBlocks, block: Any) -> Any:
+def _enter_by_hand(handle: object, block: Any) -> Any:
     connection = block.__enter__()
     _begun_by_hand.set((*_begun_by_hand.get(), (handle, block)))
     return connection
 
 
-async def _aenter_by_hand(handle: HasBlocks, block: Any) -> Any:
+async def _aenter_by_hand(handle: object, block: Any) -> Any:
     connection = await block.__aenter__()
     _begun_by_hand.set((*_begun_by_hand.get(), (handle, block)))
     return connection
 
 
-def _taken_back(handle: HasBlocks) -> Any:
+def _taken_back(handle: object) -> Any:
     """Return the block that was begun last, by hand, with this handle here."""
     begun = _begun_by_hand.get()
     for index in range(len(begun) - 1, -1, -1):
