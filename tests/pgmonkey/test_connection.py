@@ -145,7 +145,7 @@ def test_methods_without_a_block(manager: PGConnectionManager, file: Path, rows:
     shared.disconnect()
     assert shared.connection is None
     shared.connect()
-    assert shared.connection.execute("SELECT 1").fetchone() == (1,)
+    assert shared.cursor().execute("SELECT 1").fetchone() == (1,)
 
 
 def test_the_end_of_a_transaction_commits_what_was_before(
