@@ -23,6 +23,7 @@ COMMANDS = {
     ),
     "secrets": ("secret",),
     "servers": ("test",),
+    "data": ("import", "export", "copy"),
     "local server": ("local",),
     "help": ("doctor", "completion"),
 }

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pgstrata.tables.batches import in_batches
 from pgstrata.tables.catalog import server_version
-from pgstrata.tables.copying import Copy, copy_steps
+from pgstrata.tables.copying import Copy, copy_all_steps, copy_steps
 from pgstrata.tables.exporting import export_all_steps, export_steps
 from pgstrata.tables.importing import Run, at_once, new_run
 from pgstrata.tables.job import Tally
@@ -17,7 +17,7 @@ from pgstrata.tables.steps import AnyConnection, Steps, run, run_async
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
     from typing import IO
 
@@ -173,6 +173,46 @@ async def copy_table_async(  # three callbacks and helpers by keyword
     """Copy a table from one server to another; see ``copy_table``."""
     copy = Copy(source, target, table, options, Tally(progress), on_plan)
     return await run_async(copy_steps(copy))
+
+
+def copy_tables(
+    source: psycopg.Connection[Any],
+    target: psycopg.Connection[Any],
+    tables: Mapping[str, CopyOptions],
+    *,
+    progress: OnProgress | None = None,
+    on_plan: Callable[[CopyPlan], None] | None = None,
+) -> tuple[CopyResult, ...]:
+    """Copy tables, each with its options, in their order: all or nothing, and as of one moment.
+
+    See ``copy_table``. They are a dry run if the first is.
+    """
+    return run(copy_all_steps(_copies(source, target, tables, progress, on_plan)))
+
+
+async def copy_tables_async(
+    source: psycopg.AsyncConnection[Any],
+    target: psycopg.AsyncConnection[Any],
+    tables: Mapping[str, CopyOptions],
+    *,
+    progress: OnProgress | None = None,
+    on_plan: Callable[[CopyPlan], None] | None = None,
+) -> tuple[CopyResult, ...]:
+    """Copy several tables; see ``copy_tables``."""
+    return await run_async(copy_all_steps(_copies(source, target, tables, progress, on_plan)))
+
+
+def _copies(
+    source: AnyConnection,
+    target: AnyConnection,
+    tables: Mapping[str, CopyOptions],
+    progress: OnProgress | None,
+    on_plan: Callable[[CopyPlan], None] | None,
+) -> list[Copy]:
+    return [
+        Copy(source, target, table, options, Tally(progress), on_plan)
+        for table, options in tables.items()
+    ]
 
 
 def commit_status(connection: psycopg.Connection[Any], xid: str) -> str | None:

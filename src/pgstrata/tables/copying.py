@@ -8,7 +8,7 @@ PostgreSQL's own on both sides, and one whose binary form does not depend on the
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import psycopg
@@ -71,6 +71,25 @@ def copy_steps(copy: Copy) -> Steps[CopyResult]:
     committed = keep and not in_transaction(copy.target)
     written = transaction(copy.target, _filled(copy, committed=committed), WRITING, keep=keep)
     return (yield from transaction(copy.source, written, READING, read_only=True))
+
+
+def copy_all_steps(copies: Sequence[Copy]) -> Steps[tuple[CopyResult, ...]]:
+    """Copy several tables between the same ends, all or nothing; see ``copy_tables``."""
+    if len(copies) == 1:
+        return ((yield from copy_steps(copies[0])),)
+    source, target = copies[0].source, copies[0].target
+    keep = not copies[0].options.dry_run
+    committed = keep and not in_transaction(target)
+    written = transaction(target, _each(copies), WRITING, keep=keep)
+    results = yield from transaction(source, written, READING, read_only=True)
+    return tuple(replace(result, committed=committed) for result in results)
+
+
+def _each(copies: Sequence[Copy]) -> Steps[list[CopyResult]]:
+    results = []
+    for copy in copies:
+        results.append((yield from copy_steps(copy)))
+    return results
 
 
 def endpoint(connection: AnyConnection) -> Endpoint:

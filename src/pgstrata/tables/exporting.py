@@ -55,6 +55,12 @@ def export_all_steps(
     return (yield from transaction(connection, body, READING, read_only=True))
 
 
+def file_name_steps(connection: AnyConnection, name: str, options: ExportOptions) -> Steps[str]:
+    """Return the file that a table goes into if none is named; see ``default_name``."""
+    table = yield from get_table(connection, name)
+    return default_name(table, options.compression if options.compression != AUTO else NONE)
+
+
 def default_name(table: Table, compression: str = NONE) -> str:
     """Return a file name that keeps schema and table, and is safe on every system."""
     bare = re.sub(r"[^\w.-]", "_", str(table)).lstrip(".-")
@@ -71,10 +77,7 @@ def _all(
     files: list[str] = []
     for (name,) in found:
         quoted = sql.Identifier(schema, name).as_string(None)
-        table = yield from get_table(connection, quoted)
-        path = folder / default_name(
-            table, options.compression if options.compression != AUTO else NONE
-        )
+        path = folder / (yield from file_name_steps(connection, quoted, options))
         one = yield from _one(connection, quoted, path, options, tally)
         files += one.files
     return ExportResult(tally.rows, tally.bytes, tally.seconds, tuple(files), options.compression)

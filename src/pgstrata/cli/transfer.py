@@ -1,0 +1,189 @@
+"""What ``import``, ``export`` and ``copy`` share: the ends that data move between, how far they
+are, and how a signal ends them.
+"""
+
+from __future__ import annotations
+
+import csv
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pgstrata.cli.output import has_eyes, tell
+from pgstrata.errors import UsageError
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from pgstrata.cli.options import Session
+    from pgstrata.connect.manager import PGConnectionManager
+    from pgstrata.tables.results import Endpoint, OnProgress, Progress
+
+PERIOD = 10.0  # seconds between two lines of progress where nobody looks at a terminal
+PATIENCE = 0.3  # seconds; what ends sooner needs no bar
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """One connection of one environment, as the command line names it."""
+
+    manager: PGConnectionManager
+    connection: str
+
+    @property
+    def environment(self) -> str:
+        """The environment's name."""
+        return self.manager.config.environment
+
+    def connect(self, stack: ExitStack) -> psycopg.Connection[Any]:
+        """Return a new connection, in autocommit, which ``stack`` closes."""
+        connection = stack.enter_context(self.manager.normal(self.connection).connection())
+        connection.autocommit = True  # a transfer begins and ends its own transaction
+        return connection
+
+    def line(self, endpoint: Endpoint) -> str:
+        """Return what a person wants to know of a server before data move."""
+        from pgstrata.render import transfers
+
+        return f"{self.environment}: {transfers.endpoint(endpoint)}"
+
+
+def end_of(session: Session, environment: str | None, connection: str | None) -> End:
+    """Return an end. Raises ``ConfigError``, or ``UsageError`` for an unknown connection."""
+    from pgstrata.cli.choose import connection_of
+    from pgstrata.connect.manager import PGConnectionManager
+
+    manager = PGConnectionManager(environment, project=session.project)
+    return End(manager, connection_of(manager.config, connection))
+
+
+def refuse_protected(end: End, said: str | None) -> None:
+    """Raise ``UsageError`` if data would go into a protected environment that was not named."""
+    if end.manager.config.get("protected") and said != end.environment:
+        raise UsageError(
+            f"environment {end.environment!r} is protected, and data would be written into it",
+            hint=f"--yes-protected {end.environment} says that this is meant",
+        )
+
+
+@contextmanager
+def transferring() -> Iterator[OnProgress]:
+    """Yield what shows the progress of a transfer: on a terminal a bar, else a line now and then.
+
+    A signal to end is taken for Ctrl-C meanwhile: so files are removed, and it is said what is in
+    the table. What psycopg raises and nobody expected becomes a ``TransferError``.
+    """
+    import psycopg
+
+    from pgstrata.tables.session import refused
+
+    with _ending_as_interrupted(), ExitStack() as stack:
+        show = stack.enter_context(_bar()) if has_eyes(sys.stderr) else lines()
+        try:
+            yield show
+        except psycopg.Error as error:
+            raise refused(error, "the server refused") from error
+
+
+def lines(say: Callable[[str], None] = tell, period: float = PERIOD) -> OnProgress:
+    """Return what says a line every so many seconds of a transfer."""
+    due = period
+
+    def show(now: Progress) -> None:
+        nonlocal due
+        if now.seconds >= due:
+            from pgstrata.render import transfers
+
+            due = now.seconds + period
+            say(transfers.progress(now))
+
+    return show
+
+
+def names_of(_context: click.Context, parameter: click.Parameter, text: str | None) -> list[str]:
+    """Read a list of names: ``a,b``, with double quotes around what holds a comma or a blank."""
+    if text is None:
+        return []
+    names = [name.strip() for name in next(csv.reader([text], skipinitialspace=True), [])]
+    if not names or "" in names:
+        raise UsageError(f"{parameter.opts[-1]} has an empty name in {text!r}")
+    return names
+
+
+def pairs_of(
+    _context: click.Context, parameter: click.Parameter, texts: Sequence[str]
+) -> dict[str, str]:
+    """Read ``A=B`` of a repeated option; the last equals sign counts."""
+    pairs = {}
+    for text in texts:
+        left, _, right = text.rpartition("=")
+        if not left or not right:
+            option = parameter.opts[-1]
+            raise UsageError(f"{option} {text!r} is not of the form {parameter.metavar}")
+        pairs[left] = right
+    return pairs
+
+
+def separator_of(_context: click.Context, _parameter: click.Parameter, text: str) -> str:
+    r"""Read a separator; ``tab`` and ``\t`` are what a shell makes hard to type."""
+    return "\t" if text in ("tab", "\\t") else text
+
+
+@contextmanager
+def _bar() -> Iterator[OnProgress]:
+    """Yield what moves a bar with rows, bytes, rate and the time that is left; it comes late and
+    goes at the end, so a transfer of a moment leaves the terminal as it was.
+    """
+    with ExitStack() as stack:
+        update: Callable[..., None] | None = None
+
+        def show(now: Progress) -> None:
+            nonlocal update
+            if update is None and now.seconds >= PATIENCE:
+                update = _started(stack)
+            if update is not None:
+                update(total=now.total, completed=now.bytes, rows=_rows(now))
+
+        yield show
+
+
+def _started(stack: ExitStack) -> Callable[..., None]:
+    from rich import progress
+    from rich.console import Console
+
+    bar = progress.Progress(
+        progress.BarColumn(),
+        progress.TaskProgressColumn(),
+        progress.TextColumn("{task.fields[rows]}", markup=False),
+        progress.DownloadColumn(),
+        progress.TransferSpeedColumn(),
+        progress.TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    stack.enter_context(bar)
+    task = bar.add_task("", total=None, rows="")
+    return lambda **fields: bar.update(task, **fields)
+
+
+def _rows(now: Progress) -> str:
+    return f"{now.rows:,} rows"
+
+
+@contextmanager
+def _ending_as_interrupted() -> Iterator[None]:
+    kinds = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {}
+    for kind in kinds:
+        if signal.getsignal(kind) == signal.SIG_DFL:  # nohup's SIGHUP stays ignored
+            before[kind] = signal.signal(kind, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
