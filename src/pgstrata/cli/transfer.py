@@ -4,15 +4,12 @@ are, and how a signal ends them.
 
 from __future__ import annotations
 
-import csv
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
-import click
 
 from pgstrata.cli.output import has_eyes, tell
 from pgstrata.errors import UsageError
@@ -103,35 +100,6 @@ def lines(say: Callable[[str], None] = tell, period: float = PERIOD) -> OnProgre
             say(transfers.progress(now))
 
     return show
-
-
-def names_of(_context: click.Context, parameter: click.Parameter, text: str | None) -> list[str]:
-    """Read a list of names: ``a,b``, with double quotes around what holds a comma or a blank."""
-    if text is None:
-        return []
-    names = [name.strip() for name in next(csv.reader([text], skipinitialspace=True), [])]
-    if not names or "" in names:
-        raise UsageError(f"{parameter.opts[-1]} has an empty name in {text!r}")
-    return names
-
-
-def pairs_of(
-    _context: click.Context, parameter: click.Parameter, texts: Sequence[str]
-) -> dict[str, str]:
-    """Read ``A=B`` of a repeated option; the last equals sign counts."""
-    pairs = {}
-    for text in texts:
-        left, _, right = text.rpartition("=")
-        if not left or not right:
-            option = parameter.opts[-1]
-            raise UsageError(f"{option} {text!r} is not of the form {parameter.metavar}")
-        pairs[left] = right
-    return pairs
-
-
-def separator_of(_context: click.Context, _parameter: click.Parameter, text: str) -> str:
-    r"""Read a separator; ``tab`` and ``\t`` are what a shell makes hard to type."""
-    return "\t" if text in ("tab", "\\t") else text
 
 
 @contextmanager

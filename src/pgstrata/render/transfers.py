@@ -52,10 +52,8 @@ def import_summary(result: ImportResult, *, dry_run: bool = False) -> str:
         (result.rows_rejected, "rejected"),
         (result.rows_skipped, "skipped"),
     ]
-    lines = [
-        f"{result.table}: {_counted(counts)}, of {_rows(result.rows_read)} read;"
-        f" {_pace(result.rows_read, result.bytes, result.seconds)}"
-    ]
+    pace = _pace(result.rows_read, result.bytes, result.seconds)
+    lines = [f"{result.table}: {_counted(counts)}, of {_rows(result.rows_read)} read; {pace}"]
     if result.rows_updated:
         lines.append(f"updated: {_rows(result.rows_updated)} of the loaded ones")
     if result.rows_resumed:
@@ -89,10 +87,8 @@ def copy_plan(plan: CopyPlan) -> list[str]:
 def copy_summary(result: CopyResult, *, dry_run: bool = False) -> str:
     """Return what came of copying one table, in a few lines."""
     counts = [(result.rows_loaded, "loaded"), (result.rows_skipped, "skipped")]
-    lines = [
-        f"{result.plan.target_table}: {_counted(counts)}, of {_rows(result.rows_read)} read;"
-        f" {_pace(result.rows_read, result.bytes, result.seconds)}"
-    ]
+    pace, name = _pace(result.rows_read, result.bytes, result.seconds), result.plan.target_table
+    lines = [f"{name}: {_counted(counts)}, of {_rows(result.rows_read)} read; {pace}"]
     if result.rows_updated:
         lines.append(f"updated: {_rows(result.rows_updated)} of the loaded ones")
     return "\n".join([*lines, *_proof("", result.checksum), *_dry(dry_run)])
@@ -149,7 +145,7 @@ def _rows(count: int) -> str:
 
 
 def _pace(rows: int, count: int, seconds: float) -> str:
-    rate = f", {rows / seconds:,.0f} rows/s" if seconds else ""
+    rate = f", {rows / seconds:,.0f} rows/s" if seconds >= 1 else ""  # else it means nothing
     return f"{size(count)} in {seconds:.1f} s{rate}"
 
 

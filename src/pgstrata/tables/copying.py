@@ -88,7 +88,8 @@ def copy_all_steps(copies: Sequence[Copy]) -> Steps[tuple[CopyResult, ...]]:
 def _each(copies: Sequence[Copy]) -> Steps[list[CopyResult]]:
     results = []
     for copy in copies:
-        results.append((yield from copy_steps(copy)))
+        result = yield from copy_steps(copy)
+        results.append(result)
     return results
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pgstrata.cli import options
-from pgstrata.cli.commands.import_ import mode_of
 from pgstrata.cli.output import print_json, tell
-from pgstrata.cli.transfer import End, end_of, names_of, pairs_of, refuse_protected, transferring
+from pgstrata.cli.transfer import End, end_of, refuse_protected, transferring
+from pgstrata.cli.transfer_options import meeting, names_of, pairs_of, writing
 from pgstrata.errors import UsageError
 
 if TYPE_CHECKING:
@@ -61,22 +61,14 @@ if TYPE_CHECKING:
     help="A secret that makes masks the same in every copy [random].",
 )
 @click.option("--create", is_flag=True, help="Make the table if it is missing, as the source's.")
-@click.option("--truncate", is_flag=True, help="Empty the table first, in the same transaction.")
-@click.option("--replace", is_flag=True, help="Like --truncate; others read the old rows till then.")
-@click.option("--upsert", metavar="KEY", callback=names_of, help="Update the rows that exist.")
-@click.option(
-    "--on-conflict",
-    type=click.Choice(("error", "skip", "update")),
-    help="What to do with a row that exists [error].",
-)
-@click.option("--key", metavar="A,B", callback=names_of, help="What rows exist by [primary key].")
+@writing
 @click.option("--verify", is_flag=True, help="Compare the checksums of both ends.")
-@click.option("--dry-run", is_flag=True, help="Do everything but commit.")
-@click.option("--yes-protected", metavar="ENV", help="Write into this protected environment.")
 @options.output("text", "json")
 @click.pass_obj
-def command(  # noqa: PLR0913  # one for each option that is not handed on
+def command(  # noqa: PLR0913  # those that are not handed on
     session: options.Session,
+    /,
+    *,
     table: tuple[str, ...],
     source: str,
     target: str,
@@ -132,7 +124,7 @@ def _options(  # noqa: PLR0913  # those that say one thing in several ways
 
     if len(set(tables)) > 1 and (name or columns or given["where"]):
         raise UsageError("--as, --columns and --where go with one table only")
-    mode, conflict, keys = mode_of(
+    rows = meeting(
         truncate=truncate, replace=replace, upsert=upsert, on_conflict=on_conflict, key=key
     )
     salt = _salt(salt_file)
@@ -141,10 +133,8 @@ def _options(  # noqa: PLR0913  # those that say one thing in several ways
             target=name,
             masks=_own(masks, table, tables),
             salt=salt,
-            mode=mode,
-            on_conflict=conflict,
-            key=keys,
             columns=columns or None,
+            **rows,
             **given,
         )
         for table in tables

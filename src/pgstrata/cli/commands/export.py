@@ -12,13 +12,13 @@ import click
 
 from pgstrata.cli import options
 from pgstrata.cli.output import print_json, tell
-from pgstrata.cli.transfer import End, end_of, names_of, separator_of, transferring
+from pgstrata.cli.transfer import End, end_of, transferring
+from pgstrata.cli.transfer_options import COMPRESSIONS, names_of, separator_of
 from pgstrata.errors import UsageError
 
 if TYPE_CHECKING:
     from pgstrata.tables import ExportOptions, ExportResult
 
-COMPRESSIONS = ("auto", "none", "gz", "zst", "xz", "bz2")
 STDOUT = "-"
 
 
@@ -57,8 +57,10 @@ STDOUT = "-"
 @click.option("--force", is_flag=True, help="Replace a file that exists.")
 @options.output("text", "json")
 @click.pass_obj
-def command(  # noqa: PLR0913  # one for each option that is not handed on
+def command(  # noqa: PLR0913  # those that are not handed on
     session: options.Session,
+    /,
+    *,
     table: str | None,
     file: str | None,
     environment: str | None,
@@ -112,9 +114,7 @@ def _job(table: str | None, file: str | None, query: str | None, schema: str | N
     return Job(schema or "", table or ".", schema=True)
 
 
-def _options(
-    *, columns: list[str], quoted: list[str], force: bool, **given: Any
-) -> ExportOptions:
+def _options(*, columns: list[str], quoted: list[str], force: bool, **given: Any) -> ExportOptions:
     from pgstrata.tables import ExportOptions
 
     return ExportOptions(columns=columns or None, quoted=quoted, overwrite=force, **given)
@@ -141,9 +141,7 @@ def _print(end: End, result: ExportResult, output: str, *, to_stdout: bool) -> N
     from pgstrata.render import transfers
 
     if output == "json":
-        print_json(
-            environment=end.environment, connection=end.connection, **result.as_json()
-        )
+        print_json(environment=end.environment, connection=end.connection, **result.as_json())
     elif to_stdout:
         for line in transfers.export_summary(result).splitlines():
             tell(line)

@@ -13,14 +13,14 @@ import click
 
 from pgstrata.cli import options
 from pgstrata.cli.output import print_json, tell
-from pgstrata.cli.transfer import (
-    End,
-    end_of,
+from pgstrata.cli.transfer import End, end_of, refuse_protected, transferring
+from pgstrata.cli.transfer_options import (
+    COMPRESSIONS,
+    meeting,
     names_of,
     pairs_of,
-    refuse_protected,
     separator_of,
-    transferring,
+    writing,
 )
 from pgstrata.errors import OK, REJECTED_ROWS, UsageError
 
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
     from pgstrata.tables import ImportOptions, ImportPlan, ImportResult
     from pgstrata.tables.source import Source
-
-COMPRESSIONS = ("auto", "none", "gz", "zst", "xz", "bz2")
 
 
 @click.command("import")
@@ -78,18 +76,12 @@ COMPRESSIONS = ("auto", "none", "gz", "zst", "xz", "bz2")
     metavar="RECORDS",
     help="Infer types from so many records [all].",
 )
-@click.option("--truncate", is_flag=True, help="Empty the table first, in the same transaction.")
-@click.option("--replace", is_flag=True, help="Like --truncate; others read the old rows till then.")
-@click.option("--upsert", metavar="KEY", callback=names_of, help="Update the rows that exist.")
-@click.option(
-    "--on-conflict",
-    type=click.Choice(("error", "skip", "update")),
-    help="What to do with a row that exists [error].",
-)
-@click.option("--key", metavar="A,B", callback=names_of, help="What rows exist by [primary key].")
+@writing
 @click.option("--batch", type=int, metavar="RECORDS", help="Commit after every so many.")
 @click.option("--resume", is_flag=True, help="Go on after the last committed batch.")
-@click.option("--import-id", default="", metavar="TEXT", help="What to resume by [the file's name].")
+@click.option(
+    "--import-id", default="", metavar="TEXT", help="What to resume by [the file's name]."
+)
 @click.option(
     "--rejects",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -101,12 +93,12 @@ COMPRESSIONS = ("auto", "none", "gz", "zst", "xz", "bz2")
 @click.option("--force", is_flag=True, help="Replace the file of rejects.")
 @click.option("--jobs", type=click.IntRange(1, 64), default=1, help="Connections that load [1].")
 @click.option("--verify", is_flag=True, help="Read the files again and compare with the table.")
-@click.option("--dry-run", is_flag=True, help="Do everything but commit.")
-@click.option("--yes-protected", metavar="ENV", help="Write into this protected environment.")
 @options.output("text", "json")
 @click.pass_obj
-def command(  # noqa: PLR0913  # the table, the files, and one for each option that is not handed on
+def command(  # noqa: PLR0913  # those that are not handed on
     session: options.Session,
+    /,
+    *,
     table: str,
     file: tuple[str, ...],
     environment: str | None,
@@ -143,7 +135,7 @@ def command(  # noqa: PLR0913  # the table, the files, and one for each option t
     return REJECTED_ROWS if result.rows_rejected else OK
 
 
-def options_of(  # noqa: PLR0913  # those that say one thing in several ways
+def options_of(
     *,
     truncate: bool,
     replace: bool,
@@ -157,24 +149,10 @@ def options_of(  # noqa: PLR0913  # those that say one thing in several ways
     """Return the library's options. Raises ``UsageError`` for those that exclude each other."""
     from pgstrata.tables import ImportOptions
 
-    mode, conflict, keys = mode_of(
+    rows = meeting(
         truncate=truncate, replace=replace, upsert=upsert, on_conflict=on_conflict, key=key
     )
-    return ImportOptions(
-        mode=mode, on_conflict=conflict, key=keys, columns=columns or None, overwrite=force, **given
-    )
-
-
-def mode_of(
-    *, truncate: bool, replace: bool, upsert: list[str], on_conflict: str | None, key: list[str]
-) -> tuple[Any, Any, list[str]]:
-    """Return mode, on_conflict and key. Raises ``UsageError`` for what excludes each other."""
-    if truncate and replace:
-        raise UsageError("--truncate and --replace exclude each other")
-    if upsert and (key or on_conflict not in (None, "update")):
-        raise UsageError("--upsert KEY is --on-conflict update --key KEY")
-    mode = "truncate" if truncate else "replace" if replace else "append"
-    return mode, "update" if upsert else on_conflict or "error", upsert or key
+    return ImportOptions(columns=columns or None, overwrite=force, **rows, **given)
 
 
 def sources_of(files: Sequence[str]) -> list[Source]:
@@ -185,7 +163,7 @@ def sources_of(files: Sequence[str]) -> list[Source]:
             found.append(sys.stdin.buffer)
         elif os.path.lexists(file) or not glob.has_magic(file):
             found.append(file)
-        elif matches := sorted(glob.glob(file, recursive=True)):
+        elif matches := sorted(glob.glob(file, recursive=True)):  # noqa: PTH207  # absolute ones too
             found += matches
         else:
             raise UsageError(f"no file matches {file}")
