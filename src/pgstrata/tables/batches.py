@@ -13,7 +13,12 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from pgstrata.errors import PgstrataError, UsageError
-from pgstrata.tables.errors import InputError, OutcomeUnknownError, PartialTransferError
+from pgstrata.tables.errors import (
+    InputError,
+    Interrupted,
+    OutcomeUnknownError,
+    PartialTransferError,
+)
 from pgstrata.tables.importing import Fitted, Run, close_files, fit_files, load_file, ready_table
 from pgstrata.tables.ledger import Ledger, State
 from pgstrata.tables.modes import Merge, empty, merge_for
@@ -44,6 +49,8 @@ def in_batches(run: Run) -> Steps[ImportResult]:
         return run.result(committed=True)
     except PgstrataError as error:
         raise _partial(run, error) from error
+    except KeyboardInterrupt as error:
+        raise _interrupted(run, error) from error
     finally:
         close_files(run)
         if run.rejects:
@@ -171,6 +178,12 @@ class _Pushback:
             digest.update(block.data)
             self.offset, self.line = block.offset + len(block.data), block.line + block.lines
             yield block
+
+
+def _interrupted(run: Run, error: KeyboardInterrupt) -> Interrupted:
+    late = isinstance(error, Interrupted) and error.committed
+    committed = run.loaded + run.resumed if late else run.tally.committed
+    return Interrupted(f"{committed} rows of {run.name} are committed; it can be resumed")
 
 
 def _partial(run: Run, error: PgstrataError) -> PgstrataError:

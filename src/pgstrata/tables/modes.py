@@ -90,7 +90,10 @@ def open_target(
         yield from query(
             connection, sql.SQL("ALTER TABLE {} {}").format(staging, sql.SQL(", ").join(changes))
         )
-    return Target(staging, name, filled)
+    target = Target(staging, name, filled)
+    if merge.on_conflict != "error":
+        yield from _try_key(connection, table, target, merge)
+    return target
 
 
 def close_target(
@@ -101,7 +104,7 @@ def close_target(
         return Merged(loaded)
     if merge.mode == "replace":
         yield from empty(connection, table)
-    columns = [c for c in target.columns if any(c == own.name for own in table.columns)]
+    columns = _own(table, target)
     try:
         rows = yield from query(connection, _move(table, target, merge, columns))
     except psycopg.errors.CardinalityViolation as error:
@@ -114,6 +117,26 @@ def close_target(
     yield from query(connection, sql.SQL("DROP TABLE {}").format(target.relation))
     touched, updated = rows[0]
     return Merged(touched, loaded - touched, updated)
+
+
+def _try_key(connection: AnyConnection, table: Table, target: Target, merge: Merge) -> Steps[None]:
+    """Plan the last statement before the first row is sent: only that tells whether a key is one.
+
+    Raises ``UsageError`` if rows cannot be told apart by the key.
+    """
+    move = _move(table, target, merge, _own(table, target))
+    try:
+        yield from query(connection, sql.SQL("EXPLAIN {}").format(move))
+    except psycopg.errors.InvalidColumnReference as error:
+        raise UsageError(
+            f"{table} has no unique index on {', '.join(merge.key)}",
+            hint="name the columns of its primary key or of another unique index",
+        ) from error
+
+
+def _own(table: Table, target: Target) -> list[str]:
+    """Return the columns of a staging table that the table has too."""
+    return [c for c in target.columns if any(c == own.name for own in table.columns)]
 
 
 def empty(connection: AnyConnection, table: Table) -> Steps[None]:

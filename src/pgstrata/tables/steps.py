@@ -68,9 +68,13 @@ class Local:
 
 @dataclass(frozen=True, slots=True)
 class Together:
-    """Run several generators at the same time; the answer is their results or exceptions."""
+    """Run several generators at the same time; the answer is their results or exceptions.
+
+    ``stop`` is called on Ctrl-C, which reaches none of them, and has to make them end.
+    """
 
     lanes: Sequence[Generator[Any, Any, Any]]
+    stop: Callable[[], None] = lambda: None
 
 
 Step: TypeAlias = "Query | Describe | Wire | Cancel | Local | Together"
@@ -128,7 +132,12 @@ def _perform(step: Step) -> Any:
         return step.call()
     if isinstance(step, Together):
         with ThreadPoolExecutor(len(step.lanes)) as threads:
-            return list(threads.map(_outcome, step.lanes))
+            lanes = threads.map(_outcome, step.lanes)
+            try:
+                return list(lanes)
+            except BaseException:
+                step.stop()
+                raise
     connection = step.connection
     if isinstance(connection, psycopg.AsyncConnection):
         raise TypeError("an asynchronous connection needs the asynchronous function")

@@ -3,7 +3,8 @@
 Records with a wrong number of fields are taken out before anything is sent. From PostgreSQL 17 on
 the server itself skips and reports rows with a malformed value. Every other complaint undoes the
 part: if it names a line, that record is rejected and those before and behind it are sent again; if
-not, the part is halved until one record is left. Parts shrink where bad rows are dense.
+not, the part is halved until one record is left. Parts shrink where bad rows are dense. What refers
+to a row of its own table that is not there yet waits, in memory, until all else is loaded.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from pgstrata.tables import wire
+from pgstrata.tables.hierarchy import OwnKey, orphans, own_keys
 from pgstrata.tables.locate import (
     Complaint,
     Record,
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from pgstrata.tables.records import Block
 
 PART = 4 * 2**20  # bytes sent under one savepoint
+_UNDO = "ROLLBACK TO SAVEPOINT pgstrata_part"
 FEW = 16  # records: the smallest part while bad rows are dense
 _ROW_CLASSES = ("22", "23", "44", "54", "P0", "42804")  # SQLSTATEs that speak of a row
 _REASONS = """
@@ -64,7 +67,7 @@ class Piece:
 class Sieve:
     """One COPY after the other into one table, keeping count of what came of the records."""
 
-    def __init__(self, job: Job, table: Table) -> None:
+    def __init__(self, job: Job, table: Table, own_keys: tuple[OwnKey, ...] = ()) -> None:
         self.job = job
         self.loaded = 0
         self.rejects: list[Reject] = []
@@ -73,6 +76,8 @@ class Sieve:
         self._statement = job.statement(lenient=self._lenient)
         self._before = b"SAVEPOINT pgstrata_part; "
         self._notices: list[str] = []
+        self._own_keys = own_keys
+        self._waiting: list[Piece] = []
         self._scanner = job.scanner
 
     def load(self, pieces: Iterator[Piece]) -> Steps[None]:
@@ -80,7 +85,23 @@ class Sieve:
         sent: list[Piece] = []
         error = yield from self._attempt(pieces, sent)
         if error is not None:
-            yield from self._sift([record for piece in sent for record in piece.split()], error)
+            yield from self._sift_or_wait(sent, error)
+
+    def settle(self) -> Steps[None]:
+        """Load what has waited for other rows, and reject what has waited in vain."""
+        while self._waiting:
+            pieces, self._waiting = self._waiting, []
+            error = yield from self._attempt(iter(pieces), [])
+            if error is None:
+                return
+            if self._waits(error):
+                pieces = yield from self._without_orphans(pieces)
+                error = yield from self._attempt(iter(pieces), [])
+            if error is not None:
+                before = sum(piece.count for piece in pieces)
+                yield from self._sift_or_wait(pieces, error)
+                if sum(piece.count for piece in self._waiting) >= before:
+                    self._own_keys = ()  # each waits for another: now every one is looked at
 
     def watch(self, diagnostic: psycopg.errors.Diagnostic) -> None:
         """Take note of the rows that the server says it has skipped."""
@@ -95,6 +116,30 @@ class Sieve:
         undo = self._before.startswith(b"ROLLBACK")
         text = "ROLLBACK TO SAVEPOINT pgstrata_part; " if undo else ""
         yield from query(self.job.connection, text + "RELEASE SAVEPOINT pgstrata_part")
+
+    def _waits(self, error: psycopg.Error) -> bool:
+        return error.diag.constraint_name in {key.name for key in self._own_keys}
+
+    def _sift_or_wait(self, sent: list[Piece], error: psycopg.Error) -> Steps[None]:
+        if not self._waits(error):
+            yield from self._sift([record for piece in sent for record in piece.split()], error)
+            return
+        if self._notices:  # the server has seen all the rows, and these will never do
+            yield from query(self.job.connection, _UNDO)
+            skipped = yield from self._skipped(sent)
+            self.rejects += skipped
+            sent = _left(sent, {bad.record for bad in skipped}, self._scanner.mark)
+        self._waiting += sent
+
+    def _without_orphans(self, pieces: list[Piece]) -> Steps[list[Piece]]:
+        job, scanner = self.job, self._scanner
+        yield from query(job.connection, _UNDO)
+        data = [accepted(piece.data, job, scanner) for piece in pieces]
+        lost = dict((yield from orphans(job, self._table, self._own_keys, data)))
+        records = enumerate(record for piece in pieces for record in piece.split())
+        found = [(record, lost[index]) for index, record in records if index in lost]
+        self.rejects += [_orphan(job, record, key) for record, key in found]
+        return _left(pieces, {record.number for record, _ in found}, scanner.mark)
 
     def _attempt(self, pieces: Iterator[Piece], sent: list[Piece]) -> Steps[psycopg.Error | None]:
         """Send pieces in one COPY; return the error if one of the rows made it fail."""
@@ -127,7 +172,9 @@ class Sieve:
         part, limit = records, len(records)
         found: psycopg.Error | None = error
         while True:
-            if found is not None:
+            if found is not None and self._waits(found):
+                yield from self._sift_or_wait([_piece(part, self._scanner.mark)], found)
+            elif found is not None:
                 limit = self._divide(part, found, parts)
             if not parts:
                 return
@@ -214,11 +261,14 @@ def load(
     ``keep`` gets the rejects in the order of the file, ``loaded`` each block that was sent. Raises
     ``TransferError`` for what is not the fault of a row, and whatever ``keep`` raises.
     """
-    sieve, read = Sieve(job, table), _Reader(job, blocks, loaded)
+    keys = yield from own_keys(job.connection, table)
+    sieve, read = Sieve(job, table, keys), _Reader(job, blocks, loaded)
     job.connection.add_notice_handler(sieve.watch)
     try:
         while not read.ended:
             yield from sieve.load(read.part())
+            if read.ended:
+                yield from sieve.settle()
             rejects = sorted(sieve.rejects + read.rejects, key=lambda bad: bad.record)
             yield Local(lambda rejects=rejects: keep(rejects))  # type: ignore[misc]  # bound now
             sieve.rejects, read.rejects = [], []
@@ -280,6 +330,29 @@ def _piece(records: list[Record], mark: bytes) -> Piece:
         return [records[index] for index in found if index is not None]
 
     return Piece(data, len(records), data.count(mark), lambda: records, find)
+
+
+def _left(pieces: list[Piece], rejected: set[int], mark: bytes) -> list[Piece]:
+    """Return the pieces without some records, which are given by number."""
+    if not rejected:
+        return pieces
+    kept = [[r for r in piece.split() if r.number not in rejected] for piece in pieces]
+    return [_piece(records, mark) for records in kept if records]
+
+
+def _orphan(job: Job, record: Record, key: OwnKey) -> Reject:
+    column = key.columns[0]
+    return Reject(
+        file=job.file.name,
+        line=record.line,
+        record=record.number,
+        offset=record.offset,
+        sqlstate="23503",
+        message=f'the row that "{key.name}" refers to is neither in the table nor in the file',
+        column=column,
+        value=value_of(job.file, record, job.target.columns, column),
+        data=record.data,
+    )
 
 
 def _on_lines(pieces: list[Piece], lines: list[int]) -> list[Record]:
