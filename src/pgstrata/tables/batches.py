@@ -99,7 +99,7 @@ class _File:
         if known and not known.done and not run.options.resume:
             raise UsageError(
                 f"an earlier import of {file.name} has committed {known.loaded} rows and not ended",
-                hint="resume it, or load under another import_id",
+                hint="--resume goes on with it, another --import-id begins anew",
             )
         if known is None or not run.options.resume:
             fresh = State(len(file.before), file.line, 1, self._digest.hexdigest())
@@ -126,7 +126,7 @@ class _File:
         if left or not ended or self._digest.hexdigest() != known.digest:
             raise InputError(
                 f"{file.name} has changed within the {known.record - 1} records that are loaded",
-                hint="resume with the file as it was, or load this one under another import_id",
+                hint="--resume with the file as it was, or load this one under another --import-id",
             )
 
     def _blocks(self, state: State) -> Iterator[Block]:

@@ -132,13 +132,15 @@ def find_table(connection: AnyConnection, name: str) -> Steps[Table | None]:
     return Table(**about, columns=found, key=tuple(name for (name,) in key))
 
 
-def get_table(connection: AnyConnection, name: str) -> Steps[Table]:
-    """Look a table up. Raises ``InputError`` with the nearest names if there is none."""
+def get_table(connection: AnyConnection, name: str, *, advice: str = "") -> Steps[Table]:
+    """Look a table up. Raises ``InputError`` with the nearest names if there is none, or else with
+    the ``advice``.
+    """
     table = yield from find_table(connection, name)
     if table is None:
         names = [row[0] for row in (yield from query(connection, _NAMES))]
         quote = "" if _PLAIN.fullmatch(name) else _QUOTE
-        raise InputError(f"there is no table {name}", hint=nearest(name, names) or quote)
+        raise InputError(f"there is no table {name}", hint=nearest(name, names) or quote or advice)
     return table
 
 

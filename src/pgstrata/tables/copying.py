@@ -172,7 +172,8 @@ def _goal(copy: Copy, origin: Table, columns: Sequence[Column]) -> Steps[tuple[T
             yield from query(copy.target, sql.SQL(ddl))
         except psycopg.Error as error:
             raise refused(error, f"cannot create {name}") from error
-    return (yield from get_table(copy.target, name)), ddl
+    advice = "--create makes it as it is in the source"
+    return (yield from get_table(copy.target, name, advice=advice)), ddl
 
 
 def _refuse_same(copy: Copy, origin: Table, goal: Table) -> Steps[None]:

@@ -234,7 +234,7 @@ def _written(target: Any, codec: Codec | None, *, overwrite: bool) -> Iterator[I
     path = Path(target)
     part = path.with_name(f"{path.name}.part")
     if path.exists() and not overwrite:
-        raise InputError(f"{path} exists", hint="give another name, or overwrite it")
+        raise InputError(f"{path} exists", hint="give another name, or overwrite it (--force)")
     try:
         with _created(part) as raw:
             with _compressed(raw, codec) as out:

@@ -168,7 +168,7 @@ def ready_table(run: Run) -> Steps[Table]:
         table = yield from find_table(run.connection, run.name)
         if table is None:
             run.ddl = yield from create_table(run.connection, run.name, run.sources[0], run.options)
-    return (yield from get_table(run.connection, run.name))
+    return (yield from get_table(run.connection, run.name, advice="--create makes it for the file"))
 
 
 def fit_files(run: Run, table: Table) -> Steps[None]:

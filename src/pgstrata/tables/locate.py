@@ -149,6 +149,8 @@ def row_error(bad: Reject) -> RowError:
     """Return the error of a strict import, with the advice that fits."""
     hint = {
         "22021": likely(bad.data),
-        "23505": "on_conflict skip or update says what to do with rows that exist",
-    }.get(bad.sqlstate, "give a file for rejects to load the good rows and keep the bad ones")
+        "23505": "--on-conflict skip or update says what to do with rows that exist",
+    }.get(
+        bad.sqlstate, "a file for rejects (--rejects) takes the bad rows and lets the good ones in"
+    )
     return RowError(bad, hint=hint)

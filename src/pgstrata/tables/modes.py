@@ -55,7 +55,8 @@ def merge_for(table: Table, mode: Mode, on_conflict: OnConflict, key: Sequence[s
     wanted = tuple(table.column(name).name for name in key) or table.key
     if on_conflict != "error" and not wanted:
         raise UsageError(
-            f"{table} has no primary key to tell which rows exist", hint="name the key columns"
+            f"{table} has no primary key to tell which rows exist",
+            hint="name the key columns (--key)",
         )
     return Merge(mode, on_conflict, wanted)
 
@@ -110,7 +111,7 @@ def close_target(
     except psycopg.errors.CardinalityViolation as error:
         raise TransferError(
             f"the file holds rows with the same {', '.join(merge.key)}; nothing was loaded",
-            hint="on_conflict skip keeps the first of them",
+            hint="--on-conflict skip keeps the first of them",
         ) from error
     except psycopg.Error as error:
         raise refused(error, f"the rows do not fit into {table}; nothing was loaded") from error

@@ -50,7 +50,7 @@ class RejectFile:
                 self.sync()
                 raise TooManyRejectsError(
                     f"more than {self._maximum} bad rows; nothing was kept. The next is {bad}",
-                    hint=f"the first {self._maximum} are in {self.path}; see max_rejects",
+                    hint=f"the first {self._maximum} are in {self.path}; --max-rejects allows more",
                 )
             records, details = self._files or self._open(file)
             records.write(_with_newline(file.original(bad.data), file))
@@ -102,7 +102,9 @@ class RejectFile:
     def _refuse_existing(self) -> None:
         for path in (self.path, self.details):
             if path.exists():
-                raise InputError(f"{path} exists", hint="give another name, or overwrite it")
+                raise InputError(
+                    f"{path} exists", hint="give another name, or overwrite it (--force)"
+                )
 
 
 def _with_newline(data: bytes, file: Opened) -> bytes:
