@@ -7,6 +7,7 @@ milliseconds of the commits themselves are not one transaction: what they leave 
 
 from __future__ import annotations
 
+from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -133,12 +134,22 @@ def _load(run: Run, connections: list[AnyConnection]) -> Steps[list[list[tuple[i
             _lane(run, _job(connection, table, fitted, run, len(connections)), shared, taken)
             for connection, taken in zip(connections, ranges, strict=True)
         ]
-        outcomes: list[int | BaseException] = yield Together(lanes, shared.fail)
+        outcomes: list[int | BaseException] = yield Together(
+            lanes, partial(_stop, shared, connections)
+        )
         if errors := [outcome for outcome in outcomes if isinstance(outcome, BaseException)]:
             raise _explained(errors[0])
         read = sum(outcome for outcome in outcomes if isinstance(outcome, int))
         run.count(read, Merged(read))
     return ranges
+
+
+def _stop(shared: Shared, connections: list[AnyConnection]) -> None:
+    """Let all lanes end now, also one that waits for a lock."""
+    shared.fail()
+    for connection in connections:
+        if not connection.closed:
+            connection.pgconn.get_cancel().cancel()
 
 
 def _job(connection: AnyConnection, table: Table, fitted: Fitted, run: Run, lanes: int) -> Job:
