@@ -34,8 +34,9 @@ CONFINED = {
     "keyring": "secrets",
     "cryptography": "secrets",
     "ruamel": "promotion",
+    "rich": "cli",
 }
-SLOW = ("keyring", "cryptography")
+SLOW = ("keyring", "cryptography", "rich")
 MODULES = sorted(SOURCE.rglob("*.py"))
 
 

@@ -112,15 +112,16 @@ def _bar() -> Iterator[OnProgress]:
 
         def show(now: Progress) -> None:
             nonlocal update
-            if update is None and now.seconds >= PATIENCE:
-                update = _started(stack)
+            shown = {"total": now.total, "completed": now.bytes, "rows": f"{now.rows:,} rows"}
             if update is not None:
-                update(total=now.total, completed=now.bytes, rows=_rows(now))
+                update(**shown)
+            elif now.seconds >= PATIENCE:
+                update = _started(stack, shown)
 
         yield show
 
 
-def _started(stack: ExitStack) -> Callable[..., None]:
+def _started(stack: ExitStack, shown: dict[str, Any]) -> Callable[..., None]:
     from rich import progress
     from rich.console import Console
 
@@ -131,16 +132,12 @@ def _started(stack: ExitStack) -> Callable[..., None]:
         progress.DownloadColumn(),
         progress.TransferSpeedColumn(),
         progress.TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=Console(stderr=True, no_color=True),
         transient=True,
     )
+    task = bar.add_task("", **shown)
     stack.enter_context(bar)
-    task = bar.add_task("", total=None, rows="")
     return lambda **fields: bar.update(task, **fields)
-
-
-def _rows(now: Progress) -> str:
-    return f"{now.rows:,} rows"
 
 
 @contextmanager
