@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections import deque
 from dataclasses import dataclass
 from itertools import accumulate
@@ -105,6 +106,10 @@ def records_at(block: Block, marks: Sequence[int], scanner: Scanner) -> list[Rec
     to the record for as long as the number of quotes is odd.
     """
     plain = scanner.blank(block.data)
+    if plain.count(scanner.quote) & 1:  # at the end of a file: the last record is never closed
+        records = split_block(block, scanner)
+        counts = list(accumulate(record.data.count(scanner.mark) for record in records))
+        return [records[min(bisect_left(counts, mark), len(records) - 1)] for mark in marks]
     lines = plain.split(scanner.mark)
     ends = list(accumulate(len(line) + 1 for line in lines))
     after = int(scanner.mark != scanner.end)  # the line feed behind a carriage return
