@@ -23,7 +23,8 @@ BAD = {7: "seven", 15_000: "x", 29_999: "last"}  # which records have which text
 @pytest.fixture
 def own_server(write: Callable[..., None]) -> Iterator[Server]:
     """Return the server of a project's development, with a table."""
-    with Server.running(embedded_bindir()) as running:
+    # A crash must not lose what was committed.
+    with Server.running(embedded_bindir(), conf="synchronous_commit = on") as running:
         settings = SERVER.format(
             host=running.host, port=running.port, user="postgres", password=PASSWORD
         )
