@@ -53,10 +53,15 @@ def write(pgconn: PGconn, data: bytes) -> PQGen[bool]:
 
 def finish(pgconn: PGconn, reason: bytes | None = None) -> PQGen[int]:
     """End the data, or break it off for a ``reason``; return how many rows the server took."""
+    yield from end(pgconn, reason)
+    return (yield from taken(pgconn))
+
+
+def end(pgconn: PGconn, reason: bytes | None = None) -> PQGen[None]:
+    """Say that there is no more data, or break it off for a ``reason``."""
     while pgconn.put_copy_end(reason) == 0:
         yield Wait.W
     yield from _flush(pgconn)
-    return (yield from _end(pgconn))
 
 
 def read(pgconn: PGconn, size: int) -> PQGen[tuple[bytes, int, int]]:
@@ -72,7 +77,7 @@ def read(pgconn: PGconn, size: int) -> PQGen[tuple[bytes, int, int]]:
         blocks.append(b"".join([row for _, row in rows]))
         count, length = count + len(rows), length + len(blocks[-1])
         if ended:
-            total = yield from _end(pgconn)
+            total = yield from taken(pgconn)
             return b"".join(blocks), count, total
         if length >= size:
             return b"".join(blocks), count, -1
@@ -97,7 +102,8 @@ def _received(pgconn: PGconn) -> tuple[list[tuple[int, bytes | memoryview]], boo
     return rows, False
 
 
-def _end(pgconn: PGconn) -> PQGen[int]:
+def taken(pgconn: PGconn) -> PQGen[int]:
+    """Wait for the end of a COPY; return how many rows the server says it was."""
     failure: PGresult | None = None
     count = 0
     while (result := (yield from _result(pgconn))) is not None:
