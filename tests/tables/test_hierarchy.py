@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from pgstrata.tables import ImportOptions, import_csv, tolerant
+from pgstrata.tables import ImportOptions, import_csv, pieces
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +27,7 @@ def staff(
         f" boss int REFERENCES staff{request.param})"
     )
     either.commit()
-    monkeypatch.setattr(tolerant, "PART", 400)
+    monkeypatch.setattr(pieces, "PART", 400)
     return either
 
 

@@ -14,7 +14,7 @@ from pgstrata.tables import (
     TooManyRejectsError,
     TransferError,
     import_csv,
-    tolerant,
+    pieces,
 )
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def test_bad_rows_go_to_the_file_and_good_ones_to_the_table(  # fixtures
     place: str,
 ) -> None:
     """Whatever is wrong and wherever it is, the numbers and the bytes are right."""
-    monkeypatch.setattr(tolerant, "PART", 1000)
+    monkeypatch.setattr(pieces, "PART", 1000)
     create_people(either)
     either.execute("INSERT INTO people (id) VALUES (-1)")
     places = {
@@ -106,7 +106,7 @@ def test_any_mixture_adds_up(
     either: psycopg.Connection[Any], csv_file: Any, rejects: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Random kinds in random places: every row is in the table or in the file, once."""
-    monkeypatch.setattr(tolerant, "PART", 5000)
+    monkeypatch.setattr(pieces, "PART", 5000)
     create_people(either)
     either.execute("INSERT INTO people (id) VALUES (-1)")
     either.commit()

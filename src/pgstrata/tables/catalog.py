@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -159,6 +158,8 @@ def names(columns: Sequence[str]) -> sql.Composed:
 
 def nearest(name: str, candidates: Sequence[str]) -> str:
     """Return a hint with the candidates that look like ``name``, also in another case or schema."""
+    import difflib
+
     bare = {c.rpartition(".")[2].strip('"').lower(): c for c in candidates}
     wanted = name.rpartition(".")[2].strip('"').lower()
     found = [bare[match] for match in difflib.get_close_matches(wanted, bare, 3, 0.6)]

@@ -19,18 +19,18 @@ from pgstrata.tables import definition, wire
 from pgstrata.tables.catalog import Column, Table, find_table, get_table, names, server_version
 from pgstrata.tables.errors import InputError, TransferError, VerificationError
 from pgstrata.tables.header import matched
+from pgstrata.tables.job import Tally
 from pgstrata.tables.masks import SALT, masked
 from pgstrata.tables.modes import close_target, merge_for, open_target
-from pgstrata.tables.results import CopyPlan, CopyResult, Endpoint
+from pgstrata.tables.results import CopyPlan, CopyResult, Endpoint, OnProgress
 from pgstrata.tables.session import READING, WRITING, apply, in_transaction, refused, transaction
 from pgstrata.tables.steps import AnyConnection, Steps, Wire, query
 from pgstrata.tables.strict import give_up, stop_reading
 from pgstrata.tables.verify import checksum, checksum_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from pgstrata.tables.job import Tally
     from pgstrata.tables.options import CopyOptions
     from pgstrata.tables.statement import Target
 
@@ -73,11 +73,20 @@ def copy_steps(copy: Copy) -> Steps[CopyResult]:
     return (yield from transaction(copy.source, written, READING, read_only=True))
 
 
-def copy_all_steps(copies: Sequence[Copy]) -> Steps[tuple[CopyResult, ...]]:
+def copy_all_steps(
+    source: AnyConnection,
+    target: AnyConnection,
+    tables: Mapping[str, CopyOptions],
+    progress: OnProgress | None = None,
+    on_plan: Callable[[CopyPlan], None] | None = None,
+) -> Steps[tuple[CopyResult, ...]]:
     """Copy several tables between the same ends, all or nothing; see ``copy_tables``."""
+    copies = [
+        Copy(source, target, table, options, Tally(progress), on_plan)
+        for table, options in tables.items()
+    ]
     if len(copies) == 1:
         return ((yield from copy_steps(copies[0])),)
-    source, target = copies[0].source, copies[0].target
     keep = not copies[0].options.dry_run
     committed = keep and not in_transaction(target)
     written = transaction(target, _each(copies), WRITING, keep=keep)

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 from psycopg import sql
 
 from pgstrata.tables import wire
+from pgstrata.tables.locate import Record, value_of
 from pgstrata.tables.modes import Merge, open_target
+from pgstrata.tables.results import Reject
 from pgstrata.tables.statement import copy_in
 from pgstrata.tables.steps import AnyConnection, Steps, Wire, query
 
@@ -84,6 +86,22 @@ def orphans(
             more = more or bool(rows)
     yield from query(job.connection, sql.SQL("DROP TABLE {}").format(staging.relation))
     return sorted(found.items())
+
+
+def orphan(job: Job, record: Record, key: OwnKey) -> Reject:
+    """Return what is to be reported of a record that refers to a row that is not there."""
+    column = key.columns[0]
+    return Reject(
+        file=job.file.name,
+        line=record.line,
+        record=record.number,
+        offset=record.offset,
+        sqlstate="23503",
+        message=f'the row that "{key.name}" refers to is neither in the table nor in the file',
+        column=column,
+        value=value_of(job.file, record, job.target.columns, column),
+        data=record.data,
+    )
 
 
 def _delete(

@@ -7,11 +7,10 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
-from pgstrata.tables import strict, tolerant
+from pgstrata.tables import strict
 from pgstrata.tables.catalog import Table, find_table, get_table
 from pgstrata.tables.errors import TransferError
 from pgstrata.tables.header import IGNORED, is_header, matched, positional
-from pgstrata.tables.infer import create_table
 from pgstrata.tables.job import Job, Tally
 from pgstrata.tables.modes import Merge, Merged, close_target, merge_for, open_target
 from pgstrata.tables.prepare import Opened, open_file
@@ -151,12 +150,12 @@ def _whole(run: Run, *, committed: bool) -> Steps[ImportResult]:
     yield from fit_files(run, table)
     options = run.options
     merge = merge_for(table, options.mode, options.on_conflict, options.key)
-    proof = (yield from proof_of(run, table)) if options.verify else None
+    before = (yield from proof_of(run, table)) if options.verify else None
     for fitted in run.files:
         yield from load_file(run, table, merge, fitted, fitted.file.blocks())
         merge = replace(merge, mode="append")
-    if proof is not None:
-        yield from prove(run, table, proof)
+    if before is not None:
+        yield from prove(run, table, before)
     if run.rejects:
         yield Local(run.rejects.sync)
     return run.result(committed=committed)
@@ -165,6 +164,8 @@ def _whole(run: Run, *, committed: bool) -> Steps[ImportResult]:
 def ready_table(run: Run) -> Steps[Table]:
     """Return the table, made from the first file if it is missing and may be."""
     if run.options.create:
+        from pgstrata.tables.infer import create_table
+
         table = yield from find_table(run.connection, run.name)
         if table is None:
             run.ddl = yield from create_table(run.connection, run.name, run.sources[0], run.options)
@@ -192,6 +193,8 @@ def load_file(
     earlier = sum(other.file.input.position() for other in run.files if other is not fitted)
     told = partial(_told, run.tally, file, earlier)
     if run.rejects:
+        from pgstrata.tables import tolerant
+
         keep = partial(run.reject, file=file)
         read, loaded = yield from tolerant.load(job, table, blocks, keep, told)
     else:

@@ -111,17 +111,17 @@ def records_at(block: Block, marks: Sequence[int], scanner: Scanner) -> list[Rec
         counts = list(accumulate(record.data.count(scanner.mark) for record in records))
         return [records[min(bisect_left(counts, mark), len(records) - 1)] for mark in marks]
     lines = plain.split(scanner.mark)
-    ends = list(accumulate(len(line) + 1 for line in lines))
+    lengths = list(accumulate(map(len, lines)))  # without the marks between them
     after = int(scanner.mark != scanner.end)  # the line feed behind a carriage return
     found, number, line, start = [], block.record, block.line, 0
     for mark in marks:
         first = last = min(mark, len(lines)) - 1
         while first and b"".join(lines[first : last + 1]).count(scanner.quote) & 1:
             first -= 1
-        before, start = start, ends[first - 1] + after if first else 0
+        before, start = start, lengths[first - 1] + first + after if first else 0
         number += scanner.count(plain[before:start])
         line += plain.count(scanner.end, before, start)
-        data = block.data[start : ends[last] + after]
+        data = block.data[start : lengths[last] + last + 1 + after]
         found.append(Record(data, number, line, block.offset + start))
     return found
 

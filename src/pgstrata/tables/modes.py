@@ -7,7 +7,7 @@ with its line; one statement then moves the rows.
 
 from __future__ import annotations
 
-import uuid
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -71,7 +71,7 @@ def open_target(
         yield from empty(connection, table)
     if not merge.staged(columns):
         return Target(table.identifier, table.name, columns)
-    name = f"pgstrata_staging_{uuid.uuid4().hex[:8]}"
+    name = f"pgstrata_staging_{os.urandom(4).hex()}"
     staging = sql.Identifier("pg_temp", name)
     filled = tuple(f"{name}_{i}" if c == IGNORED else c for i, c in enumerate(columns))
     yield from query(

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from pgstrata.tables.prepare import Opened
     from pgstrata.tables.results import Reject
 
+_ENCODE = json.JSONEncoder(ensure_ascii=False).encode
+
 
 class RejectFile:
     """Holds the header of the import file and the bytes of its bad records as they were.
@@ -54,7 +56,7 @@ class RejectFile:
                 )
             records, details = self._files or self._open(file)
             records.write(_with_newline(file.original(bad.data), file))
-            details.write(json.dumps(bad.as_json(), ensure_ascii=False).encode() + b"\n")
+            details.write(_ENCODE(bad.as_json()).encode() + b"\n")
             self.count += 1
 
     def sync(self) -> tuple[int, int]:

@@ -60,7 +60,7 @@ class Reject:
 
     def as_json(self) -> dict[str, Any]:
         """Return everything but the bytes."""
-        return {key: value for key, value in asdict(self).items() if key != "data"}
+        return {name: getattr(self, name) for name in self.__slots__ if name != "data"}
 
 
 @dataclass(frozen=True, slots=True)
