@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from inspect import GEN_SUSPENDED, getgeneratorstate
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import psycopg
@@ -89,7 +90,16 @@ def query(connection: AnyConnection, text: Text, *parameters: Any) -> Steps[list
 
 def run(steps: Steps[T]) -> T:
     """Do all the steps, blocking, and return what the generator returns."""
-    advance = steps.__next__
+    try:
+        return _run(steps, steps.__next__)
+    except KeyboardInterrupt as error:
+        if getgeneratorstate(steps) != GEN_SUSPENDED:
+            raise
+        # Ctrl-C came between two steps, where the generator did not hear of it.
+        return _run(steps, _thrower(steps, error))
+
+
+def _run(steps: Steps[T], advance: Callable[[], Step]) -> T:
     while True:
         try:
             step = advance()
