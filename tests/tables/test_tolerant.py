@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 import random
 from typing import TYPE_CHECKING, Any
@@ -225,3 +226,17 @@ def test_without_a_reject_file_a_bad_row_is_an_error(
     with pytest.raises(RowError) as caught:
         import_csv(people, "people", csv_file(HEADER + "1,a,x\n"))
     assert "rejects" in caught.value.hint
+
+
+def test_a_damaged_archive_is_no_end_of_the_file(
+    people: psycopg.Connection[Any],
+    csv_file: Any,
+    rejects: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is noticed while a part is ending, and nothing of the parts before it stays."""
+    monkeypatch.setattr(pieces, "PART", 1000)
+    data = gzip.compress(HEADER.encode() + b"".join(b"%d,x,1\n" % n for n in range(300_000)))
+    with pytest.raises(InputError, match=r"damaged or cut off"):
+        import_csv(people, "people", csv_file(data[:-1000]), ImportOptions(rejects=rejects))
+    assert people.execute("SELECT count(*) FROM people").fetchone() == (0,)

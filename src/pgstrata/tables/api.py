@@ -164,7 +164,8 @@ def copy_table(  # three callbacks and helpers by keyword
     Raises ``InputError`` if the tables do not fit or are the same, ``VerificationError``,
     ``OutcomeUnknownError`` or another ``TransferError``, after which nothing was kept.
     """
-    from pgstrata.tables.copying import Copy, copy_steps
+    from pgstrata.tables.copying import copy_steps
+    from pgstrata.tables.copyplan import Copy
 
     return run(copy_steps(Copy(source, target, table, options, Tally(progress), on_plan)))
 
@@ -179,7 +180,8 @@ async def copy_table_async(  # three callbacks and helpers by keyword
     on_plan: Callable[[CopyPlan], None] | None = None,
 ) -> CopyResult:
     """Copy a table from one server to another; see ``copy_table``."""
-    from pgstrata.tables.copying import Copy, copy_steps
+    from pgstrata.tables.copying import copy_steps
+    from pgstrata.tables.copyplan import Copy
 
     copy = Copy(source, target, table, options, Tally(progress), on_plan)
     return await run_async(copy_steps(copy))

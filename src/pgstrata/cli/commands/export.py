@@ -122,7 +122,7 @@ def _options(*, columns: list[str], quoted: list[str], force: bool, **given: Any
 
 def _exported(end: End, job: Job, chosen: ExportOptions) -> ExportResult:
     from pgstrata.tables import export_csv, export_schema
-    from pgstrata.tables.copying import endpoint
+    from pgstrata.tables.copyplan import endpoint
     from pgstrata.tables.exporting import file_name_steps
     from pgstrata.tables.steps import run
 

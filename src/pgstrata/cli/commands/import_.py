@@ -193,7 +193,7 @@ def _imported(
 def _teller(end: End, connection: Any) -> Callable[[ImportPlan], None]:
     """Return what says where rows go, once, and what was found out about each file."""
     from pgstrata.render import transfers
-    from pgstrata.tables.copying import endpoint
+    from pgstrata.tables.copyplan import endpoint
 
     earlier: ImportPlan | None = None
 
