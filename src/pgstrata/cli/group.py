@@ -23,6 +23,7 @@ COMMANDS = {
     ),
     "secrets": ("secret",),
     "servers": ("test", "recommend"),
+    "data": ("import", "export", "copy"),
     "code": ("code",),
     "local server": ("local",),
     "help": ("doctor", "completion"),
