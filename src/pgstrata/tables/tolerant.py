@@ -49,12 +49,13 @@ class Sieve:
         self._notices: list[str] = []
         self._scanner = job.scanner
 
-    def load(self, pieces: Iterator[Piece]) -> Steps[None]:
-        """Load one part."""
+    def load(self, pieces: Iterator[Piece]) -> Steps[bool]:
+        """Load one part; return whether a bad row has undone it, so that it went in pieces."""
         sent: list[Piece] = []
         error = yield from self._attempt(pieces, sent)
         if error is not None:
             yield from self._sift([record for piece in sent for record in piece.split()], error)
+        return error is not None
 
     def watch(self, diagnostic: psycopg.errors.Diagnostic) -> None:
         """Take note of the rows that the server says it has skipped."""
@@ -169,7 +170,7 @@ def load(
     job.connection.add_notice_handler(sieve.watch)
     try:
         while not read.ended:
-            yield from sieve.load(read.part())
+            read.adapt(undone=(yield from sieve.load(read.part())))
             rejects = sorted(sieve.rejects + read.rejects, key=lambda bad: bad.record)
             yield Local(lambda rejects=rejects: keep(rejects))  # type: ignore[misc]  # bound now
             sieve.rejects, read.rejects = [], []
