@@ -15,6 +15,7 @@ Kind: TypeAlias = Literal["text", "integer", "number", "boolean", "flag", "ports
 
 CONNECTION_TYPES = ("normal", "pool", "async", "async_pool")
 SYNC_TYPES = ("normal", "pool")
+POOL_SECTIONS = {"pool": "pool_settings", "async_pool": "async_pool_settings"}
 
 
 @dataclass(frozen=True, slots=True)
