@@ -17,7 +17,7 @@ from pgstrata.cli.group import COMMANDS, commands
 from pgstrata.errors import EXIT_CODES
 from pgstrata.promotion.plan import IDENTITY
 from pgstrata.render.export import FORMS
-from pgstrata.schema.keys import CONNECTION, POOL, SECTIONS, Key
+from pgstrata.schema.keys import CONNECTION, POOL, SECTIONS, SERVER, Key
 
 REFERENCE = Path(__file__).parent / "reference"
 NOTE = "<!-- made by `make docs`; edit the code, not this page -->\n"
@@ -37,6 +37,13 @@ def settings() -> str:
         "## pool_settings and async_pool_settings",
         "",
         *_keys(POOL.values()),
+        "",
+        "## server",
+        "",
+        "What no connection can see. Only `audit` and `recommend` read it; what is left out is",
+        "not guessed.",
+        "",
+        *_keys(SERVER.values()),
         "",
         "## session_settings, sync_settings and async_settings",
         "",

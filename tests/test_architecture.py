@@ -18,7 +18,7 @@ ROWS = (
     ("model",),
     ("schema",),
     ("layers", "secrets"),
-    ("effective", "stores", "validation"),
+    ("capacity", "effective", "stores", "validation"),
     ("loading", "local"),
     ("diff", "check", "connect"),
     ("impact",),
