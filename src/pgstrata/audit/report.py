@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from pgstrata.audit.model import Check, Result, Snapshot
+from pgstrata.audit.view import View
 from pgstrata.errors import CONFIG, FINDINGS, OK, ConfigError
 
 FailOn: TypeAlias = Literal["fail", "warn", "never"]
@@ -26,13 +27,18 @@ class Report:
 
     project: Path
     checks: tuple[Check, ...]
-    snapshots: tuple[Snapshot, ...]
+    views: tuple[View, ...]
     results: tuple[Result, ...]
     broken: Mapping[str, str] = field(default_factory=dict)
     known: Mapping[str, str] = field(default_factory=dict)
     new_only: bool = False
     fail_on: FailOn = "fail"
     fail_on_unknown: bool = False
+
+    @property
+    def snapshots(self) -> tuple[Snapshot, ...]:
+        """What was seen, endpoint by endpoint."""
+        return tuple(view.snapshot for view in self.views)
 
     @property
     def shown(self) -> tuple[Result, ...]:

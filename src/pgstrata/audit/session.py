@@ -15,10 +15,10 @@ from contextlib import closing, suppress
 from typing import Any
 
 import psycopg
-from psycopg import sql
 
 from pgstrata.audit.facts import CAPS, FACTS, OLDEST, scrubbed, wrapped
 from pgstrata.audit.model import Gap, Row
+from pgstrata.audit.remedy import identifier
 from pgstrata.connect.connection import Connection
 from pgstrata.connect.conninfo import Conninfo
 
@@ -63,11 +63,6 @@ def read(made_with: Conninfo, user: str | None) -> Seen:
         return seen
 
 
-def quoted(name: str) -> str:
-    """Return a name as SQL takes it."""
-    return sql.Identifier(name).as_string(None)
-
-
 def _transaction(connection: Connection, seen: Seen, user: str | None) -> None:
     connection.execute(BEGIN)
     try:
@@ -76,7 +71,7 @@ def _transaction(connection: Connection, seen: Seen, user: str | None) -> None:
         if int(caps["version_num"]) // 10000 < OLDEST:
             raise TooOldError(f"PostgreSQL {caps['version']} is older than {OLDEST}")
         parameters = {"user": user or caps["session_user"], "db": caps["dbname"]}
-        viewer = quoted(caps["session_user"])
+        viewer = identifier(caps["session_user"])
         for fact in FACTS:
             if gap := fact.gap(caps, viewer):
                 seen.gaps[fact.name] = gap
