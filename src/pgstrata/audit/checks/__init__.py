@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pgstrata.audit.checks import capacity
 from pgstrata.audit.model import Check
 
-CHECKS: tuple[Check, ...] = ()
+CHECKS: tuple[Check, ...] = (*capacity.CHECKS,)
