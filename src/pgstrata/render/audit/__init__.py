@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from pgstrata.audit.report import Report
-from pgstrata.render.audit import json_shape, text
+from pgstrata.render.audit import html, json_shape, junit, markdown, prometheus, sarif, text
 
 RENDERERS: Mapping[str, Callable[[Report], str]] = {
     "text": text.render,
     "json": json_shape.render,
+    "sarif": sarif.render,
+    "junit": junit.render,
+    "markdown": markdown.render,
+    "html": html.render,
+    "prometheus": prometheus.render,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeAlias
@@ -9,6 +10,7 @@ from typing import TypeAlias
 from pgstrata.audit.model import Check, Result, Snapshot
 from pgstrata.audit.report import Report
 from pgstrata.check.report import some
+from pgstrata.model import DEFAULT
 
 # Worst first, with the word that a reader sees.
 WORDS = {
@@ -42,6 +44,8 @@ def groups(report: Report, *statuses: str) -> list[Group]:
     for result in report.shown:
         if result.status in statuses:
             alike = replace(result, environment="", connection="", server="")
+            if not result.outcome.key:  # its place is only that of its environment
+                alike = replace(alike, origin=DEFAULT)
             places.setdefault(alike, {})[place(result)] = None
             known[alike] = known.get(alike, True) and report.is_known(result)
     found = [
@@ -60,10 +64,19 @@ def place(result: Result) -> str:
     return f"{result.environment}{name} ({result.server})"
 
 
-def column(snapshot: Snapshot) -> str:
-    """Return the name of an endpoint's column: its environment, and its connection if named."""
-    name = "" if snapshot.connection == "default" else f"/{snapshot.connection}"
-    return f"{snapshot.environment}{name}"
+def places(report: Report) -> list[str]:
+    """Return the names of the endpoints: environment, connection if it is a named one, and the
+    server where there are several.
+    """
+    names = [
+        one.environment + ("" if one.connection == "default" else f"/{one.connection}")
+        for one in report.snapshots
+    ]
+    many = {name for name, times in Counter(names).items() if times > 1}
+    return [
+        f"{name} ({one.endpoint})" if name in many else name
+        for name, one in zip(names, report.snapshots, strict=True)
+    ]
 
 
 def version(snapshot: Snapshot) -> str:

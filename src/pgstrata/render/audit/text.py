@@ -6,18 +6,18 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeAlias
 
-from pgstrata.audit.model import Fix, Result, Snapshot
+from pgstrata.audit.model import Fix, Result
 from pgstrata.audit.report import Report
 from pgstrata.render.audit.groups import (
     PAGES,
     WORDS,
     Group,
-    column,
     gaps,
     grants,
     grid,
     groups,
     place_of,
+    places,
     summary,
     version,
 )
@@ -57,8 +57,8 @@ def _matrices(report: Report, terminal: int) -> Iterator[str]:
     rows = [name for name in ids if statuses.get(name, {"ok"}) != {"ok"}]
     if rows:
         table = [
-            (_head(report, one), [_cell(cells.get((name, place_of(one)), [])) for name in rows])
-            for one in report.snapshots
+            ([name, version(one)], [_cell(cells.get((row, place_of(one)), [])) for row in rows])
+            for name, one in zip(places(report), report.snapshots, strict=True)
         ]
         for group in _fitting(table, max(terminal - max(map(len, rows)), _WIDEST)):
             yield _table(rows, group)
@@ -81,16 +81,8 @@ def _fitting(table: Iterable[Column], room: int) -> Iterator[list[Column]]:
         yield group
 
 
-def _head(report: Report, snapshot: Snapshot) -> list[str]:
-    """Return what stands above a column; the server only where an environment has several."""
-    name = column(snapshot)
-    several = sum(column(other) == name for other in report.snapshots) > 1
-    return [name, snapshot.endpoint if several else "", version(snapshot)]
-
-
 def _table(rows: Sequence[str], group: Sequence[Column]) -> str:
-    heads = zip(*(head for head, _ in group), strict=True)
-    lines = [["", *cells] for cells in heads if any(cells)]
+    lines = [["", *head] for head in zip(*(head for head, _ in group), strict=True)]
     for number, name in enumerate(rows):
         lines.append([name, *(cells[number] for _, cells in group)])
     return columns(lines)
