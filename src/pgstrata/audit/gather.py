@@ -10,8 +10,8 @@ from time import monotonic, perf_counter
 
 import psycopg
 
-from pgstrata.audit import session
-from pgstrata.audit.model import Snapshot
+from pgstrata.audit import outside, session
+from pgstrata.audit.model import Gap, Snapshot
 from pgstrata.check.scope import Connection
 from pgstrata.connect.conninfo import Conninfo, conninfo
 from pgstrata.errors import PgstrataError
@@ -20,6 +20,7 @@ from pgstrata.secrets.redact import redact_text
 APPLICATION = "pgstrata_audit"
 CONNECT_SECONDS = (5, 30)  # where the client would wait without end, and the most that it may
 LOOK_SECONDS = 20  # for all that comes after connecting
+START_SECONDS = 60  # for an embedded server that is not started yet
 
 # Who logs in: --login takes these of another connection.
 CREDENTIALS = (
@@ -33,11 +34,13 @@ _LEFT_OUT = ("options", "load_balance_hosts", "replication", "host", "hostaddr",
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One server of one connection, and what the auditor connects to it with."""
+    """One server of one connection: what the client connects to it with, and what the auditor
+    does.
+    """
 
     client: Connection
-    made_with: Conninfo
-    own_login: bool = True
+    own: Conninfo
+    login: Conninfo
 
     @property
     def host(self) -> str:
@@ -52,30 +55,31 @@ class Endpoint:
     @property
     def seconds(self) -> int:
         """The most time that connecting may take."""
-        return int(self._keyword("connect_timeout"))
+        return START_SECONDS if self.login.local else int(self._keyword("connect_timeout"))
 
     def _keyword(self, name: str) -> str:
-        return str(self.made_with.keywords.get(name, ""))
+        return str(self.login.keywords.get(name, ""))
 
 
 def endpoints(client: Connection, login: str | None = None) -> Iterator[Endpoint]:
     """Yield each host of a connection by itself. ``login`` names the connection whose credentials
     are used. Raises ``UnknownKeyError`` where there is none of that name.
     """
-    made_with = conninfo(client.config, client.name, "normal")
-    keywords = {key: value for key, value in made_with.keywords.items() if key not in _LEFT_OUT}
+    own = conninfo(client.config, client.name, "normal")
+    keywords = {key: value for key, value in own.keywords.items() if key not in _LEFT_OUT}
+    theirs = dict(keywords)
     if login is not None:
-        theirs = conninfo(client.config, login, "normal").keywords
-        keywords = {key: value for key, value in keywords.items() if key not in CREDENTIALS}
-        keywords |= {key: value for key, value in theirs.items() if key in CREDENTIALS}
-    keywords |= {
+        others = conninfo(client.config, login, "normal").keywords
+        theirs = {key: value for key, value in keywords.items() if key not in CREDENTIALS}
+        theirs |= {key: value for key, value in others.items() if key in CREDENTIALS}
+    theirs |= {
         "application_name": APPLICATION,
         "target_session_attrs": "any",
         "connect_timeout": str(_connect_seconds(client)),
     }
-    common = replace(made_with, session=None, prepare=False, autocommit=True)
     for place in _places(client):
-        yield Endpoint(client, replace(common, keywords=keywords | place), login is None)
+        made_with = replace(own, keywords=theirs | place, session=None, prepare=False)
+        yield Endpoint(client, replace(own, keywords=keywords | place), made_with)
 
 
 def _places(client: Connection) -> list[dict[str, str]]:
@@ -136,25 +140,54 @@ class _Look:
 
 
 def look(place: Endpoint, *, probe: bool = True) -> Snapshot:
-    """Look at one endpoint. Whatever goes wrong is the snapshot's ``error``."""
+    """Look at one endpoint. Whatever goes wrong is the snapshot's ``error``.
+
+    The looks follow each other: the auditor never holds more than one slot of the server.
+    """
     began = perf_counter()
     snapshot = _nothing(place)
-    user = None if place.own_login else str(place.client.keyword("user") or "")
+    silent = False
     try:
-        seen = session.read(place.made_with, user)
+        snapshot = _from_inside(place, snapshot)
     except Exception as error:  # noqa: BLE001  # whatever it is, it is this endpoint's alone
         snapshot = replace(snapshot, error=_said(error))
-    else:
-        client = seen.facts["client"][0]
-        snapshot = replace(
-            snapshot,
-            host=place.host or client["host"],
-            port=str(client["server_port"]),
-            viewer=seen.caps["session_user"],
-            facts=seen.facts,
-            gaps=seen.gaps,
-        )
+        silent = isinstance(error.__cause__, psycopg.errors.ConnectionTimeout)
+    if not (silent or place.own.local):
+        snapshot = _from_outside(place, snapshot, probe=probe)
     return replace(snapshot, seconds=round(perf_counter() - began, 3))
+
+
+def _from_inside(place: Endpoint, snapshot: Snapshot) -> Snapshot:
+    user, viewer = (one.keywords.get("user") for one in (place.own, place.login))
+    # Of the same user the server's own word counts: a pooler may log in as another.
+    seen = session.read(place.login, None if user == viewer else str(user))
+    client = seen.facts["client"][0]
+    return replace(
+        snapshot,
+        host=place.host or client["host"],
+        port=str(client["server_port"]),
+        viewer=seen.caps["session_user"],
+        facts=seen.facts,
+        gaps=seen.gaps,
+    )
+
+
+def _from_outside(place: Endpoint, snapshot: Snapshot, *, probe: bool) -> Snapshot:
+    """Add what can be seen without logging in; a fault of it takes nothing from the rest."""
+    try:
+        parameters = outside.parameters_of(place.own)
+        parameters.setdefault("user", str(place.client.keyword("user") or snapshot.viewer))
+        snapshot = replace(snapshot, facts={**snapshot.facts, **outside.files(parameters)})
+        if probe and parameters["user"]:
+            probes = outside.probes(parameters, place.seconds)
+            snapshot = replace(snapshot, probe=probes)
+            if probes["plain"]["request"] != "unreachable":
+                shaken = outside.shaken(parameters, place.seconds)
+                snapshot = replace(snapshot, handshake=shaken)
+    except (PgstrataError, OSError) as error:
+        gaps = {**snapshot.gaps, "probe": Gap(_said(error))}
+        snapshot = replace(snapshot, gaps=gaps)
+    return snapshot
 
 
 def _said(error: Exception) -> str:

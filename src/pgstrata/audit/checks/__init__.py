@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from pgstrata.audit.checks import capacity
+from pgstrata.audit.checks import capacity, configuration, roles, timeouts
 from pgstrata.audit.model import Check
 
-CHECKS: tuple[Check, ...] = (*capacity.CHECKS,)
+CHECKS: tuple[Check, ...] = (
+    *capacity.CHECKS,
+    *timeouts.CHECKS,
+    *roles.CHECKS,
+    *configuration.CHECKS,
+)

@@ -44,7 +44,7 @@ def groups(report: Report, *statuses: str) -> list[Group]:
     for result in report.shown:
         if result.status in statuses:
             alike = replace(result, environment="", connection="", server="")
-            if not result.outcome.key:  # its place is only that of its environment
+            if not _is_said(result):
                 alike = replace(alike, origin=DEFAULT)
             places.setdefault(alike, {})[place(result)] = None
             known[alike] = known.get(alike, True) and report.is_known(result)
@@ -53,7 +53,19 @@ def groups(report: Report, *statuses: str) -> list[Group]:
         for alike, names in places.items()
     ]
     order = list(WORDS)
-    return sorted(found, key=lambda group: order.index(group.result.status))
+    rank = list(checks)
+    return sorted(found, key=lambda it: (order.index(it.result.status), rank.index(it.check.id)))
+
+
+def wanted_by(result: Result) -> str:
+    """Return the key that an expectation comes from, and where it is said, if it is."""
+    key = result.outcome.key
+    return f"{key}: {result.origin}" if key and _is_said(result) else key
+
+
+def _is_said(result: Result) -> bool:
+    """Tell whether a result has a place: the top of a file stands for what is nowhere."""
+    return bool(result.outcome.key) and (result.origin.line, result.origin.column) != (1, 1)
 
 
 def place(result: Result) -> str:

@@ -19,6 +19,7 @@ from pgstrata.render.audit.groups import (
     places,
     summary,
     version,
+    wanted_by,
 )
 from pgstrata.render.audit.picture import capacity
 from pgstrata.render.page import findings, items, page
@@ -54,9 +55,7 @@ def _row(group: Group) -> str:
     known = " (in the baseline)" if group.known else ""
     said = [escape(outcome.message + known)]
     said += [f"<div>{escape(line)}</div>" for line in outcome.evidence]
-    said += [f"<div>wanted by {escape(f'{outcome.key}: {result.origin}')}</div>"] * bool(
-        outcome.key
-    )
+    said += [f"<div>wanted by {escape(wanted_by(result))}</div>"] * bool(outcome.key)
     said.append(f"<div>Why: {escape(group.check.why)}</div>")
     said += [
         f"<pre>{escape(fix.statement)}</pre><div>takes effect: {fix.applies}</div>"

@@ -57,7 +57,8 @@ def _results(report: Report) -> Iterator[Sample]:
     for place in sorted(places | {key[:3] for key in counts}):
         for status in WORDS:
             labels = dict(zip(_NAMES, place, strict=True))
-            yield {**labels, "status": status}, counts[(*place, status)]
+            key = (*place, status)
+            yield {**labels, "status": status}, counts[key]
 
 
 def _findings(report: Report) -> Iterator[Sample]:

@@ -20,6 +20,7 @@ from pgstrata.render.audit.groups import (
     places,
     summary,
     version,
+    wanted_by,
 )
 from pgstrata.render.columns import columns, width
 
@@ -37,7 +38,7 @@ def render(report: Report, *, colour: bool = False, terminal: int = 100) -> str:
     """
     parts = [
         *_matrices(report, terminal),
-        *(_finding(group, colour=colour) for group in groups(report, "fail", "warn", "info")),
+        *_findings(groups(report, "fail", "warn", "info"), colour=colour),
         *_unseen(report),
         *_waived(report),
         *_unaudited(report),
@@ -96,7 +97,15 @@ def _cell(found: Sequence[Result]) -> str:
     return (text if width(text) <= _WIDEST else text[: _WIDEST - 1] + "…") + more
 
 
-def _finding(group: Group, *, colour: bool) -> str:
+def _findings(found: Iterable[Group], *, colour: bool) -> Iterator[str]:
+    """Yield each finding; why it matters is said with the first one of a check."""
+    said: set[str] = set()
+    for group in found:
+        yield _finding(group, "" if group.check.id in said else group.check.why, colour=colour)
+        said.add(group.check.id)
+
+
+def _finding(group: Group, why: str, *, colour: bool) -> str:
     result, check = group.result, group.check
     outcome, word = result.outcome, WORDS[result.status]
     start, end = (_COLOURS.get(word, ""), _PLAIN) if colour and word in _COLOURS else ("", "")
@@ -106,8 +115,8 @@ def _finding(group: Group, *, colour: bool) -> str:
     if outcome.observed or outcome.expected:
         lines.append(f"  observed {outcome.observed or '-'}, expected {outcome.expected or '-'}")
     lines += [f"  {line}" for line in outcome.evidence]
-    lines += [f"  wanted by {outcome.key}: {result.origin}"] if outcome.key else []
-    lines.append(f"  why: {check.why}")
+    lines += [f"  wanted by {wanted_by(result)}"] if outcome.key else []
+    lines += [f"  why: {why}"] if why else []
     lines += [f"  {line}" for fix in outcome.fix for line in _fix(fix)]
     lines.append(f"  more: {PAGES}/{check.id}.md")
     return "\n".join(lines)
