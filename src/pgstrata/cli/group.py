@@ -22,7 +22,7 @@ COMMANDS = {
         *("promote", "render", "exec", "schema"),
     ),
     "secrets": ("secret",),
-    "servers": ("test",),
+    "servers": ("test", "audit"),
     "local server": ("local",),
     "help": ("doctor", "completion"),
 }
