@@ -14,12 +14,15 @@ def collation(fleet: Fleet) -> Iterator[tuple[View, Outcome]]:
     """Compare the versions of the library behind the databases' own collation."""
     for view, model in pairs(fleet):
         here, there = (str(v.row("db_collation")["actual"] or "none") for v in (view, model))
-        yield view, Outcome(
-            "ok" if here == there else "warn",
-            f"collation library {named(view, here)}, {named(model, there)}",
-            object=model.client.environment,
-            observed=here,
-            expected=there,
+        yield (
+            view,
+            Outcome(
+                "ok" if here == there else "warn",
+                f"collation library {named(view, here)}, {named(model, there)}",
+                object=model.client.environment,
+                observed=here,
+                expected=there,
+            ),
         )
 
 
@@ -31,7 +34,9 @@ def stale(view: View) -> Iterator[Outcome]:
         row = view.row("db_collation")
         if row["datcollversion"] != row["actual"]:
             change = f"ALTER DATABASE {database} REFRESH COLLATION VERSION;"
-            found.append(_stale(view.dbname, row["datcollversion"], row["actual"], change, database))
+            found.append(
+                _stale(view.dbname, row["datcollversion"], row["actual"], change, database)
+            )
     for row in view.rows("collations"):
         change = f"ALTER COLLATION {identifier(row['collname'])} REFRESH VERSION;"
         found.append(_stale(row["collname"], row["collversion"], row["actual"], change, database))

@@ -25,13 +25,18 @@ def version(fleet: Fleet) -> Iterator[tuple[View, Outcome]]:
         here, there = str(view.row("caps")["version"]), str(model.row("caps")["version"])
         other_major = view.version != model.version
         same = view.row("caps")["version_num"] == model.row("caps")["version_num"]
-        yield view, Outcome(
-            "fail" if other_major else "ok" if same else "info",
-            f"PostgreSQL {named(view, here)}, {named(model, there)}",
-            object=model.client.environment,
-            observed=here,
-            expected=there,
-            fix=(Fix(f"-- PostgreSQL {model.version} here too", "restart"),) if other_major else (),
+        yield (
+            view,
+            Outcome(
+                "fail" if other_major else "ok" if same else "info",
+                f"PostgreSQL {named(view, here)}, {named(model, there)}",
+                object=model.client.environment,
+                observed=here,
+                expected=there,
+                fix=(Fix(f"-- PostgreSQL {model.version} here too", "restart"),)
+                if other_major
+                else (),
+            ),
         )
 
 
@@ -41,13 +46,16 @@ def encoding(fleet: Fleet) -> Iterator[tuple[View, Outcome]]:
         here, there = _locale(view), _locale(model)
         differing = [name for name in here if here[name] != there[name]]
         for name in differing:
-            yield view, Outcome(
-                "fail",
-                f"{name}: {named(view, here[name])}, {named(model, there[name])}",
-                object=name,
-                observed=str(here[name]),
-                expected=str(there[name]),
-                fix=(_made_again(view, name, there),),
+            yield (
+                view,
+                Outcome(
+                    "fail",
+                    f"{name}: {named(view, here[name])}, {named(model, there[name])}",
+                    object=name,
+                    observed=str(here[name]),
+                    expected=str(there[name]),
+                    fix=(_made_again(view, name, there),),
+                ),
             )
         if not differing:
             yield view, Outcome("ok", f"as in {model.client.environment}")
@@ -63,7 +71,9 @@ def _locale(view: View) -> dict[str, Any]:
 
 
 def _made_again(view: View, name: str, there: dict[str, Any]) -> Fix:
-    option = {"encoding": "ENCODING", "collation": "LC_COLLATE", "ctype": "LC_CTYPE"}.get(name, "LOCALE")
+    option = {"encoding": "ENCODING", "collation": "LC_COLLATE", "ctype": "LC_CTYPE"}.get(
+        name, "LOCALE"
+    )
     return Fix(
         f"-- dump, CREATE DATABASE {identifier(view.dbname)} … {option} '{there[name]}' TEMPLATE"
         " template0, restore",
@@ -78,14 +88,17 @@ def extensions(fleet: Fleet) -> Iterator[tuple[View, Outcome]]:
         here, there = _extensions(view), _extensions(model)
         differing = sorted(n for n in here.keys() | there.keys() if here.get(n) != there.get(n))
         for name in differing:
-            yield view, Outcome(
-                "warn",
-                f"extension {name}: {named(view, here.get(name, 'none'))},"
-                f" {named(model, there.get(name, 'none'))}",
-                object=name,
-                observed=here.get(name, "none"),
-                expected=there.get(name, "none"),
-                fix=(_installed(name, here.get(name), there.get(name)),),
+            yield (
+                view,
+                Outcome(
+                    "warn",
+                    f"extension {name}: {named(view, here.get(name, 'none'))},"
+                    f" {named(model, there.get(name, 'none'))}",
+                    object=name,
+                    observed=here.get(name, "none"),
+                    expected=there.get(name, "none"),
+                    fix=(_installed(name, here.get(name), there.get(name)),),
+                ),
             )
         if not differing:
             yield view, Outcome("ok", f"the extensions of {model.client.environment}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from pgstrata.audit.checks.parity.pairs import named, pairs
-from pgstrata.audit.model import Check, Fix, Gap, Outcome, Status, UnreadError
+from pgstrata.audit.model import Check, Fix, Outcome, Status, UnreadError
 from pgstrata.audit.reading import Reading
 from pgstrata.audit.remedy import for_program, for_server
 from pgstrata.audit.view import Fleet, View
@@ -27,22 +27,22 @@ SCALED = (
 
 def behaviour(fleet: Fleet) -> Iterator[tuple[View, Outcome]]:
     """Compare what changes the meaning, the result or the end of a statement."""
-    hidden = UnreadError(Gap(""))
+    hidden: UnreadError | None = None
     for view, model in pairs(fleet):
         found, unseen = _differences(view, model, BEHAVIOUR)
         for here, there in found:
             yield view, _differs("warn", view, model, here, there)
-        if one_without(view, model):
+        if _one_without(view, model):
             prepared = "max_prepared_transactions"
             yield view, _differs("warn", view, model, view.server(prepared), model.server(prepared))
         if not found:
             yield view, Outcome("ok", f"as in {model.client.environment}")
         hidden = unseen or hidden
-    if hidden.gap.why:
+    if hidden is not None:
         raise UnreadError(hidden.gap, "what could be read was compared")
 
 
-def one_without(view: View, model: View) -> bool:
+def _one_without(view: View, model: View) -> bool:
     """Tell whether only one of two servers takes two-phase commits."""
     name = "max_prepared_transactions"
     return bool(view.count(name)) != bool(model.count(name))
@@ -78,9 +78,7 @@ def _differences(
     return found, unseen
 
 
-def _differs(
-    status: Status, view: View, model: View, here: Reading, there: Reading
-) -> Outcome:
+def _differs(status: Status, view: View, model: View, here: Reading, there: Reading) -> Outcome:
     name, ratio = here.name, ""
     if status == "info" and there.number:
         ratio = f", {here.number / there.number:.2g} times"

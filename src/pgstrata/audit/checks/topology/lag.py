@@ -10,6 +10,7 @@ from pgstrata.audit.view import View
 _LATE = 30.0  # seconds
 _FAR = 64 * 1024 * 1024  # bytes
 
+
 def lag(view: View) -> Iterator[Outcome]:
     """Look how far standbys are behind: at a standby itself, or at its primary."""
     if view.in_recovery:
