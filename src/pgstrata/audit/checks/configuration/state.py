@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pgstrata.audit.model import Check, Fix, Gap, Outcome, UnreadError
+from pgstrata.audit.model import Check, Fix, Gap, Outcome, Status, UnreadError
 from pgstrata.audit.reading import place
 from pgstrata.audit.remedy import for_server
 from pgstrata.audit.view import ALL_SETTINGS, View
@@ -48,7 +48,7 @@ def durability(view: View) -> Iterator[Outcome]:
         return
     for name in ("fsync", "full_page_writes"):
         said = view.server(name)
-        bad = "fail" if view.client.protected else "warn"
+        bad: Status = "fail" if view.client.protected else "warn"
         yield Outcome(
             "ok" if said.value else bad,
             f"{name} is {said.text}" + ("" if said.value else ": a crash may cost the cluster"),
