@@ -63,6 +63,8 @@ class Known:
       where it has none.
     - ``server_addresses``: addresses of the server's own interfaces besides the loopback ones.
     - ``password_kinds``: role -> ``md5``, ``scram-sha-256``, ``none`` (no password).
+    - ``password_encryption``: the server's parameter, which the line ``md5`` goes by for a role that
+      has no password or does not exist.
     - ``client_ca``: whether the server has authorities for clients' certificates (ssl_ca_file).
     - ``ident``: the lines of pg_ident.conf, None where they cannot be seen.
     - ``unsettled``: why the rules in force may be others than those that were read.
@@ -73,6 +75,7 @@ class Known:
     host_names: Mapping[Address, str] = field(default_factory=dict)
     server_addresses: frozenset[Address] = frozenset()
     password_kinds: Mapping[str, str] = field(default_factory=dict)
+    password_encryption: str = ""
     client_ca: bool | None = None
     ident: tuple[Mapped, ...] | None = None
     unsettled: str = ""

@@ -58,6 +58,7 @@ _REQUESTS: Mapping[str, Request] = {
     "sspi": "sspi",
     "oauth": "oauth",
 }
+_BY_KIND: Mapping[str, tuple[Request, ...]] = {"md5": ("md5",), "scram-sha-256": ("scram",)}
 
 
 def next_step(rule: Rule | None, attempt: Attempt, known: Known) -> Step:
@@ -120,27 +121,29 @@ def _trust(_rule: Rule, _attempt: Attempt, _known: Known) -> Step:
 def _md5(_rule: Rule, attempt: Attempt, known: Known) -> Step:
     """Ask by the kind of password: under md5, one that is kept for SCRAM is asked for by SCRAM."""
     kind = known.password_kinds.get(attempt.user)
-    if kind == "none":
-        problem = f"role {attempt.user!r} has no password"
-        return Step(("md5", "scram"), possible=False, problem=problem)
-    if kind is None:
-        return Step(("md5", "scram"))
-    return Step(("md5",) if kind == "md5" else ("scram",))
+    no_role = known.memberships.get(attempt.user) == frozenset()
+    asked_by = known.password_encryption if kind == "none" or no_role else kind
+    requests = _BY_KIND.get(asked_by or "", ("md5", "scram"))
+    return _with_password(requests, attempt, kind, "md5", "scram-sha-256")
 
 
 def _scram(_rule: Rule, attempt: Attempt, known: Known) -> Step:
-    kind = known.password_kinds.get(attempt.user, "scram-sha-256")
-    if kind == "scram-sha-256":
-        return Step(("scram",))
-    has = "no password" if kind == "none" else f"a password that is kept for {kind}"
-    return Step(("scram",), possible=False, problem=f"role {attempt.user!r} has {has}")
+    kind = known.password_kinds.get(attempt.user)
+    return _with_password(("scram",), attempt, kind, "scram-sha-256")
 
 
 def _password(_rule: Rule, attempt: Attempt, known: Known) -> Step:
-    if known.password_kinds.get(attempt.user) == "none":
-        problem = f"role {attempt.user!r} has no password"
-        return Step(("password",), possible=False, problem=problem)
-    return Step(("password",))
+    kind = known.password_kinds.get(attempt.user)
+    return _with_password(("password",), attempt, kind, "md5", "scram-sha-256")
+
+
+def _with_password(
+    requests: tuple[Request, ...], attempt: Attempt, kind: str | None, *usable: str
+) -> Step:
+    if kind is None or kind in usable:
+        return Step(requests)
+    has = "no password" if kind == "none" else f"a password that is kept for {kind}"
+    return Step(requests, possible=False, problem=f"role {attempt.user!r} has {has}")
 
 
 def _peer(rule: Rule, attempt: Attempt, known: Known) -> Step:

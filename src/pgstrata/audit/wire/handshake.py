@@ -96,7 +96,7 @@ def handshake(
     try:
         plain = context(parameters, environ)
     except OSError as error:
-        return replace(found, error=f"the client's certificate: {reason(error)}")
+        return replace(found, error=reason(error))
     found = replace(found, presented=client_certificate(parameters, environ) is not None)
     try:
         made = verifying(parameters, found.roots, environ)

@@ -112,7 +112,7 @@ def probe(
     try:
         made = context(parameters) if transport == "tls" else None
     except OSError as error:
-        return Probe(transport, "tls_failed", message=f"the client's certificate: {reason(error)}")
+        return Probe(transport, "tls_failed", message=reason(error))
     try:
         stream = Stream(parameters, seconds, source)
     except OSError as error:

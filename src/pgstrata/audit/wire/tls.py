@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import ssl
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 SYSTEM = "system"  # sslrootcert=system: the machine's own authorities
@@ -28,8 +28,7 @@ def context(
 ) -> ssl.SSLContext:
     """Return a context that presents the client's certificate, and trusts every server.
 
-    Raises ``OSError`` (``ssl.SSLError`` for a wrong ``sslpassword``) where the client's own files
-    cannot be used.
+    Raises ``OSError`` where the client's own files cannot be used.
     """
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     made.check_hostname = False
@@ -45,7 +44,7 @@ def context(
     if certificate is not None:
         key = parameters.get("sslkey") or default_file("postgresql.key", environ)
         # A function, because OpenSSL asks the terminal for a password that it is not given.
-        made.load_cert_chain(certificate, key, lambda: parameters.get("sslpassword", ""))
+        _load(made, certificate, str(key), lambda: parameters.get("sslpassword", ""))
     return made
 
 
@@ -93,6 +92,16 @@ def client_certificate(
         return None
     path = parameters.get("sslcert") or default_file("postgresql.crt", environ)
     return str(path) if os.path.exists(path) else None  # noqa: PTH110 # a text or a Path
+
+
+def _load(made: ssl.SSLContext, path: str, key: str, password: Callable[[], str]) -> None:
+    try:
+        made.load_cert_chain(path, key, password)
+    except OSError as error:
+        # OpenSSL says no more than "PEM lib" for a key that does not open.
+        unusable = "they are no pair in PEM, or sslpassword is wrong"
+        why = unusable if isinstance(error, ssl.SSLError) else error.strerror
+        raise OSError(f"sslcert and sslkey cannot be used: {why}") from None
 
 
 def default_file(name: str, environ: Mapping[str, str] = os.environ) -> Path:
