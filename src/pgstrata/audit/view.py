@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from typing import Any
 
 from pgstrata.audit.model import Gap, Row, Snapshot, UnreadError
 from pgstrata.audit.reading import OWN_SOURCES, Reading, place, reading
+from pgstrata.audit.wire.handshake import Handshake
+from pgstrata.audit.wire.probe import Probe
 from pgstrata.capacity import Demand, declared, demands
 from pgstrata.check.scope import Connection, is_remote
 from pgstrata.model import Value
@@ -100,6 +103,27 @@ class View:
     def has(self, name: str) -> bool:
         """Whether this version has a parameter that anybody may see. Raises ``UnreadError``."""
         return name in self.settings
+
+    @cached_property
+    def now(self) -> dt.datetime:
+        """When the endpoint was looked at."""
+        return dt.datetime.fromisoformat(self.snapshot.taken)
+
+    @cached_property
+    def probes(self) -> Mapping[str, Probe]:
+        """What the server asks of the program's user, by transport. Raises ``UnreadError``."""
+        found = self.snapshot.probe
+        if found is None:
+            raise UnreadError(self.snapshot.gaps.get("probe", Gap("the server was not probed")))
+        return {transport: Probe.from_json(data) for transport, data in found.items()}
+
+    @cached_property
+    def handshake(self) -> Handshake:
+        """What came of a TLS handshake with the client's files. Raises ``UnreadError``."""
+        found = self.snapshot.handshake
+        if found is None:
+            raise UnreadError(self.snapshot.gaps.get("probe", Gap("no handshake was made")))
+        return Handshake.from_json(found)
 
     # What the client wants.
 

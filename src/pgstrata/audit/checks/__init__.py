@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from pgstrata.audit.checks import capacity, configuration, roles, timeouts
+from pgstrata.audit.checks import (
+    capacity,
+    configuration,
+    parity,
+    roles,
+    sizing,
+    timeouts,
+    topology,
+    transport,
+)
 from pgstrata.audit.model import Check
 
 CHECKS: tuple[Check, ...] = (
     *capacity.CHECKS,
+    *transport.CHECKS,
     *timeouts.CHECKS,
     *roles.CHECKS,
     *configuration.CHECKS,
+    *topology.CHECKS,
+    *sizing.CHECKS,
+    *parity.CHECKS,
 )
