@@ -78,7 +78,9 @@ def endpoints(client: Connection, login: str | None = None) -> Iterator[Endpoint
         "connect_timeout": str(_connect_seconds(client)),
     }
     for place in _places(client):
-        made_with = replace(own, keywords=theirs | place, session=None, prepare=False)
+        made_with = replace(
+            own, keywords=theirs | place, session=None, prepare=False, autocommit=True
+        )
         yield Endpoint(client, replace(own, keywords=keywords | place), made_with)
 
 

@@ -14,7 +14,16 @@ from random import Random
 from tests.certificates import Certificates
 from tests.servers import PASSWORD, Server, has_tls
 
-from pgstrata.audit.hba import Attempt, Known, Mapped, Rule, next_step, rules, verdict
+from pgstrata.audit.hba import (
+    Attempt,
+    Known,
+    Mapped,
+    Request,
+    Rule,
+    next_step,
+    rules,
+    verdict,
+)
 from pgstrata.audit.wire.probe import Probe, probe
 
 CONF = "listen_addresses = '127.0.0.1, ::1'\nmax_connections = 30"
@@ -147,7 +156,7 @@ def seen(where: Ground, attempt: Attempt) -> Probe:
     )
 
 
-def foretold(found: Sequence[Rule], attempt: Attempt, known: Known) -> tuple[set[str], str]:
+def foretold(found: Sequence[Rule], attempt: Attempt, known: Known) -> tuple[set[Request], str]:
     """Return what the simulator takes for possible, and what it leaves open."""
     said = verdict(found, attempt, known)
     steps = [next_step(rule, attempt, known) for rule in said.possible]
