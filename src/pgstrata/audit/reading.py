@@ -6,6 +6,8 @@ DATABASE, ALTER ROLE, ALTER DATABASE, ALTER ROLE ALL, the server's files.
 
 from __future__ import annotations
 
+import datetime as dt
+import re
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -72,6 +74,13 @@ def place(row: Row) -> str:
     if row["sourcefile"]:
         return f"{row['sourcefile']}:{row['sourceline']}"
     return str(row["source"])
+
+
+def moment(text: str) -> dt.datetime:
+    """Return the time that PostgreSQL wrote as JSON. Python 3.10 reads three or six digits after
+    the point, and PostgreSQL leaves out the last zeros.
+    """
+    return dt.datetime.fromisoformat(re.sub(r"\.(\d+)", lambda m: f".{m[1]:0<6}", text))
 
 
 def duration(milliseconds: float) -> str:

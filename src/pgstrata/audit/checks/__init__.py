@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pgstrata.audit.checks import (
+    authentication,
     capacity,
     configuration,
     parity,
@@ -17,6 +18,7 @@ from pgstrata.audit.model import Check
 CHECKS: tuple[Check, ...] = (
     *capacity.CHECKS,
     *transport.CHECKS,
+    *authentication.CHECKS,
     *timeouts.CHECKS,
     *roles.CHECKS,
     *configuration.CHECKS,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pgstrata.audit.checks.transport.trust import shaken_hands
+from pgstrata.audit.checks.transport.trust import handshake_of
 from pgstrata.audit.model import Check, Fix, Outcome
 from pgstrata.audit.remedy import for_client
 from pgstrata.audit.view import View
@@ -12,7 +12,7 @@ from pgstrata.audit.view import View
 
 def channel_binding(view: View) -> Iterator[Outcome]:
     """Find a password exchange that could be tied to the channel, and is not."""
-    if shaken_hands(view) is None or "tls" not in view.probes:
+    if handshake_of(view) is None or "tls" not in view.probes:
         return
     possible = "SCRAM-SHA-256-PLUS" in view.probes["tls"].mechanisms
     bound = view.client.keyword("channel_binding") == "require"

@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Iterator
 
 from pgstrata.audit.model import Check, Fix, Outcome, Status, UnreadError
+from pgstrata.audit.reading import moment
 from pgstrata.audit.view import View
 
 _SOON, _NEAR = dt.timedelta(days=7), dt.timedelta(days=30)
@@ -31,7 +32,7 @@ def expiry(view: View) -> Iterator[Outcome]:
 
 
 def _judged(view: View, name: str, until: str, key: str, what: str) -> Outcome:
-    left = dt.datetime.fromisoformat(until) - view.now
+    left = moment(until) - view.now
     status: Status = "fail" if left < _SOON else "warn" if left < _NEAR else "ok"
     words = "expired" if left < dt.timedelta(0) else f"expires in {left.days} days"
     return Outcome(

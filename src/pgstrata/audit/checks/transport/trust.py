@@ -14,7 +14,7 @@ _LIBPQ = "libpq documentation: SSL Support."
 _VERIFY = "openssl s_client -starttls postgres -connect HOST:PORT -CAfile CA"
 
 
-def shaken_hands(view: View) -> Handshake | None:
+def handshake_of(view: View) -> Handshake | None:
     """Return a handshake that got as far as certificates, or None where TLS is not used."""
     if not view.tcp or view.sslmode == "disable" or view.handshake.offered is False:
         return None
@@ -23,7 +23,7 @@ def shaken_hands(view: View) -> Handshake | None:
 
 def chain(view: View) -> Iterator[Outcome]:
     """Follow the server's certificate to an authority that the client trusts."""
-    shaken = shaken_hands(view)
+    shaken = handshake_of(view)
     if shaken is None:
         return
     if shaken.trusted is None:
@@ -51,7 +51,7 @@ def _issuers(shaken: Handshake) -> tuple[str, ...]:
 
 def hostname(view: View) -> Iterator[Outcome]:
     """Compare the names in the certificate with the host."""
-    shaken = shaken_hands(view)
+    shaken = handshake_of(view)
     if shaken is None:
         return
     if shaken.host_matches is None:
@@ -79,7 +79,7 @@ def hostname(view: View) -> Iterator[Outcome]:
 
 def root_implicit(view: View) -> Iterator[Outcome]:
     """Find a client that verifies, or not, by what a home folder holds."""
-    shaken = shaken_hands(view)
+    shaken = handshake_of(view)
     if shaken is None or view.client.keyword("sslrootcert") or view.sslmode != "require":
         return
     yield Outcome(
