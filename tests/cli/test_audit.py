@@ -39,8 +39,7 @@ def results(done: Done, environment: str = "one") -> dict[str, list[str]]:
     return found
 
 
-SUPERUSER = f"connection_settings: {{user: postgres, password: {PASSWORD}}}
-"
+SUPERUSER = f"connection_settings: {{user: postgres, password: {PASSWORD}}}\n"
 
 
 def test_a_finding_fails_the_audit(cli: Cli, write: Write, base: str) -> None:
@@ -107,16 +106,13 @@ def test_no_environment_of_that_name(cli: Cli, write: Write, base: str) -> None:
     assert "no environment 'another'" in done.err
 
 
-NAMED = (
-    """\
+NAMED = f"""\
 connections:
   reports:
     connection_settings: {{dbname: template1}}
   auditor:
-    connection_settings: {user: postgres, password: %s}
+    connection_settings: {{user: postgres, password: {PASSWORD}}}
 """
-    % PASSWORD
-)
 
 
 def test_all_connections_but_the_auditors_own(cli: Cli, write: Write, base: str) -> None:
