@@ -7,21 +7,23 @@ which it fires; that its fix, applied, silences it; and that it passes where all
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from tests.certificates import Certificates
 from tests.conftest import find_tls
-from tests.servers import PASSWORD, Server, embedded_bindir
+from tests.servers import LOADED, PASSWORD, Server, embedded_bindir
 
 from pgstrata.audit.checks import CHECKS
 from pgstrata.audit.judge import judge
-from pgstrata.audit.model import Check, Fix, Result, Status
+from pgstrata.audit.model import Check, Fix, Result, Snapshot, Status
 from pgstrata.audit.run import look
 from pgstrata.audit.view import View
 from pgstrata.check.scope import Connection
@@ -29,8 +31,6 @@ from pgstrata.loading import load_many
 
 APP, DB, AUDITOR = "app", "appdb", "auditor"
 CONF = """\
-fsync = on
-full_page_writes = on
 max_connections = 60
 ssl_ca_file = ''
 wal_level = replica
@@ -54,7 +54,6 @@ RESET = (
     f"ALTER DATABASE {DB} RESET ALL",
     f"ALTER DATABASE {DB} CONNECTION LIMIT -1",
     f"ALTER DATABASE {DB} OWNER TO postgres",
-    "ALTER SYSTEM RESET ALL",
 )
 
 
@@ -152,58 +151,94 @@ class Case:
         return f"{self.check}: {self.says}"
 
 
-def shown(case: Case, server: Server, folder: Path) -> None:
+def shown(case: Case, well: Well, folder: Path) -> None:
     """See the check fire, apply the fix, and see it silent."""
-    files = merged(settings(server), case.client)
+    server, files = well.server, merged(settings(well.server), case.client)
+    # What only the program's files say needs no other look at the server.
+    seen = None if case.sql or case.hba else well.view.snapshot
     try:
         run_sql(server, case.sql)
         if case.hba:
             with_hba(server, case.hba)
-        said = of(server, folder, files, case.check)
+        said = of(folder, files, case.check, seen)
         fired = [result for result in said if case.says in result.outcome.message]
         assert {result.status for result in fired} == {case.status}, said
-        mend(case, server, [fix for result in fired for fix in result.outcome.fix])
+        if mend(case, server, [fix for result in fired for fix in result.outcome.fix]):
+            seen = None
         objects = {result.outcome.object for result in fired}
-        said = of(server, folder, merged(files, case.mended or {}), case.check)
+        said = of(folder, merged(files, case.mended or {}), case.check, seen)
         left = [result for result in said if result.outcome.object in objects]
         assert {result.status for result in left} <= {"ok"}, left
     finally:
-        run_sql(server, RESET)
-        if case.hba:
-            with_hba(server, HBA)
+        put_back(case, server, changed=seen is None)
 
 
-def mend(case: Case, server: Server, fixes: list[Fix]) -> None:
-    """Do by hand what the finding says, or what the case has in its place."""
+def mend(case: Case, server: Server, fixes: list[Fix]) -> bool:
+    """Do by hand what the finding says, or what the case has in its place; tell whether that was
+    done to the server.
+    """
     if case.hba:
         with_hba(server, HBA)
     elif case.mended is not None or case.undone:
         run_sql(server, case.undone)
+        return bool(case.undone)
     else:
         assert fixes
-        for fix in fixes:
-            parts = map(str.strip, fix.statement.partition("  --")[0].split(";"))
-            run_sql(server, filter(None, parts))
+        parts = (part for fix in fixes for part in fix.statement.partition("  --")[0].split(";"))
+        run_sql(server, tuple(filter(None, map(str.strip, parts))))
+    return True
+
+
+def put_back(case: Case, server: Server, *, changed: bool) -> None:
+    """Make the server what it was."""
+    if changed:
+        run_sql(server, RESET)
+    if any("ALTER SYSTEM" in statement for statement in case.sql):
+        run_sql(server, ("ALTER SYSTEM RESET ALL",))
+    if case.hba:
+        with_hba(server, HBA)
 
 
 def with_hba(server: Server, lines: Iterable[str]) -> None:
     """Give a server these lines of pg_hba.conf, and have it read them."""
     server.set_hba(tuple(lines))
-    server.reload()
+    reload(server)
 
 
-def run_sql(server: Server, statements: Iterable[str]) -> None:
+def run_sql(server: Server, statements: Sequence[str]) -> None:
     """Run statements as the superuser in the program's database, and reload where files changed."""
-    statements = tuple(statements)
-    for statement in statements:
-        server.sql(statement, DB)
+    if statements:
+        keywords = server.keywords(host=str(server.directory), dbname=DB, autocommit=True)
+        with psycopg.connect(**keywords) as connection:
+            for statement in statements:
+                connection.execute(statement.encode())
     if any(statement.startswith("ALTER SYSTEM") for statement in statements):
-        server.reload()
+        reload(server)
 
 
-def of(server: Server, folder: Path, files: Mapping[str, Any], check: str) -> tuple[Result, ...]:
-    """Return what one check says of one environment."""
-    return audited(environments(folder, production=files), check)
+def reload(server: Server) -> None:
+    """Have the server read its files, and return when new sessions see that it has."""
+    ((before,),) = server.sql(LOADED)
+    server.sql("SELECT pg_reload_conf()")
+    wait_for(server, f"SELECT pg_conf_load_time() > '{before}'")
+
+
+def wait_for(server: Server, query: str) -> None:
+    """Return when the server says yes."""
+    deadline = time.monotonic() + 60
+    while not server.sql(query)[0][0]:
+        assert time.monotonic() < deadline, query
+        time.sleep(0.02)
+
+
+def of(
+    folder: Path, files: Mapping[str, Any], check: str, seen: Snapshot | None = None
+) -> tuple[Result, ...]:
+    """Return what one check says of one environment, at another look or of what was seen."""
+    clients = environments(folder, production=files)
+    if seen is None:
+        return audited(clients, check)
+    return judge([View(clients[0], seen)], [by_id()[check]])
 
 
 def prepared(server: Server) -> Server:
@@ -213,11 +248,22 @@ def prepared(server: Server) -> Server:
     return server
 
 
+@dataclass(frozen=True)
+class Well:
+    """A server that is in order, and what is seen of the program that is, by a superuser."""
+
+    server: Server
+    view: View
+
+
 @pytest.fixture(scope="session")
-def well() -> Iterator[Server]:
-    """Return a server that is in order, without TLS; a test leaves it as it was."""
+def well(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Well]:
+    """Return a server without TLS; a test leaves it as it was."""
+    folder = tmp_path_factory.mktemp("in-order")
     with Server.running(embedded_bindir(18), conf=CONF, hba=HBA) as running:
-        yield prepared(running)
+        prepared(running)
+        (view,) = look(environments(folder, production=settings(running)), login=AUDITOR)
+        yield Well(running, view)
 
 
 @pytest.fixture(scope="session")
@@ -230,10 +276,3 @@ def well_tls(certificates: Certificates) -> Iterator[Server]:
         running.set_tls(certificates.server, certificates.ca)
         running.reload()
         yield prepared(running)
-
-
-@pytest.fixture(scope="session")
-def in_order(well: Server, tmp_path_factory: pytest.TempPathFactory) -> list[View]:
-    """Return what is seen of the program that is in order, by a superuser."""
-    folder = tmp_path_factory.mktemp("in-order")
-    return look(environments(folder, production=settings(well)), login=AUDITOR)

@@ -1,13 +1,11 @@
 from __future__ import annotations
 
-import time
 from contextlib import ExitStack
 from pathlib import Path
 
 import psycopg
 import pytest
-from tests.audit.checks.conftest import APP, DB, Case, environments, of, settings, shown
-from tests.servers import Server
+from tests.audit.checks.conftest import APP, DB, Case, Well, of, settings, shown, wait_for
 
 CASES = (
     Case(
@@ -75,71 +73,65 @@ CASES = (
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_fires_until_mended(case: Case, well: Server, tmp_path: Path) -> None:
+def test_fires_until_mended(case: Case, well: Well, tmp_path: Path) -> None:
     """Each limit is found to be too low, and found no more when it is raised or asked less of."""
     shown(case, well, tmp_path)
 
 
 def test_a_work_mem_of_the_server_is_made_smaller_for_the_program_alone(
-    well: Server, tmp_path: Path
+    well: Well, tmp_path: Path
 ) -> None:
     """The fix is a value that fits."""
     sql = (f"ALTER DATABASE {DB} SET work_mem = '1GB'",)
     shown(Case("cap.work_mem", "warn", "16.0 GiB", sql=sql), well, tmp_path)
 
 
-def test_a_full_server(well: Server, tmp_path: Path) -> None:
+def test_a_full_server(well: Well, tmp_path: Path) -> None:
     """Sessions that are there now are counted against the slots."""
     with ExitStack() as stack:
         for _ in range(46):
-            stack.enter_context(psycopg.connect(**well.keywords()))
-        (said,) = of(well, tmp_path, settings(well), "cap.headroom_now")
+            stack.enter_context(psycopg.connect(**well.server.keywords()))
+        (said,) = of(tmp_path, settings(well.server), "cap.headroom_now")
         assert said.status == "warn"
         assert said.outcome.observed == "46"
-    wait_for(well, "SELECT count(*) < 5 FROM pg_stat_activity WHERE datid IS NOT NULL")
-    (said,) = of(well, tmp_path, settings(well), "cap.headroom_now")
+    wait_for(well.server, "SELECT count(*) < 5 FROM pg_stat_activity WHERE datid IS NOT NULL")
+    (said,) = of(tmp_path, settings(well.server), "cap.headroom_now")
     assert said.status == "ok"
 
 
-def test_ghosts_of_the_program(well: Server, tmp_path: Path) -> None:
+def test_ghosts_of_the_program(well: Well, tmp_path: Path) -> None:
     """More sessions under the program's name than its services may open."""
-    files = settings(well) | {"services": [{"name": "web", "types": ["normal"]}]}
-    keywords = well.keywords(user=APP, dbname=DB, application_name="web")
+    files = settings(well.server) | {"services": [{"name": "web", "types": ["normal"]}]}
+    keywords = well.server.keywords(user=APP, dbname=DB, application_name="web")
     with psycopg.connect(**keywords), psycopg.connect(**keywords):
-        (said,) = of(well, tmp_path, files, "cap.ghosts")
+        (said,) = of(tmp_path, files, "cap.ghosts")
         assert said.status == "info"
         assert said.outcome.message.startswith("2 sessions call themselves web")
-    wait_for(well, f"SELECT count(*) = 0 FROM pg_stat_activity WHERE usename = '{APP}'")
-    (said,) = of(well, tmp_path, files, "cap.ghosts")
+    wait_for(well.server, f"SELECT count(*) = 0 FROM pg_stat_activity WHERE usename = '{APP}'")
+    (said,) = of(tmp_path, files, "cap.ghosts")
     assert said.status == "ok"
 
 
-def test_lost_sessions(well: Server, tmp_path: Path) -> None:
+def test_lost_sessions(well: Well, tmp_path: Path) -> None:
     """Sessions that somebody ended are reported until the statistics are reset."""
-    with psycopg.connect(**well.keywords(user=APP, dbname=DB)) as victim:
-        well.sql(f"SELECT pg_terminate_backend({victim.info.backend_pid}, 10000)")
-        wait_for(well, f"SELECT sessions_killed > 0 FROM pg_stat_database WHERE datname = '{DB}'")
-        (said,) = of(well, tmp_path, settings(well), "cap.lost")
+    with psycopg.connect(**well.server.keywords(user=APP, dbname=DB)) as victim:
+        well.server.sql(f"SELECT pg_terminate_backend({victim.info.backend_pid}, 10000)")
+        wait_for(
+            well.server, f"SELECT sessions_killed > 0 FROM pg_stat_database WHERE datname = '{DB}'"
+        )
+        (said,) = of(tmp_path, settings(well.server), "cap.lost")
         assert said.status == "info"
-        well.sql("SELECT pg_stat_reset()", DB)
-        wait_for(well, f"SELECT sessions_killed = 0 FROM pg_stat_database WHERE datname = '{DB}'")
-        (said,) = of(well, tmp_path, settings(well), "cap.lost")
+        well.server.sql("SELECT pg_stat_reset()", DB)
+        wait_for(
+            well.server, f"SELECT sessions_killed = 0 FROM pg_stat_database WHERE datname = '{DB}'"
+        )
+        (said,) = of(tmp_path, settings(well.server), "cap.lost")
         assert said.status == "ok"
         victim.close()
 
 
-def test_without_services_nothing_is_said_of_capacity(well: Server, tmp_path: Path) -> None:
+def test_without_services_nothing_is_said_of_capacity(well: Well, tmp_path: Path) -> None:
     """What is not declared is asked for by name."""
-    (client,) = environments(tmp_path, production=settings(well) | {"services": []})
-    (said,) = of(well, tmp_path, settings(well) | {"services": []}, "cap.slots")
+    (said,) = of(tmp_path, settings(well.server) | {"services": []}, "cap.slots")
     assert said.status == "unknown"
     assert said.outcome.message == "no services are declared"
-    assert client.environment == "production"
-
-
-def wait_for(server: Server, query: str) -> None:
-    """Return when the server says yes."""
-    deadline = time.monotonic() + 60
-    while not server.sql(query)[0][0]:
-        assert time.monotonic() < deadline, query
-        time.sleep(0.02)

@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.audit.checks.conftest import APP, DB, Case, of, run_sql, settings, shown
+from tests.audit.checks.conftest import APP, DB, Case, Well, of, run_sql, settings, shown
 from tests.audit.checks.conftest import RESET as PUT_BACK
 from tests.servers import Server
 
@@ -61,7 +61,7 @@ CASES = (
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_fires_until_mended(case: Case, well: Server, tmp_path: Path) -> None:
+def test_fires_until_mended(case: Case, well: Well, tmp_path: Path) -> None:
     """Each privilege is found, and the statement of the finding takes it away."""
     shown(case, well, tmp_path)
 
@@ -69,7 +69,7 @@ def test_fires_until_mended(case: Case, well: Server, tmp_path: Path) -> None:
 def test_createrole_is_worse_before_16(well_tls: Server, tmp_path: Path) -> None:
     """There it gives itself every role that is no superuser."""
     run_sql(well_tls, (f"ALTER ROLE {APP} CREATEROLE",))
-    (said,) = of(well_tls, tmp_path, settings(well_tls), "role.createrole")
+    (said,) = of(tmp_path, settings(well_tls), "role.createrole")
     run_sql(well_tls, PUT_BACK)
     assert said.status == ("fail" if well_tls.version < 16 else "warn")
 

@@ -3,8 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.audit.checks.conftest import APP, DB, Case, shown
-from tests.servers import Server
+from tests.audit.checks.conftest import APP, DB, Case, Well, shown
 
 IDLE = (f"ALTER ROLE {APP} SET idle_session_timeout = '10min'",)
 CHECKED = {"check_on_checkout": True}
@@ -133,6 +132,6 @@ CASES = (
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_fires_until_mended(case: Case, well: Server, tmp_path: Path) -> None:
+def test_fires_until_mended(case: Case, well: Well, tmp_path: Path) -> None:
     """Each timeout is found, and found no more when it is as the finding says."""
     shown(case, well, tmp_path)
