@@ -17,7 +17,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from tests.certificates import Certificates
+from tests.certificates import DAY, Certificates, make_certificates
 from tests.conftest import find_tls
 from tests.servers import LOADED, PASSWORD, Server, embedded_bindir
 
@@ -193,7 +193,7 @@ def put_back(case: Case, server: Server, *, changed: bool) -> None:
     """Make the server what it was."""
     if changed:
         run_sql(server, RESET)
-    if any("ALTER SYSTEM" in statement for statement in case.sql):
+    if changed and not case.hba:
         run_sql(server, ("ALTER SYSTEM RESET ALL",))
     if case.hba:
         with_hba(server, HBA)
@@ -267,12 +267,18 @@ def well(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Well]:
 
 
 @pytest.fixture(scope="session")
-def well_tls(certificates: Certificates) -> Iterator[Server]:
+def lasting(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """Return certificates that nobody has to renew soon; the client's is for ``cert_user``."""
+    return make_certificates(tmp_path_factory.mktemp("lasting"), 400 * DAY)
+
+
+@pytest.fixture(scope="session")
+def well_tls(lasting: Certificates) -> Iterator[Server]:
     """Return a server that is in order, with TLS; skip where there is none."""
     programs = find_tls()
     if isinstance(programs, str):
         pytest.skip(f"no server with TLS: {programs}")
     with Server.running(programs, conf=CONF, hba=HBA) as running:
-        running.set_tls(certificates.server, certificates.ca)
+        running.set_tls(lasting.server, lasting.ca)
         running.reload()
         yield prepared(running)
