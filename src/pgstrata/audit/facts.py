@@ -15,6 +15,7 @@ from typing import Any
 from pgstrata.audit.model import Gap, Row
 from pgstrata.secrets.redact import is_secret_key, redact_config
 
+APPLICATION = "pgstrata_audit"  # how auditors are told from programs
 OLDEST = 13  # the oldest major version that is looked at
 WRAPPED = "SELECT coalesce(jsonb_agg(to_jsonb(q)), '[]') FROM ({query}) q"
 MONITOR = "GRANT pg_monitor TO {viewer};"
@@ -27,7 +28,7 @@ class Fact:
 
     ``needs`` are columns of ``CAPS`` that must be true, ``grant`` are the statements that make them
     so, with ``{viewer}`` for the role; without any, only a superuser may look. The parameters are
-    the client's own ``user`` and ``db``.
+    the client's own ``user`` and ``db``, and ``auditor``, the application that auditors are.
     """
 
     name: str
@@ -184,6 +185,7 @@ SELECT a.datname::text, a.usename::text, a.application_name, host(a.client_addr)
 FROM pg_stat_activity a
 WHERE a.usesysid IS NOT NULL AND a.datid IS NOT NULL AND a.pid <> pg_backend_pid()
   AND coalesce(a.backend_type, 'client backend') = 'client backend'
+  AND a.application_name IS DISTINCT FROM %(auditor)s
 GROUP BY 1, 2, 3, 4, 5
 """,
     ),

@@ -11,13 +11,13 @@ from time import monotonic, perf_counter
 import psycopg
 
 from pgstrata.audit import outside, session
+from pgstrata.audit.facts import APPLICATION
 from pgstrata.audit.model import Gap, Snapshot
 from pgstrata.check.scope import Connection
 from pgstrata.connect.conninfo import Conninfo, conninfo
 from pgstrata.errors import PgstrataError
 from pgstrata.secrets.redact import redact_text
 
-APPLICATION = "pgstrata_audit"
 CONNECT_SECONDS = (5, 30)  # where the client would wait without end, and the most that it may
 LOOK_SECONDS = 20  # for all that comes after connecting
 START_SECONDS = 60  # for an embedded server that is not started yet

@@ -16,7 +16,7 @@ from typing import Any
 
 import psycopg
 
-from pgstrata.audit.facts import CAPS, FACTS, OLDEST, scrubbed, wrapped
+from pgstrata.audit.facts import APPLICATION, CAPS, FACTS, OLDEST, scrubbed, wrapped
 from pgstrata.audit.model import Gap, Row
 from pgstrata.audit.remedy import identifier
 from pgstrata.connect.connection import Connection
@@ -70,7 +70,8 @@ def _transaction(connection: Connection, seen: Seen, user: str | None) -> None:
         caps = seen.caps
         if int(caps["version_num"]) // 10000 < OLDEST:
             raise TooOldError(f"PostgreSQL {caps['version']} is older than {OLDEST}")
-        parameters = {"user": user or caps["session_user"], "db": caps["dbname"]}
+        program = {"user": user or caps["session_user"], "db": caps["dbname"]}
+        parameters = {**program, "auditor": APPLICATION}
         viewer = identifier(caps["session_user"])
         for fact in FACTS:
             if gap := fact.gap(caps, viewer):

@@ -14,7 +14,9 @@ from tests.servers import embedded_bindir
 @pytest.fixture(scope="session")
 def plain(request: pytest.FixtureRequest, certificates: Certificates) -> Iterator[Ground]:
     """Return an embedded server, which has regular expressions and no TLS."""
-    with ground(embedded_bindir(request.config.getoption("--pg")), certificates) as found:
+    with ground(
+        embedded_bindir(request.config.getoption("--pg")), certificates, tls=False
+    ) as found:
         yield found
 
 
@@ -25,5 +27,5 @@ def tls(request: pytest.FixtureRequest, certificates: Certificates) -> Iterator[
     if isinstance(bindir, str):
         missing = pytest.fail if request.config.getoption("--require-tls") else pytest.skip
         missing(f"no server with TLS: {bindir}")
-    with ground(bindir, certificates) as found:
+    with ground(bindir, certificates, tls=True) as found:
         yield found

@@ -12,7 +12,7 @@ from pathlib import Path
 from random import Random
 
 from tests.certificates import Certificates
-from tests.servers import PASSWORD, Server, has_tls
+from tests.servers import PASSWORD, Server
 
 from pgstrata.audit.hba import (
     Attempt,
@@ -30,8 +30,7 @@ CONF = "listen_addresses = '127.0.0.1, ::1'\nmax_connections = 30"
 OS_USER = getpass.getuser()
 ROLES = ("alice", "bob", "carol", "cert_user", "Sales Rep", "all", "replication", "staff", OS_USER)
 GHOST = "ghost"  # a role that does not exist
-SETUP = (
-    *("CREATE ROLE {role} LOGIN PASSWORD '{password}'",) * len(ROLES),
+GRANTS = (
     "CREATE ROLE team",
     "GRANT staff TO team",
     "GRANT team TO alice",
@@ -39,7 +38,7 @@ SETUP = (
     "ALTER ROLE carol SUPERUSER",
     "ALTER ROLE bob REPLICATION",
 )
-DATABASES = ("app", "APP", "alice", "staff", "team", "my db", "replication", "all", "a,b", "x1")
+DATABASES = ("app", "APP", "alice", "staff", "team", "my db", "all", "a,b", "x1")
 DATABASE_WORDS = (
     *("all", "app", "ALL", "alice", "sameuser", "samerole", "samegroup", "replication", "staff"),
     *('"my db"', '"a,b"', "x1", "nix"),
@@ -93,13 +92,11 @@ class Ground:
 
 
 @contextmanager
-def ground(bindir: Path, certificates: Certificates) -> Iterator[Ground]:
+def ground(bindir: Path, certificates: Certificates, *, tls: bool) -> Iterator[Ground]:
     """Start a server with the roles of the generated files."""
     with Server.running(bindir, conf=CONF) as server:
-        for role, statement in zip((*ROLES, *SETUP), SETUP, strict=False):
-            server.sql(statement.format(role=_quoted(role), password=PASSWORD))
+        server.sql("; ".join((*_roles(), *GRANTS)))
         server.sql(f"SET password_encryption = 'md5'; ALTER ROLE alice PASSWORD '{PASSWORD}'")
-        tls = has_tls(bindir)
         if tls:
             server.set_tls(certificates.server, certificates.ca)
         (server.data / "pg_ident.conf").write_text(IDENT)
@@ -176,7 +173,7 @@ def _line(random: Random, where: Ground) -> str:
 
 
 def _words(random: Random, words: Sequence[str], patterns: Sequence[str]) -> str:
-    if random.random() < 0.45:
+    if random.random() < 0.35:
         return "all"
     count = random.choice((1, 1, 2, 3))
     pool = (*words, *random.sample(patterns, k=min(2, len(patterns))))
@@ -184,13 +181,15 @@ def _words(random: Random, words: Sequence[str], patterns: Sequence[str]) -> str
 
 
 def _attempt(random: Random, where: Ground, rule: Rule) -> Attempt:
-    words = [word for word in rule.databases if word in DATABASES and word != "replication"]
-    database = random.choice((*DATABASES, *words * 9))
+    words = [word for word in rule.databases if word in DATABASES]
+    # A database that is called like a keyword leaves the verdict open; it is as rare as that.
+    names = (*DATABASES, *words * 9) if random.random() < 0.97 else ("replication",)
+    database = random.choice(names)
     user = random.choice((*ROLES, GHOST, *[word for word in rule.users if word in ROLES] * 9))
     replication = random.random() < 0.15
     if random.random() < 0.2:
         return Attempt(database, user, replication=replication, os_user=OS_USER)
-    tls = where.tls and random.random() < 0.4
+    tls = where.tls and random.random() < 0.3
     return Attempt(
         database,
         user,
@@ -248,5 +247,6 @@ def _host(client: str) -> str:
     return "::1" if ":" in client else "127.0.0.1"
 
 
-def _quoted(name: str) -> str:
-    return f'"{name}"'
+def _roles() -> Iterator[str]:
+    for role in ROLES:
+        yield f"CREATE ROLE \"{role}\" LOGIN PASSWORD '{PASSWORD}'"

@@ -6,19 +6,17 @@ import ipaddress
 import socket
 from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path
 from random import Random
 
 import pytest
 from tests.audit.hba.generated import Ground, attempts, foretold, ground, lines, loaded, seen
 from tests.certificates import Certificates
-from tests.servers import embedded_bindir, system_bindir
+from tests.versions import VERSIONS, bindir
 
 from pgstrata.audit.hba import Attempt, suggest, verdict
 
 CASES = 20  # for each file
 OPEN = 0.02  # as much may be left open
-BINDIRS = {"system": system_bindir, "16": lambda: embedded_bindir(16), "18": embedded_bindir}
 
 
 def compare(where: Ground, seeds: Iterable[int], cases: int = CASES) -> None:
@@ -53,13 +51,10 @@ def test_tls(tls: Ground) -> None:
 
 
 @pytest.mark.matrix
-@pytest.mark.parametrize("name", BINDIRS)
-def test_matrix(name: str, certificates: Certificates) -> None:
+@pytest.mark.parametrize("version", VERSIONS)
+def test_matrix(version: int, certificates: Certificates) -> None:
     """5,000 attempts for each version."""
-    bindir: Path | None = BINDIRS[name]()
-    if bindir is None:
-        pytest.skip(f"no PostgreSQL: {name}")
-    with ground(bindir, certificates) as where:
+    with ground(bindir(version, tls=True), certificates, tls=True) as where:
         compare(where, range(1000, 1125), cases=40)
 
 
@@ -78,7 +73,11 @@ def test_host_names(plain: Ground, address: str) -> None:
 
 REFUSING = [
     ["host all all 127.0.0.0/8 reject"],
-    ["host app all all trust", "host all bob 127.0.0.0/8 reject", "host all all 127.0.0.2/32 reject"],
+    [
+        "host app all all trust",
+        "host all bob 127.0.0.0/8 reject",
+        "host all all 127.0.0.2/32 reject",
+    ],
     ["host all all 10.0.0.0/8 trust"],
     [],
 ]

@@ -63,8 +63,8 @@ class Known:
       where it has none.
     - ``server_addresses``: addresses of the server's own interfaces besides the loopback ones.
     - ``password_kinds``: role -> ``md5``, ``scram-sha-256``, ``none`` (no password).
-    - ``password_encryption``: the server's parameter, which the line ``md5`` goes by for a role that
-      has no password or does not exist.
+    - ``password_encryption``: the server's parameter, which the method ``md5`` goes by for a role
+      that has no password or does not exist.
     - ``client_ca``: whether the server has authorities for clients' certificates (ssl_ca_file).
     - ``ident``: the lines of pg_ident.conf, None where they cannot be seen.
     - ``unsettled``: why the rules in force may be others than those that were read.

@@ -48,18 +48,23 @@ def render(report: Report, *, colour: bool = False, terminal: int = 100) -> str:
 
 
 def _matrices(report: Report, terminal: int) -> Iterator[str]:
-    """Yield a table for as many endpoints at a time as fit, and the checks that are ok in all."""
+    """Yield a table for as many endpoints at a time as fit, and the checks that are ok in all.
+
+    An endpoint that could not be audited would be a column of nothing.
+    """
+    named = zip(places(report), report.snapshots, strict=True)
+    seen = {place_of(one): (name, one) for name, one in named if not one.error}
     cells = grid(report)
     statuses: dict[str, set[str]] = {}
     for (check, place), results in cells.items():
-        if place[2]:
+        if place in seen:
             statuses.setdefault(check, set()).update(result.status for result in results)
     ids = [check.id for check in report.checks]
     rows = [name for name in ids if statuses.get(name, {"ok"}) != {"ok"}]
     if rows:
         table = [
-            ([name, version(one)], [_cell(cells.get((row, place_of(one)), [])) for row in rows])
-            for name, one in zip(places(report), report.snapshots, strict=True)
+            ([name, version(one)], [_cell(cells.get((row, place), [])) for row in rows])
+            for place, (name, one) in seen.items()
         ]
         for group in _fitting(table, max(terminal - max(map(len, rows)), _WIDEST)):
             yield _table(rows, group)
