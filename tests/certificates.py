@@ -64,12 +64,14 @@ class Authority:
         common_name: str,
         *,
         hosts: tuple[str, ...] = (),
+        server: bool = False,
         since: dt.timedelta = -DAY,
         until: dt.timedelta = DAY,
     ) -> Pair:
-        """Write ``stem``.crt and ``stem``.key, for a server if hosts are given, else a client."""
+        """Write ``stem``.crt and ``stem``.key: a server's if hosts are given, else a client's."""
         key = ec.generate_private_key(ec.SECP256R1())
-        role = ExtendedKeyUsageOID.SERVER_AUTH if hosts else ExtendedKeyUsageOID.CLIENT_AUTH
+        usage = ExtendedKeyUsageOID
+        role = usage.SERVER_AUTH if hosts or server else usage.CLIENT_AUTH
         builder = (
             _builder(_name(common_name), self.name, key, since, until)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
@@ -84,6 +86,22 @@ class Authority:
         pair.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
         write_key(pair.key, key)
         return pair
+
+    def revoke(self, path: Path, certificate: Path) -> Path:
+        """Write a list of revoked certificates that has this one."""
+        now = dt.datetime.now(dt.timezone.utc)
+        serial = x509.load_pem_x509_certificate(certificate.read_bytes()).serial_number
+        revoked = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now - DAY)
+        signed = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(self.name)
+            .last_update(now - DAY)
+            .next_update(now + DAY)
+            .add_revoked_certificate(revoked.build())
+            .sign(self.key, hashes.SHA256())
+        )
+        path.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
+        return path
 
 
 def make_certificates(directory: Path, lasts: dt.timedelta = DAY) -> Certificates:
