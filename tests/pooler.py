@@ -7,7 +7,7 @@ import shutil
 import signal
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import mkdtemp
@@ -32,14 +32,21 @@ pool_mode = {mode}
 logfile = {folder}/log
 pidfile = {folder}/pid
 ignore_startup_parameters = extra_float_digits
-"""
+{conf}"""
 
 
 @contextmanager
 def pgbouncer(
-    server: Server, mode: Literal["session", "transaction"], users: dict[str, str]
+    server: Server,
+    mode: Literal["session", "transaction"],
+    users: dict[str, str],
+    *,
+    conf: str = "",
+    files: Iterable[Path] = (),
 ) -> Iterator[int]:
     """Run PgBouncer for these users and their passwords; give its port on 127.0.0.1.
+
+    ``conf`` is added to its configuration, and ``files`` are copied into its ``{folder}``.
 
     The test is skipped, by name, where it is not installed.
     """
@@ -52,8 +59,12 @@ def pgbouncer(
         port = free_port()
         texts = {
             "users": "".join(f'"{name}" "{password}"\n' for name, password in users.items()),
-            "config": _CONFIG.format(server=server, port=port, folder=folder, mode=mode),
+            "config": _CONFIG.format(
+                server=server, port=port, folder=folder, mode=mode, conf=conf.format(folder=folder)
+            ),
         }
+        for path in files:
+            shutil.copy(path, folder)
         for name, text in texts.items():
             (folder / name).write_text(text)
         for path in (folder, *folder.iterdir()):

@@ -16,6 +16,8 @@ from pgstrata.schema import parameters
 
 Scalar: TypeAlias = str | int | float | bool
 
+_MILLISECONDS = {"ms": 1, "s": 1000, "min": 60_000}
+_KILOBYTES = {"B": 1 / 1024, "kB": 1, "8kB": 8, "MB": 1024}
 # What the looking session itself brought along, which says nothing of any other session.
 OWN_SOURCES = ("client", "session", "user", "database user", "database")
 
@@ -44,8 +46,11 @@ class Reading:
     @property
     def shown(self) -> str:
         """The value as a person reads it: with its unit, unless the text has one already."""
-        bare = self.text.lstrip("-").isdecimal() and self.text not in ("0", "-1")
-        return f"{self.text} {self.unit}".rstrip() if bare else self.text
+        if not self.unit or not re.fullmatch(r"[1-9]\d*", self.text):
+            return self.text
+        if self.unit in _MILLISECONDS:
+            return duration(self.number * _MILLISECONDS[self.unit])
+        return size(self.number * _KILOBYTES[self.unit])
 
     def __str__(self) -> str:
         return f"{self.name} = {self.shown} ({self.source})"

@@ -77,15 +77,18 @@ def _by_names(rules: Sequence[Rule], databases: Iterable[str], known: Known) -> 
     """Return how all pairs of a database and a role, and replication, are matched."""
     roles = {word.lstrip("+") for rule in rules for word in rule.users} | {*known.memberships}
     alike = _alike(rules, databases)
-    return {
-        _both(
-            _bitmaps(rules, _user_of(user, known)),
-            _bitmaps(rules, _database_of(Attempt(name, user, replication=replication), known)),
-        )
-        for user in (*roles, _ANY_OTHER)
-        for name in _databases(user, alike, known)
-        for replication in (False, True)
-    }
+    return {match for user in (*roles, _ANY_OTHER) for match in _by_user(rules, user, alike, known)}
+
+
+def _by_user(
+    rules: Sequence[Rule], user: str, alike: Sequence[Sequence[str]], known: Known
+) -> Iterator[_Match]:
+    of_user = _bitmaps(rules, _user_of(user, known))
+    attempts = (Attempt(name, user) for name in _databases(user, alike, known))
+    for attempt in (Attempt("", user, replication=True), *attempts):
+        of_database = _bitmaps(rules, _database_of(attempt, known), among=of_user.maybe)
+        if of_database.maybe:
+            yield _Match(of_user.surely & of_database.surely, of_database.maybe)
 
 
 def _alike(rules: Sequence[Rule], databases: Iterable[str]) -> list[list[str]]:
@@ -129,14 +132,16 @@ def _clients(rules: Sequence[Rule]) -> set[Network]:
     return found
 
 
-def _bitmaps(rules: Sequence[Rule], answer: Callable[[Rule], Answer]) -> _Match:
-    answers = [not rule.broken and answer(rule) for rule in rules]
-    surely = sum(1 << index for index, said in enumerate(answers) if said is True)
-    return _Match(surely, sum(1 << index for index, said in enumerate(answers) if said))
-
-
-def _both(one: _Match, other: _Match) -> _Match:
-    return _Match(one.surely & other.surely, one.maybe & other.maybe)
+def _bitmaps(
+    rules: Sequence[Rule], answer: Callable[[Rule], Answer], among: int | None = None
+) -> _Match:
+    """Return which rules the answer is True or a doubt for, of all or ``among`` these."""
+    surely = maybe = 0
+    for index in range(len(rules)) if among is None else _bits(among):
+        said = not rules[index].broken and answer(rules[index])
+        surely |= (said is True) << index
+        maybe |= bool(said) << index
+    return _Match(surely, maybe)
 
 
 def _user_of(user: str, known: Known) -> Callable[[Rule], Answer]:

@@ -146,7 +146,10 @@ def _watch(made: ssl.SSLContext) -> list[int] | None:
 
 def _agreed(found: Handshake, encrypted: ssl.SSLSocket, received: list[int] | None) -> Handshake:
     cipher, _, bits = encrypted.cipher() or ("", "", 0)
-    chain = chain_of(encrypted)
+    try:
+        chain = chain_of(encrypted)
+    except ValueError:  # a certificate that OpenSSL takes, and that cannot be read all the same
+        chain = ()
     return replace(
         found,
         offered=True,
@@ -155,7 +158,7 @@ def _agreed(found: Handshake, encrypted: ssl.SSLSocket, received: list[int] | No
         bits=bits,
         alpn=encrypted.selected_alpn_protocol() or "",
         chain=chain,
-        host_matches=bool(chain) and chain[0].is_for(found.host),
+        host_matches=chain[0].is_for(found.host) if chain else None,
         asks_certificate=None if received is None else _CERTIFICATE_REQUEST in received,
     )
 

@@ -18,9 +18,9 @@ Nothing is logged where a client leaves at the request for a password (``passwor
 
 from __future__ import annotations
 
+import getpass
 import re
 import ssl
-import struct
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, TypeAlias
@@ -145,20 +145,20 @@ def _ask(
     kind, body = _skip_notices(stream)
     if kind == b"E":
         return _refusal(Probe(transport, "refused"), body)
-    if kind != b"R":
+    if kind != b"R" or len(body) < len(b"code"):
         raise NotPostgresError(f"a message {kind!r} came instead of a request")
     return _requested(stream, Probe(transport, "refused"), body)
 
 
 def _startup(parameters: Mapping[str, str], *, replication: bool) -> dict[str, str]:
-    user = parameters["user"]
+    user = parameters.get("user") or getpass.getuser()
     asked = {"user": user, "database": parameters.get("dbname") or user}
     asked["application_name"] = "pgstrata"
     return {**asked, "replication": "true"} if replication else asked
 
 
 def _requested(stream: Stream, found: Probe, body: bytes) -> Probe:
-    (code,) = struct.unpack("!i", body[:4])
+    code = int.from_bytes(body[:4], "big")
     found = replace(found, request=_REQUESTS.get(code, "refused"))
     if found.request == "nothing":
         return _session(stream, found)

@@ -63,7 +63,9 @@ class Stream:
     def encrypt(self, context: ssl.SSLContext, host: str) -> ssl.SSLSocket:
         """Go on in TLS, telling the server the name of ``host``."""
         self._socket.settimeout(self._remaining())
-        encrypted = context.wrap_socket(self._socket, server_hostname=host or None)
+        # Python refuses a name that starts with a dot, which is none to tell a server.
+        name = host if not host.startswith(".") else ""
+        encrypted = context.wrap_socket(self._socket, server_hostname=name or None)
         self._socket = encrypted
         return encrypted
 
@@ -141,6 +143,8 @@ def socket_path(parameters: Mapping[str, str]) -> str:
 
 def reason(error: OSError) -> str:
     """Return the system's or OpenSSL's words for an error, without its numbers."""
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
     if isinstance(error, ssl.SSLCertVerificationError):
         return error.verify_message
     if isinstance(error, ssl.SSLError) and error.reason:
@@ -155,5 +159,8 @@ def _addresses(parameters: Mapping[str, str]) -> Iterator[tuple[int, Any]]:
         return
     where = parameters.get("hostaddr") or parameters.get("host") or "localhost"
     port = int(parameters.get("port") or 5432)
-    for family, _, _, _, address in socket.getaddrinfo(where, port, type=socket.SOCK_STREAM):
-        yield family, address
+    try:
+        found = socket.getaddrinfo(where, port, type=socket.SOCK_STREAM)
+    except UnicodeError:
+        raise OSError(f"{where!r} cannot be the name of a host") from None
+    yield from ((family, address) for family, _, _, _, address in found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from pgstrata.audit.checks.authentication.simulated import (
     Answer,
@@ -80,7 +81,7 @@ def _probed(view: View, error: UnreadError) -> Iterator[Outcome]:
             "warn", f"the server asks {view.user} for md5", "here", "md5", "scram-sha-256"
         )
     else:
-        asked = ", ".join(probe.request for probe in view.probes.values())
+        asked = ", ".join(probe.request for probe in view.probes.values() if probe.answered)
         raise UnreadError(error.gap, f"from here the server asks for {asked}")
 
 
@@ -99,7 +100,9 @@ def actual(view: View) -> Iterator[Outcome]:
 
 def drift(view: View) -> Iterator[Outcome]:
     """Compare what the file says of the audit's own attempts with what the server did."""
-    lines, facts = file_of(view), known(view)
+    # As if the file were in force: that it may not be is what this is to find out.
+    lines = tuple(line for line in file_of(view) if not line.broken)
+    facts = replace(known(view), unsettled="")
     address = own_address(view)
     found = 0
     for name, probe in view.probes.items():

@@ -8,20 +8,20 @@ from pgstrata.audit.model import Check, Fix, Outcome, Row
 from pgstrata.audit.remedy import managed_by
 from pgstrata.audit.view import View
 
-_WAITS = "setting could not be applied"  # the server's words for what needs a restart
+# The server's words for what only a restart brings, and for a value that it does not understand.
+_NOT_APPLIED = "setting could not be applied"
 # Where the files are has to be said to the server from outside.
 _PLACES = ("config_file", "data_directory", "hba_file", "ident_file", "external_pid_file", "port")
 
 
 def file_errors(view: View) -> Iterator[Outcome]:
     """Find lines of postgresql.conf that the server cannot read or apply."""
-    wrong = [row for row in view.rows("file_settings") if row["error"] != _WAITS]
+    wrong = [row for row in view.rows("file_settings") if not _waits(view, row)]
     for row in wrong:
         where = f"{row['sourcefile']}:{row['sourceline']}"
         yield Outcome(
             "fail",
-            f"{where}: {row['name'] or 'a line'}: {row['error']}; no reload takes effect, and the"
-            " server does not start again",
+            f"{where}: {row['name'] or 'a line'}: {row['error']}: the server does not start again",
             object=row["name"] or where,
             observed=str(row["error"]),
             expected="a line that the server can read",
@@ -30,6 +30,12 @@ def file_errors(view: View) -> Iterator[Outcome]:
         )
     if not wrong:
         yield Outcome("ok", "the server can read its files")
+
+
+def _waits(view: View, row: Row) -> bool:
+    """Tell whether a line is right and only waits for a restart."""
+    there = view.settings.get(row["name"] or "", {})
+    return row["error"] == _NOT_APPLIED and bool(there.get("pending_restart"))
 
 
 def _corrected(row: Row, where: str) -> Fix:
@@ -69,7 +75,8 @@ CHECKS = (
         "conf.file_errors",
         "fail",
         what="Lines of postgresql.conf and what it includes that cannot be read or applied.",
-        why="A reload changes nothing at all while one line is wrong, and the next restart fails.",
+        why="The server runs on with what it had, and its next restart fails. A line that is no"
+        " setting at all keeps a reload from changing anything.",
         verify="SELECT sourcefile, sourceline, name, error FROM pg_file_settings WHERE error IS"
         " NOT NULL;",
         fix="Correct the line that is named.",

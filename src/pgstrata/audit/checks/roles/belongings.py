@@ -74,7 +74,7 @@ def shared(view: View) -> Iterator[Outcome]:
     several = len(services) > 1
     yield Outcome(
         "info" if several else "ok",
-        f"{len(services)} services log in as {view.user}: {', '.join(services)}",
+        f"{view.user} is the role of {', '.join(services) or 'no service'}",
         object=view.user,
         observed=f"{len(services)} services",
         expected="one",

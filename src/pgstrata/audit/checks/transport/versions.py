@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from pgstrata.audit.checks.transport.encryption import KEY, OLD, SOURCE
 from pgstrata.audit.model import Check, Outcome, UnreadError
-from pgstrata.audit.remedy import for_server
+from pgstrata.audit.remedy import for_client, for_server
 from pgstrata.audit.view import View
 
 _VERSIONS = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
@@ -21,6 +21,9 @@ def min_protocol(view: View) -> Iterator[Outcome]:
         least = view.server("ssl_min_protocol_version")
         most = view.server("ssl_max_protocol_version")
     except UnreadError as error:
+        if "protocol" in view.handshake.error:
+            yield _disagreed(view, wanted)
+            return
         spoken = view.handshake.version or view.handshake.error
         raise UnreadError(error.gap, f"a handshake gave {spoken}") from None
     if most.text in _VERSIONS and _VERSIONS.index(wanted) > _VERSIONS.index(most.text):
@@ -44,6 +47,20 @@ def min_protocol(view: View) -> Iterator[Outcome]:
         key=KEY,
         fix=for_server(view, least.name, "TLSv1.2") if old else (),
         evidence=(str(least),),
+    )
+
+
+def _disagreed(view: View, wanted: str) -> Outcome:
+    line = "connection_settings: {ssl_min_protocol_version: …}, or a newer server"
+    return Outcome(
+        "fail",
+        f"the client wants {wanted} at least, and the server does not speak it:"
+        f" {view.handshake.error}",
+        object="ssl_max_protocol_version",
+        observed=view.handshake.error,
+        expected=f"{wanted} or newer",
+        key="connection_settings.ssl_min_protocol_version",
+        fix=(for_client(view, line),),
     )
 
 
