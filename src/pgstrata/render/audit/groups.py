@@ -65,7 +65,9 @@ def wanted_by(result: Result) -> str:
 
 def _is_said(result: Result) -> bool:
     """Tell whether a result has a place: the top of a file stands for what is nowhere."""
-    return bool(result.outcome.key) and (result.origin.line, result.origin.column) != (1, 1)
+    origin = result.origin
+    nowhere = origin.layer == "default" or (origin.line, origin.column) == (1, 1)
+    return bool(result.outcome.key) and not nowhere
 
 
 def place(result: Result) -> str:

@@ -27,9 +27,13 @@ def _row(group: Group) -> tuple[str, ...]:
     outcome = group.result.outcome
     known = " (in the baseline)" if group.known else ""
     what = f"{group.check.id} {outcome.object}".strip()
-    fixes = "<br>".join(f"{code(fix.statement)} ({fix.applies})" for fix in outcome.fix)
+    fixes = "<br>".join(f"{_inline(fix.statement)} ({fix.applies})" for fix in outcome.fix)
     said = plain(outcome.message) + known
     return WORDS[group.result.status], plain(what), plain(group.where), said, fixes
+
+
+def _inline(statement: str) -> str:
+    return code(" ".join(statement.split()))
 
 
 def _folded(report: Report) -> Iterator[str]:
@@ -48,4 +52,5 @@ def _folded(report: Report) -> Iterator[str]:
             items = "\n".join(f"- {plain(line)}" for line in lines)
             yield f"<details><summary>{title} ({len(lines)})</summary>\n\n{items}\n\n</details>"
     if statements := grants(report.shown):
-        yield "\n".join(("To see more, a superuser runs:", "", "```sql", *statements, "```"))
+        lines = (f"- {code(statement)}" for statement in statements)
+        yield "\n".join(("To see more, a superuser runs:", "", *lines))
