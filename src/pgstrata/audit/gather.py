@@ -184,7 +184,7 @@ def _from_outside(place: Endpoint, snapshot: Snapshot, *, probe: bool) -> Snapsh
             probes = outside.probes(parameters, place.seconds)
             snapshot = replace(snapshot, probe=probes)
             if probes["plain"]["request"] != "unreachable":
-                shaken = outside.shaken(parameters, place.seconds)
+                shaken = outside.shaken(parameters, place.seconds, probes)
                 snapshot = replace(snapshot, handshake=shaken)
     except (PgstrataError, OSError) as error:
         gaps = {**snapshot.gaps, "probe": Gap(_said(error))}
