@@ -33,6 +33,7 @@ def test_the_formula_is_said_with_its_numbers() -> None:
             most=80,
             floor=12,
             formula="(3 replicas + 1 surge) * 2 processes * (10 pool)",
+            keys=("pool_settings.max_size",),
         ),
     )
 

@@ -45,7 +45,8 @@ class Demand:
     """The connections that one service asks of one server, as one role, in one database.
 
     ``most`` is the worst case, ``floor`` what is open at rest, ``formula`` how ``most`` comes
-    about, without the result. Role and database are empty where libpq would choose them.
+    about, without the result. ``keys`` are the connection's settings that it comes from. Role and
+    database are empty where libpq would choose them.
     """
 
     service: str
@@ -55,6 +56,7 @@ class Demand:
     most: int
     floor: int
     formula: str
+    keys: tuple[str, ...] = ()
 
 
 def declared(config: Config) -> Iterator[Declared]:
@@ -89,8 +91,9 @@ def demand(service: Service, target: Mapping[str, Setting]) -> Demand:
         * service.processes
         * sum(most for *_, most in sizes),
         floor=service.replicas * service.processes * sum(least for _, least, _ in sizes),
-        formula=f"({service.replicas} replicas + {service.surge} surge)"
-        f" * {service.processes} processes * ({each})",
+        formula=f"({_counted(service.replicas, 'replica')} + {service.surge} surge)"
+        f" * {_counted(service.processes, 'process')} * ({each})",
+        keys=tuple(f"{POOL_SECTIONS[kind]}.max_size" for kind in types if kind in POOL_SECTIONS),
     )
 
 
@@ -108,6 +111,11 @@ def pool_sizes(target: Mapping[str, Setting], connection_type: str) -> tuple[int
     if most and minimum is not None and minimum.origin.layer == "default":
         least = min(least, most)
     return least, most or least or 1
+
+
+def _counted(count: int, noun: str) -> str:
+    plural = "es" if noun.endswith("s") else "s"
+    return f"{count} {noun}{plural if count != 1 else ''}"
 
 
 def _size(target: Mapping[str, Setting], key: str) -> int:

@@ -7,10 +7,26 @@ from typing import Any
 
 import pytest
 from tests import versions
-from tests.servers import PASSWORD, Server
+from tests.audit.program import (
+    AUDITOR as LOGIN,
+)
+from tests.audit.program import (
+    CONF,
+    HBA,
+    Well,
+    environments,
+    prepared,
+    settings,
+    with_hba,
+)
+from tests.certificates import DAY, Certificates, make_certificates
+from tests.conftest import find_tls
+from tests.servers import PASSWORD, Server, embedded_bindir
+from tests.standby import Standby, replicating
 
 from pgstrata.audit.facts import role_sql
 from pgstrata.audit.gather import Endpoint, endpoints
+from pgstrata.audit.run import look
 from pgstrata.check.scope import Connection
 from pgstrata.loading import load_mapping
 
@@ -61,3 +77,41 @@ def any_server(request: pytest.FixtureRequest) -> Iterator[Server]:
     programs = versions.bindir(request.param)
     with Server.running(programs, conf="log_statement = all") as running:
         yield with_roles(running)
+
+
+@pytest.fixture(scope="session")
+def well(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Well]:
+    """Return a server without TLS; a test leaves it as it was."""
+    folder = tmp_path_factory.mktemp("in-order")
+    with Server.running(embedded_bindir(18), conf=CONF, hba=HBA) as running:
+        prepared(running)
+        (view,) = look(environments(folder, production=settings(running)), login=LOGIN)
+        yield Well(running, view)
+
+
+@pytest.fixture(scope="session")
+def lasting(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """Return certificates that nobody has to renew soon; the client's is for ``cert_user``."""
+    return make_certificates(tmp_path_factory.mktemp("lasting"), 400 * DAY)
+
+
+@pytest.fixture(scope="session")
+def well_tls(lasting: Certificates) -> Iterator[Server]:
+    """Return a server that is in order, with TLS; skip where there is none."""
+    programs = find_tls()
+    if isinstance(programs, str):
+        pytest.skip(f"no server with TLS: {programs}")
+    with Server.running(programs, conf=CONF, hba=HBA) as running:
+        running.set_tls(lasting.server, lasting.ca)
+        running.reload()
+        yield prepared(running)
+
+
+@pytest.fixture(scope="session")
+def pair() -> Iterator[tuple[Server, Standby]]:
+    """Return a primary with the program's role and database, and its standby."""
+    with replicating(embedded_bindir(18)) as (primary, standby):
+        prepared(primary)
+        for server in (primary, standby):
+            with_hba(server, (*HBA, "local replication postgres scram-sha-256"))
+        yield primary, standby

@@ -22,7 +22,7 @@ COMMANDS = {
         *("promote", "render", "exec", "schema"),
     ),
     "secrets": ("secret",),
-    "servers": ("test", "audit"),
+    "servers": ("test", "recommend", "audit"),
     "local server": ("local",),
     "help": ("doctor", "completion"),
 }

@@ -176,6 +176,10 @@ def _ports(_key: Key) -> list[Schema]:
     ]
 
 
+def _memory(_key: Key) -> list[Schema]:
+    return [{"type": "string", "pattern": "^[0-9.]+ *(kB|MB|GB|TB)$"}]
+
+
 _READ: dict[str, Callable[[Key], list[Schema]]] = {
     "text": _text,
     "integer": _integer,
@@ -183,6 +187,7 @@ _READ: dict[str, Callable[[Key], list[Schema]]] = {
     "boolean": _boolean,
     "flag": _boolean,
     "ports": _ports,
+    "memory": _memory,
 }
 
 
@@ -197,6 +202,7 @@ def _effective(key: Key) -> Schema:
         "boolean": {"type": "boolean"},
         "flag": {"enum": [0, 1]},
         "ports": {"anyOf": _ports(key)},
+        "memory": {"type": "string"},
     }
     return _described(key, kinds[key.kind])
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-Kind: TypeAlias = Literal["text", "integer", "number", "boolean", "flag", "ports"]
+Kind: TypeAlias = Literal["text", "integer", "number", "boolean", "flag", "ports", "memory"]
 
 CONNECTION_TYPES = ("normal", "pool", "async", "async_pool")
 SYNC_TYPES = ("normal", "pool")
@@ -22,7 +22,8 @@ POOL_SECTIONS = {"pool": "pool_settings", "async_pool": "async_pool_settings"}
 class Key:
     """One key: how its text is decoded, what it may be, and what it is for.
 
-    ``flag`` is libpq's 0 or 1, written as a boolean or a number. ``many`` keys take a YAML list
+    ``flag`` is libpq's 0 or 1, written as a boolean or a number; ``memory`` is a text such as
+    16GB. ``many`` keys take a YAML list
     too, which is joined by commas as libpq wants it. ``path`` keys name a file; a relative one
     starts at the project folder. ``example`` is what the scaffold shows.
     """
@@ -279,6 +280,13 @@ class Section:
         return self.is_map and self.shape != "connections"
 
 
+def _server_key(
+    name: str, kind: Kind, doc: str, *, choices: tuple[str, ...] = (), minimum: float | None = None
+) -> Section:
+    key = Key(name, kind, doc, choices=choices, minimum=minimum)
+    return Section(name, "scalar", doc, target=True, key=key)
+
+
 SECTIONS = {
     section.name: section
     for section in (
@@ -305,6 +313,21 @@ SECTIONS = {
                 "Most connections that the server has for the services.",
                 minimum=1,
             ),
+        ),
+        _server_key(
+            "server_memory", "memory", "Memory of the server's machine, for recommend and audit."
+        ),
+        _server_key(
+            "server_cpus",
+            "integer",
+            "CPUs of the server's machine, for recommend and audit.",
+            minimum=1,
+        ),
+        _server_key(
+            "server_storage",
+            "text",
+            "What the server's data lies on, for recommend and audit.",
+            choices=("ssd", "disk"),
         ),
         Section("connections", "connections", "Named targets; each inherits what it leaves out."),
         Section("services", "list", "Programs that connect, for capacity checks."),

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.audit.checks.conftest import Well, by_id, environments, settings
+from tests.audit.program import Well, by_id, environments, settings
 
 from pgstrata.audit.checks import CHECKS
 from pgstrata.audit.judge import judge

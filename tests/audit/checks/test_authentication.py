@@ -4,7 +4,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from tests.audit.checks.conftest import (
+from tests.audit.program import (
     APP,
     DB,
     HBA,

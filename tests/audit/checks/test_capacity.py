@@ -5,7 +5,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from tests.audit.checks.conftest import APP, DB, Case, Well, of, settings, shown, wait_for
+from tests.audit.program import APP, DB, Case, Well, of, settings, shown, wait_for
 
 CASES = (
     Case(

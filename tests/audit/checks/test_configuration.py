@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.audit.checks.conftest import Case, Well, of, reload, settings, shown
+from tests.audit.program import Case, Well, of, reload, settings, shown
 from tests.servers import Server, embedded_bindir
 
 CASES = (

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.audit.checks.conftest import (
+from tests.audit.program import (
     APP,
     CONF,
     DB,

@@ -3,8 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.audit.checks.conftest import APP, DB, Case, Well, of, run_sql, settings, shown
-from tests.audit.checks.conftest import RESET as PUT_BACK
+from tests.audit.program import APP, DB, Case, Well, of, run_sql, settings, shown
+from tests.audit.program import RESET as PUT_BACK
 from tests.servers import Server
 
 from pgstrata.audit.checks.roles.schemas import elements

@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.audit.checks.conftest import Case, Well, shown
+from tests.audit.program import Case, Well, shown
 
 LARGE = {"server": {"memory_gb": 64}}
 SMALL = {"server": {"memory_gb": 0.5}}

@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.audit.checks.conftest import APP, DB, Case, Well, shown
+from tests.audit.program import APP, DB, Case, Well, shown
 
 IDLE = (f"ALTER ROLE {APP} SET idle_session_timeout = '10min'",)
 CHECKED = {"check_on_checkout": True}

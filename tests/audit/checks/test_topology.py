@@ -1,43 +1,30 @@
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.audit.checks.conftest import (
+from tests.audit.program import (
     APP,
     DB,
-    HBA,
     Well,
     audited,
     by_id,
     environments,
     merged,
-    prepared,
     settings,
     wait_for,
-    with_hba,
 )
 from tests.pooler import pgbouncer
-from tests.servers import PASSWORD, Server, embedded_bindir
-from tests.standby import Standby, replicating
+from tests.servers import PASSWORD, Server
+from tests.standby import Standby
 
 from pgstrata.audit.judge import judge
 from pgstrata.audit.view import View
 
 USERS = {APP: PASSWORD, "postgres": PASSWORD}
-
-
-@pytest.fixture(scope="module")
-def pair() -> Iterator[tuple[Server, Standby]]:
-    """Return a primary and its standby."""
-    with replicating(embedded_bindir(18)) as (primary, standby):
-        prepared(primary)
-        for server in (primary, standby):
-            with_hba(server, (*HBA, "local replication postgres scram-sha-256"))
-        yield primary, standby
 
 
 def through(servers: list[Server], attrs: str | None) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.audit.checks.conftest import (
+from tests.audit.program import (
     APP,
     DB,
     HBA,

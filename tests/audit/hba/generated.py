@@ -26,7 +26,8 @@ from pgstrata.audit.hba import (
 )
 from pgstrata.audit.wire.probe import Probe, probe
 
-CONF = "listen_addresses = '127.0.0.1, ::1'\nmax_connections = 30"
+# Sessions that a probe has left may take a while to end, and must not fill the server.
+CONF = "listen_addresses = '127.0.0.1, ::1'\nmax_connections = 200"
 OS_USER = getpass.getuser()
 ROLES = ("alice", "bob", "carol", "cert_user", "Sales Rep", "all", "replication", "staff", OS_USER)
 GHOST = "ghost"  # a role that does not exist

@@ -58,12 +58,21 @@ def test_matrix(version: int, certificates: Certificates) -> None:
         compare(where, range(1000, 1125), cases=40)
 
 
+def confirmed_name(address: str) -> str:
+    """Return the name of an address that leads back to it, or empty."""
+    name = socket.getnameinfo((address, 0), 0)[0]
+    try:
+        back = socket.getaddrinfo(name, 0)
+    except OSError:
+        return ""
+    return name if address in {found[4][0] for found in back} else ""
+
+
 @pytest.mark.parametrize("address", ["localhost", ".invalid"])
 def test_host_names(plain: Ground, address: str) -> None:
     """A rule with a host name goes by the name that the server finds for the client."""
-    name = socket.getnameinfo(("127.0.0.1", 0), 0)[0]
     client = ipaddress.IPv4Address("127.0.0.1")
-    known = replace(plain.known, host_names={client: name})
+    known = replace(plain.known, host_names={client: confirmed_name(str(client))})
     found = loaded(plain, [f"host all all {address} trust"])
     attempt = Attempt("postgres", "alice", ipaddress.ip_network(client))
     assert verdict(found, attempt, plain.known).kind == "unknown"

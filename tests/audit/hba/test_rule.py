@@ -58,6 +58,14 @@ def test_quoted_secrets_in_errors_are_masked(error: str) -> None:
     assert "hunter2" not in str(redacted({**ROW, "options": None, "error": error}))
 
 
+@pytest.mark.parametrize("method", ["ldap ldapserver=x hunter2", "ldap ldapurl=hunter2"])
+def test_a_server_s_own_message_shows_no_secret(tls: Ground, method: str) -> None:
+    """Whatever stands where an option should be, the message about it is masked."""
+    *_, rule = loaded(tls, [f"host all all all {method}"])
+    assert rule.broken
+    assert "hunter2" not in repr(rule)
+
+
 @pytest.mark.parametrize(
     ("mask", "network"),
     [

@@ -84,7 +84,8 @@ class Known:
 def transports(sslmode: str, client: Network | None) -> tuple[Transport, ...]:
     """Return how a client with this ``sslmode`` tries to connect, in its order.
 
-    Each is an attempt of its own. Over a Unix socket libpq never uses TLS.
+    Each is an attempt of its own. Over a Unix socket libpq never uses TLS. With a Kerberos ticket
+    there is another one before them, ``gss``, unless ``gssencmode=disable``.
     """
     return ("plain",) if client is None else _TRANSPORTS.get(sslmode, ("tls",))
 

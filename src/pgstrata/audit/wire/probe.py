@@ -10,7 +10,9 @@ login is counted, and nothing of a secret leaves this machine. What the server's
 - under ``gss`` and ``sspi``, "authentication failed" as FATAL, because a client that leaves without
   a ticket counts as a failure there;
 - where it wants no password (``trust``, ``cert``, ``peer``), a session that ends at once in an
-  orderly way; or the FATAL line that says why there can be none, e.g. that the database is missing.
+  orderly way; or the FATAL line that says why there can be none, e.g. that the database is missing;
+- where there is no agreement about TLS, e.g. the server does not trust the client's certificate,
+  the LOG line "could not accept SSL connection".
 
 Nothing is logged where a client leaves at the request for a password (``password``, ``md5``,
 ``scram-sha-256``, ``ldap``, ``pam``, ``radius``).

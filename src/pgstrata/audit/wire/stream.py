@@ -31,7 +31,8 @@ class NotPostgresError(OSError):
 
 
 class Stream:
-    """A connection to one server, closed by ``with``. Every wait in it ends at its deadline.
+    """A connection to one server, closed by ``with``. Every wait for it ends at its deadline; only
+    the look-up of a name takes as long as the system lets it.
 
     All methods raise ``OSError``: ``TimeoutError`` at the deadline, ``ssl.SSLError``,
     ``NotPostgresError``, or the system's own.

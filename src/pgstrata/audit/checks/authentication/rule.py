@@ -72,6 +72,7 @@ def _refused(view: View, tried: Sequence[Answer], where: str, key: str) -> Outco
     first = tried[0]
     lines = file_of(view)
     missing = suggest(lines, first.attempt, known(view))
+    where_it_belongs = missing.place if missing.before else "at the end of pg_hba.conf"
     decided = {answer.rule for answer in tried if answer.rule is not None}
     return Outcome(
         "fail",

@@ -45,7 +45,7 @@ def slots(view: View) -> Iterator[Outcome]:
     demand, other, free = view.demand, others(view), free_slots(view)
     most, total = view.count("max_connections"), demand + other
     status: Status = "fail" if total > free else "warn" if total >= _TIGHT * free else "ok"
-    needed = math.ceil(total * SPARE) + most - free
+    needed = math.floor(total / _TIGHT) + 1 + most - free
     fix = (
         Fix(f"-- on every standby first: max_connections = {needed}", "restart"),
         *for_server(view, "max_connections", str(needed)),

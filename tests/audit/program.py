@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cache
@@ -16,10 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-import pytest
-from tests.certificates import DAY, Certificates, make_certificates
-from tests.conftest import find_tls
-from tests.servers import LOADED, PASSWORD, Server, embedded_bindir
+from tests.servers import LOADED, PASSWORD, Server
 
 from pgstrata.audit.checks import CHECKS
 from pgstrata.audit.judge import judge
@@ -254,31 +251,3 @@ class Well:
 
     server: Server
     view: View
-
-
-@pytest.fixture(scope="session")
-def well(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Well]:
-    """Return a server without TLS; a test leaves it as it was."""
-    folder = tmp_path_factory.mktemp("in-order")
-    with Server.running(embedded_bindir(18), conf=CONF, hba=HBA) as running:
-        prepared(running)
-        (view,) = look(environments(folder, production=settings(running)), login=AUDITOR)
-        yield Well(running, view)
-
-
-@pytest.fixture(scope="session")
-def lasting(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    """Return certificates that nobody has to renew soon; the client's is for ``cert_user``."""
-    return make_certificates(tmp_path_factory.mktemp("lasting"), 400 * DAY)
-
-
-@pytest.fixture(scope="session")
-def well_tls(lasting: Certificates) -> Iterator[Server]:
-    """Return a server that is in order, with TLS; skip where there is none."""
-    programs = find_tls()
-    if isinstance(programs, str):
-        pytest.skip(f"no server with TLS: {programs}")
-    with Server.running(programs, conf=CONF, hba=HBA) as running:
-        running.set_tls(lasting.server, lasting.ca)
-        running.reload()
-        yield prepared(running)
