@@ -12,7 +12,7 @@ from tests.layers.project import write
 
 from pgstrata import Config, InvalidConfigError, load, load_many
 from pgstrata.schema import json_schema, parameters
-from pgstrata.schema.keys import CONNECTION, SECTIONS, TABLES
+from pgstrata.schema.keys import SECTIONS, TABLES
 from pgstrata.schema.template import SCHEMA, project_files, single_file
 
 ROOT = Path(__file__).parents[2]
