@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pgstrata.audit.model import Gap, Row
-from pgstrata.secrets.redact import is_secret_key, redact_config
+from pgstrata.secrets.redact import is_secret_key, redact_text
 
 APPLICATION = "pgstrata_audit"  # how auditors are told from programs
 OLDEST = 13  # the oldest major version that is looked at
@@ -27,7 +27,8 @@ class Fact:
     """One query. ``since`` is the first major version that has what it reads.
 
     ``needs`` are columns of ``CAPS`` that must be true, ``grant`` are the statements that make them
-    so, with ``{viewer}`` for the role; without any, only a superuser may look. The parameters are
+    so, with ``{viewer}`` for the role; without any, only a superuser may look. ``reads`` names what
+    is read to who may not. The parameters are
     the client's own ``user`` and ``db``, and ``auditor``, the application that auditors are.
     """
 
@@ -36,6 +37,7 @@ class Fact:
     since: int = OLDEST
     needs: tuple[str, ...] = ()
     grant: tuple[str, ...] = ()
+    reads: str = ""
 
     def gap(self, caps: Row, viewer: str) -> Gap | None:
         """Return why this server or viewer cannot answer, or None. ``viewer`` is a quoted name."""
@@ -45,7 +47,7 @@ class Fact:
         if all(caps[need] for need in self.needs):
             return None
         grant = " ".join(self.grant).format(viewer=viewer)
-        why = f"{caps['session_user']} may not read it"
+        why = f"{caps['session_user']} may not read {self.reads}"
         return Gap(why if grant else f"{why}; a superuser may", grant)
 
 
@@ -60,7 +62,7 @@ def scrubbed(row: Mapping[str, Any]) -> Row:
     Such are ``primary_conninfo``, parameters of extensions (``app.jwt_secret``), and the options
     of lines of pg_hba.conf, which the view shows in clear.
     """
-    safe = redact_config(row)
+    safe = {key: _text(value) if isinstance(value, str) else value for key, value in row.items()}
     if is_secret_key(str(row.get("name", ""))):
         safe |= {
             key: REDACTED for key in ("setting", "value", "reset_val", "boot_val") if row.get(key)
@@ -68,6 +70,11 @@ def scrubbed(row: Mapping[str, Any]) -> Row:
     if isinstance(row.get("options"), list):
         safe["options"] = [_option(option) for option in row["options"]]
     return safe
+
+
+def _text(text: str) -> str:
+    """Return a text without passwords; most of the thousands have no place for one."""
+    return redact_text(text) if "=" in text or "://" in text else text
 
 
 def _option(option: str) -> str:
@@ -113,6 +120,7 @@ SELECT pg_is_in_recovery() AS in_recovery,
 SELECT s.system_identifier::text, c.timeline_id
 FROM pg_control_system() s, pg_control_checkpoint() c
 """,
+        reads="pg_control_system()",
         needs=("control",),
         grant=(
             "GRANT EXECUTE ON FUNCTION pg_control_system(), pg_control_checkpoint() TO {viewer};",
@@ -171,7 +179,7 @@ SELECT pg_get_userbyid(roleid)::text AS role FROM m
         "owned",
         """
 SELECT count(*) AS tables FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner
-WHERE r.rolname = %(user)s AND c.relkind IN ('r', 'p')
+WHERE r.rolname = %(user)s AND c.relkind IN ('r', 'p') AND c.oid >= 16384
 """,
     ),
     Fact(
@@ -201,6 +209,7 @@ FROM pg_stat_ssl s JOIN pg_stat_gssapi g USING (pid) WHERE s.pid = pg_backend_pi
     Fact(
         "hba",
         "SELECT r.* FROM pg_hba_file_rules() WITH ORDINALITY AS r",
+        reads="pg_hba_file_rules",
         needs=("hba",),
         grant=(
             "GRANT SELECT ON pg_hba_file_rules TO {viewer};",
@@ -211,6 +220,7 @@ FROM pg_stat_ssl s JOIN pg_stat_gssapi g USING (pid) WHERE s.pid = pg_backend_pi
         "ident",
         "SELECT * FROM pg_ident_file_mappings",
         since=15,
+        reads="pg_ident_file_mappings",
         needs=("ident",),
         grant=(
             "GRANT SELECT ON pg_ident_file_mappings TO {viewer};",
@@ -223,6 +233,7 @@ FROM pg_stat_ssl s JOIN pg_stat_gssapi g USING (pid) WHERE s.pid = pg_backend_pi
 SELECT sourcefile, sourceline, seqno, name, setting, applied, error
 FROM pg_file_settings WHERE error IS NOT NULL
 """,
+        reads="pg_file_settings",
         needs=("file_settings",),
         grant=(
             "GRANT SELECT ON pg_file_settings TO {viewer};",
@@ -235,6 +246,7 @@ FROM pg_file_settings WHERE error IS NOT NULL
 SELECT (pg_stat_file(current_setting('hba_file'))).modification AS mtime,
   pg_conf_load_time() AS loaded
 """,
+        reads="the age of pg_hba.conf",
         needs=("stat_file", "all_settings"),
         grant=(MONITOR, "GRANT EXECUTE ON FUNCTION pg_stat_file(text) TO {viewer};"),
     ),
@@ -246,6 +258,7 @@ SELECT rolname::text, CASE WHEN rolpassword IS NULL THEN 'none'
   WHEN rolpassword LIKE 'SCRAM-SHA-256$%%' THEN 'scram-sha-256' ELSE 'other' END AS kind
 FROM pg_authid WHERE rolcanlogin
 """,
+        reads="pg_authid",
         needs=("authid",),
     ),
     Fact(
@@ -309,6 +322,7 @@ SELECT application_name, host(client_addr) AS client_addr, state, sync_state,
   extract(epoch FROM replay_lag)::float8 AS replay_lag
 FROM pg_stat_replication
 """,
+        reads="pg_stat_replication",
         needs=("all_stats",),
         grant=(MONITOR,),
     ),

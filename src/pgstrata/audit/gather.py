@@ -154,7 +154,7 @@ def look(place: Endpoint, *, probe: bool = True) -> Snapshot:
     except Exception as error:  # noqa: BLE001  # whatever it is, it is this endpoint's alone
         snapshot = replace(snapshot, error=_said(error))
         silent = isinstance(error.__cause__, psycopg.errors.ConnectionTimeout)
-    if not (silent or place.own.local):
+    if not (silent or (place.own.local and snapshot.error)):
         snapshot = _from_outside(place, snapshot, probe=probe)
     return replace(snapshot, seconds=round(perf_counter() - began, 3))
 
@@ -179,12 +179,15 @@ def _from_outside(place: Endpoint, snapshot: Snapshot, *, probe: bool) -> Snapsh
     try:
         parameters = outside.parameters_of(place.own)
         parameters.setdefault("user", str(place.client.keyword("user") or snapshot.viewer))
+        if place.own.local:  # the embedded server said by itself where it is, and who logs in
+            server = {"host": snapshot.host, "port": snapshot.port, "user": snapshot.viewer}
+            parameters |= server
         snapshot = replace(snapshot, facts={**snapshot.facts, **outside.files(parameters)})
         if probe and parameters["user"]:
             probes = outside.probes(parameters, place.seconds)
             snapshot = replace(snapshot, probe=probes)
             if probes["plain"]["request"] != "unreachable":
-                shaken = outside.shaken(parameters, place.seconds)
+                shaken = outside.shaken(parameters, place.seconds, probes)
                 snapshot = replace(snapshot, handshake=shaken)
     except (PgstrataError, OSError) as error:
         gaps = {**snapshot.gaps, "probe": Gap(_said(error))}

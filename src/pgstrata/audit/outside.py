@@ -14,7 +14,7 @@ from typing import Any
 
 from pgstrata.audit.model import Row
 from pgstrata.audit.wire.certificate import certificates
-from pgstrata.audit.wire.handshake import handshake
+from pgstrata.audit.wire.handshake import Handshake, handshake
 from pgstrata.audit.wire.probe import ProbeTransport, probe
 from pgstrata.audit.wire.stream import socket_path
 from pgstrata.connect.conninfo import Conninfo
@@ -47,8 +47,16 @@ def probes(parameters: Mapping[str, str], seconds: float) -> dict[str, Any]:
     return found
 
 
-def shaken(parameters: Mapping[str, str], seconds: float) -> dict[str, Any]:
-    """Return ``Handshake.as_json``."""
+def shaken(
+    parameters: Mapping[str, str], seconds: float, probed: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return ``Handshake.as_json``. ``probed`` are the probes, which may have told already that the
+    server has no TLS.
+    """
+    tls = probed.get("tls", {})
+    if tls.get("request") == "no_tls":
+        host = parameters.get("host", "")
+        return Handshake(host, offered=False, error=tls["message"]).as_json()
     return handshake(parameters, seconds=seconds).as_json()
 
 

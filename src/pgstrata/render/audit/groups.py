@@ -104,11 +104,15 @@ def grid(report: Report) -> Mapping[tuple[str, Place], list[Result]]:
     order = list(WORDS)
     found: dict[tuple[str, Place], list[Result]] = {}
     for result in report.shown:
-        own = result.environment, result.connection, result.server
-        found.setdefault((result.check, own), []).append(result)
+        found.setdefault((result.check, place_of_result(result)), []).append(result)
     for results in found.values():
         results.sort(key=lambda result: order.index(result.status))
     return found
+
+
+def place_of_result(result: Result) -> Place:
+    """Return the place of a result; without a server where it is about a waiver."""
+    return result.environment, result.connection, result.server
 
 
 def place_of(snapshot: Snapshot) -> Place:

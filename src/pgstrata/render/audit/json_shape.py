@@ -9,31 +9,26 @@ from typing import Any
 
 from pgstrata.audit.model import Result, Snapshot
 from pgstrata.audit.report import Report
-from pgstrata.render.audit.groups import WORDS, version
+from pgstrata.render.audit.groups import WORDS, Place, place_of, place_of_result, version
 
 
 def render(report: Report) -> str:
     """Return the versioned shape. It is ASCII."""
     severities = {check.id: check.severity for check in report.checks}
-    shown = report.shown
-    places = [
-        _endpoint(one, [_result(report, r, severities) for r in shown if _is_at(r, one)])
-        for one in report.snapshots
-    ]
+    found: dict[Place, list[dict[str, Any]]] = {}
+    for result in report.shown:
+        shape = _result(report, result, severities)
+        found.setdefault(place_of_result(result), []).append(shape)
+    places = [_endpoint(one, found.get(place_of(one), [])) for one in report.snapshots]
     places += [_broken(name, why) for name, why in report.broken.items()]
-    own = [_result(report, result, severities) for result in shown if not result.server]
-    shape = {
+    own = [shape for place, shapes in found.items() if not place[2] for shape in shapes]
+    whole = {
         "schema_version": 1,
         "environments": places,
         "waivers": own,
         "summary": _summary(report),
     }
-    return json.dumps(shape, indent=2) + "\n"
-
-
-def _is_at(result: Result, one: Snapshot) -> bool:
-    place = result.environment, result.connection, result.server
-    return place == (one.environment, one.connection, one.endpoint)
+    return json.dumps(whole, indent=2) + "\n"
 
 
 def _endpoint(one: Snapshot, results: list[dict[str, Any]]) -> dict[str, Any]:

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import TypeAlias
 
-from pgstrata.audit.model import Result, Snapshot
+from pgstrata.audit.model import Snapshot
 from pgstrata.audit.report import Report
-from pgstrata.render.audit.groups import WORDS
+from pgstrata.render.audit.groups import WORDS, place_of, place_of_result
 
 Sample: TypeAlias = tuple[dict[str, str], float]
 
@@ -52,8 +52,8 @@ def _seconds(report: Report) -> Iterable[Sample]:
 
 
 def _results(report: Report) -> Iterator[Sample]:
-    counts = Counter((*_place(result), str(result.status)) for result in report.results)
-    places = {(one.environment, one.connection, one.endpoint) for one in report.snapshots}
+    counts = Counter((*place_of_result(result), str(result.status)) for result in report.results)
+    places = set(map(place_of, report.snapshots))
     for place in sorted(places | {key[:3] for key in counts}):
         for status in WORDS:
             labels = dict(zip(_NAMES, place, strict=True))
@@ -63,16 +63,12 @@ def _results(report: Report) -> Iterator[Sample]:
 
 def _findings(report: Report) -> Iterator[Sample]:
     counts = Counter(
-        (*_place(result), result.check, str(result.status))
+        (*place_of_result(result), result.check, str(result.status))
         for result in report.shown
         if result.status != "ok"
     )
     for key, number in sorted(counts.items()):
         yield dict(zip((*_NAMES, "check", "status"), key, strict=True)), number
-
-
-def _place(result: Result) -> tuple[str, str, str]:
-    return result.environment, result.connection, result.server
 
 
 def _labels(one: Snapshot) -> dict[str, str]:
