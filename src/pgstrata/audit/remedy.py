@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
 from pgstrata.audit.model import Applies, Fix
 from pgstrata.audit.view import View
+from pgstrata.statements import identifier, literal, role_setting
 
-_PLAIN = re.compile(r"[a-z_][a-z0-9_]*")
-# Words that PostgreSQL takes as the name of a role or a database only in quotes, and that are used
-# as such names all the same.
-_RESERVED = ("user", "order", "group", "default", "all", "table", "primary", "grant", "end", "desc")
 _APPLIES: dict[str, Applies] = {
     "internal": "restart",
     "postmaster": "restart",
@@ -28,26 +23,10 @@ _PROVIDERS = {
 }
 
 
-def identifier(name: str) -> str:
-    """Return a name as SQL wants it: in quotes where it needs them."""
-    if _PLAIN.fullmatch(name) and name not in _RESERVED:
-        return name
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(text: str) -> str:
-    """Return a text as SQL wants it."""
-    return "'" + text.replace("'", "''") + "'"
-
-
 def for_program(view: View, name: str, value: str) -> Fix:
     """Give a parameter to the program's role in its database, and to nobody else."""
-    scope = f"{identifier(view.user)} IN DATABASE {identifier(view.dbname)}"
-    return Fix(
-        f"ALTER ROLE {scope} SET {name} = {literal(value)};",
-        "new sessions",
-        f"SHOW {name};  -- as {view.user}",
-    )
+    statement = role_setting(view.user, view.dbname, name, value)
+    return Fix(statement, "new sessions", f"SHOW {name};  -- as {view.user}")
 
 
 def for_role(view: View, option: str, verify: str) -> Fix:

@@ -18,9 +18,9 @@ import psycopg
 
 from pgstrata.audit.facts import APPLICATION, CAPS, FACTS, OLDEST, scrubbed, wrapped
 from pgstrata.audit.model import Gap, Row
-from pgstrata.audit.remedy import identifier
 from pgstrata.connect.connection import Connection
 from pgstrata.connect.conninfo import Conninfo
+from pgstrata.statements import identifier
 
 BEGIN = """\
 BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY;

@@ -130,7 +130,7 @@ def command(  # noqa: PLR0913  # one for each option
 
 def _print_grants(role: str) -> int:
     from pgstrata.audit.facts import role_sql
-    from pgstrata.audit.remedy import identifier
+    from pgstrata.statements import identifier
 
     click.echo(role_sql(identifier(role)), nl=False)
     return 0

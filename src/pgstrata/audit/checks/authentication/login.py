@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from pgstrata.audit.model import Check, Fix, Outcome, Row, Status
 from pgstrata.audit.reading import moment
-from pgstrata.audit.remedy import identifier, literal
 from pgstrata.audit.view import View
+from pgstrata.statements import identifier, literal
 
 _SOON, _NEAR = dt.timedelta(days=7), dt.timedelta(days=30)
 _KEY = "connection_settings.user"

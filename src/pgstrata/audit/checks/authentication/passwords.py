@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from pgstrata.audit.checks.authentication.simulated import answers, networks, own_kind
 from pgstrata.audit.model import Check, Fix, Outcome, UnreadError
-from pgstrata.audit.remedy import for_client, for_server, identifier, literal
+from pgstrata.audit.remedy import for_client, for_server
 from pgstrata.audit.view import View
+from pgstrata.statements import identifier, literal
 
 
 def hash_(view: View) -> Iterator[Outcome]:

@@ -83,7 +83,7 @@ def _refused(view: View, tried: Sequence[Answer], where: str, key: str) -> Outco
         key=key,
         fix=(
             Fix(
-                f"{missing.line}  -- {missing.place} of pg_hba.conf; then SELECT pg_reload_conf();",
+                f"{missing.line}  -- {where_it_belongs}; then SELECT pg_reload_conf();",
                 "reload",
                 _VERIFY,
             ),

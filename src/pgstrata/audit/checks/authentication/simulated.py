@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
+from pgstrata import client_addresses
 from pgstrata.audit.hba import (
     Attempt,
     Known,
@@ -26,6 +27,7 @@ from pgstrata.audit.model import Gap, UnreadError
 from pgstrata.audit.reading import moment
 from pgstrata.audit.view import View
 from pgstrata.audit.wire.probe import Probe
+from pgstrata.errors import InvalidConfigError
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,9 +205,12 @@ def networks(view: View) -> tuple[Network | None, ...]:
 
     Raises ``UnreadError`` where the audit's own address says nothing of the program's.
     """
-    said = view.client.config.get("client_addresses")
-    if isinstance(said, tuple) and said:
-        return tuple(client(str(text)) for text in said)
+    try:
+        declared = client_addresses.networks(view.client.config)
+    except InvalidConfigError as error:
+        raise UnreadError(Gap(str(error))) from None
+    if declared:
+        return declared
     if view.remote:
         raise UnreadError(Gap("no client_addresses are declared"))
     return (own_address(view),)

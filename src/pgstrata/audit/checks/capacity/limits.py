@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 from pgstrata.audit.checks.capacity.slots import SPARE, free_slots
 from pgstrata.audit.model import Check, Fix, Outcome
-from pgstrata.audit.remedy import for_role, identifier, literal
+from pgstrata.audit.remedy import for_role
 from pgstrata.audit.view import View
+from pgstrata.statements import identifier, literal
 
 
 def role_limit(view: View) -> Iterator[Outcome]:

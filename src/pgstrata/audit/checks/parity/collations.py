@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from pgstrata.audit.checks.parity.pairs import named, pairs
 from pgstrata.audit.model import Check, Fix, Outcome
-from pgstrata.audit.remedy import identifier
 from pgstrata.audit.view import Fleet, View
+from pgstrata.statements import identifier
 
 
 def collation(fleet: Fleet) -> Iterator[tuple[View, Outcome]]:

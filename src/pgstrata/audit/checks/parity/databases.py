@@ -7,8 +7,8 @@ from typing import Any
 
 from pgstrata.audit.checks.parity.pairs import named, pairs
 from pgstrata.audit.model import Check, Fix, Outcome
-from pgstrata.audit.remedy import identifier
 from pgstrata.audit.view import Fleet, View
+from pgstrata.statements import identifier
 
 # Newer servers renamed columns: daticulocale became datlocale in 17.
 _LOCALE = {

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pgstrata.audit.model import Check, Fix, LookAtOne, Outcome, Status
-from pgstrata.audit.remedy import for_role, identifier
+from pgstrata.audit.remedy import for_role
 from pgstrata.audit.view import View
+from pgstrata.statements import identifier
 
 _STRONG_UNTIL = 16  # before it, CREATEROLE gave every role that is no superuser to its holder
 _VERIFY = "SELECT * FROM pg_roles WHERE rolname = '…';"

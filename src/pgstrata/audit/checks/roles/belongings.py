@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pgstrata.audit.model import Check, Fix, Outcome
-from pgstrata.audit.remedy import identifier, literal
 from pgstrata.audit.view import View
+from pgstrata.statements import identifier, literal
 
 _PREDEFINED = {
     "pg_execute_server_program": "runs programs as the server's own account",

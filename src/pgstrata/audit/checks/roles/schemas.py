@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator
 
 from pgstrata.audit.model import Check, Fix, Outcome
-from pgstrata.audit.remedy import for_program, identifier, literal
+from pgstrata.audit.remedy import for_program
 from pgstrata.audit.view import View
+from pgstrata.statements import identifier, literal
 
 _ELEMENT = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^",]+))\s*(?:,|$)')
 
