@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pgstrata.audit import waivers
+from pgstrata.audit import waiver_file, waivers
 from pgstrata.audit.model import Outcome, Result
 from pgstrata.errors import InvalidConfigError
 from pgstrata.model import DEFAULT
@@ -28,7 +28,7 @@ def read(folder: Path, text: str, today: date = TODAY) -> tuple[waivers.Waiver, 
     """Return the waivers of a file with this text."""
     (folder / "environments").mkdir(exist_ok=True)
     (folder / "environments" / "waivers.yaml").write_text(text)
-    return waivers.read(folder, ["staging", "production"], CHECKS, today)
+    return waiver_file.read(folder, ["staging", "production"], CHECKS, today)
 
 
 def result(
@@ -46,7 +46,7 @@ def statuses(results: tuple[Result, ...]) -> list[tuple[str, str]]:
 
 def test_without_a_file_there_are_none(tmp_path: Path) -> None:
     """A project need not have one."""
-    assert waivers.read(tmp_path, [], CHECKS, TODAY) == ()
+    assert waiver_file.read(tmp_path, [], CHECKS, TODAY) == ()
 
 
 @pytest.mark.parametrize("text", ["", "waivers:\n", "waivers: []\n", "# nothing\n"])

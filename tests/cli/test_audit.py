@@ -132,6 +132,14 @@ def test_one_connection_alone(cli: Cli, write: Write, base: str) -> None:
     assert [it["connection"] for it in done.json["environments"]] == ["reports"]
 
 
+def test_an_environment_without_any_is_not_clean(cli: Cli, write: Write, base: str) -> None:
+    """Where the auditor's own is the only connection, nothing was audited."""
+    write(base=base, one="")
+    done = cli("audit", "-e", "one", "--login", "default", "--format", "json")
+    assert done.code == 3
+    assert done.json["summary"]["unaudited"] == {"one": "it has no connection to audit"}
+
+
 @pytest.mark.parametrize("option", ["--connection", "--login"])
 def test_a_connection_that_is_not_there(cli: Cli, write: Write, base: str, option: str) -> None:
     """A misspelt one must not mean all."""
@@ -253,6 +261,19 @@ def test_a_host_that_hangs_ends_with_its_time_out(cli: Cli, write: Write, base: 
         done = cli("audit", "--all", "--format", "json")
     assert done.json["summary"]["exit_codes"] == [1, 3]
     assert "role.super" in results(done)
+
+
+SERVICES = "connection_type: pool\nservices: [{name: web, processes: 9, replicas: 9}]\n"
+
+
+def test_capacity_is_a_picture(cli: Cli, write: Write, base: str) -> None:
+    """Of what the services may open beside the slots, in the page itself."""
+    write(base=base + SERVICES, one="pool_settings: {max_size: 10}", two="")
+    page = cli("audit", "--all", "--format", "html").out
+    picture = page[page.index("<svg") : page.index("</svg>")]
+    assert "810 wanted + " in picture
+    assert picture.count("<text") == 4
+    assert not re.search(r"(src|href)=", page)
 
 
 @pytest.mark.parametrize("form", ["json", "sarif", "junit", "markdown", "html", "prometheus"])

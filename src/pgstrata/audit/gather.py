@@ -74,6 +74,7 @@ def endpoints(client: Connection, login: str | None = None) -> Iterator[Endpoint
         theirs |= {key: value for key, value in others.items() if key in CREDENTIALS}
     theirs |= {
         "application_name": APPLICATION,
+        "client_encoding": "UTF8",  # as JSON is read
         "target_session_attrs": "any",
         "connect_timeout": str(_connect_seconds(client)),
     }

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
-from pgstrata.audit import gather, waivers
+from pgstrata.audit import gather, waiver_file, waivers
 from pgstrata.audit.checks import CHECKS
 from pgstrata.audit.judge import judge
 from pgstrata.audit.model import Check, Snapshot
@@ -79,7 +79,7 @@ def report(  # what an audit is about, and what it is judged by
     Raises ``InvalidConfigError`` where the project's waivers are not valid.
     """
     known = (*checks, *waivers.CHECKS)
-    held = waivers.read(project, environments, [check.id for check in known], today)
+    held = waiver_file.read(project, environments, [check.id for check in known], today)
     results = judge(views, checks)
     results = waivers.apply(results, held, _whole(views) if whole else (), today)
     return Report(project, known, tuple(views), results, broken)

@@ -79,12 +79,12 @@ def _transaction(connection: Connection, seen: Seen, user: str | None) -> None:
                 continue
             try:
                 seen.facts[fact.name] = _rows(connection, fact.query, parameters)
-            except psycopg.OperationalError as error:
+            except psycopg.Error as error:
                 if connection.closed:
                     raise
                 seen.gaps[fact.name] = _refused(connection, error)
-            except psycopg.Error as error:
-                seen.gaps[fact.name] = _refused(connection, error)
+            except UnicodeDecodeError:  # a database without an encoding may hold any bytes
+                seen.gaps[fact.name] = Gap("it holds what is not UTF-8")
     finally:
         if not connection.closed:
             connection.execute("ROLLBACK")

@@ -145,6 +145,9 @@ def _report(session: options.Session, chosen: tuple[str, ...], wanted: Wanted) -
     configs = [it for it in results.values() if not isinstance(it, ConfigError)]
     broken = {name: _told(it) for name, it in results.items() if isinstance(it, ConfigError)}
     views = _views(configs, wanted)
+    seen = {view.client.environment for view in views}
+    nothing = "it has no connection to audit"
+    broken |= {it.environment: nothing for it in configs if it.environment not in seen}
     there = environments(session.folder)
     whole = not wanted.connection and not broken
     today = date.today()  # noqa: DTZ011  # a waiver ends with a day of those who wrote it
