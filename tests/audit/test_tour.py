@@ -205,7 +205,7 @@ def shown(text: str, place: Place) -> str:
     text = re.sub(r"\d{4}-\d\d-\d\d(T[0-9:+]+)?", "2026-11-21", text)
     text = re.sub(r"(yaml):\d+:\d+", r"\1", text)
     text = re.sub(r"postgresql\.(auto\.)?conf:\d+", r"postgresql.\1conf", text)
-    text = re.sub(r"process \d+ at this end, \d+ at", "process 4711 at this end, 815 at", text)
+    text = re.sub(r"process -?\d+ at this end, -?\d+ at", "process 4711 at this end, 815 at", text)
     text = text.replace("self signed", "self-signed")  # as OpenSSL 1.1 writes it
     return re.sub(r"\b\d{19}\b", "7526018394857291840", text)
 

@@ -19,7 +19,7 @@ import pytest
 from tests.certificates import Certificates
 from tests.conftest import find_tls
 from tests.recommend.conftest import project
-from tests.servers import ADMIN_LINE, PASSWORD, Server, embedded_bindir
+from tests.servers import ADMIN_LINE, PASSWORD, SUPERUSER, Server, embedded_bindir
 
 from pgstrata import PGConnectionManager
 from pgstrata.model import Config
@@ -69,7 +69,7 @@ def connections(server: Server, certificates: Certificates | None) -> dict[str, 
         },
     }
     if account := _account():
-        ways["peer"] = {"host": str(server.directory), "user": account}
+        ways["peer"] = {"host": str(server.directory), "user": account, "password": None}
     if server.version >= 16:
         ways["slash"] = {**loopback, "user": "/a.b", "dbname": "/c|d"}
     if certificates:
@@ -88,13 +88,16 @@ def connections(server: Server, certificates: Certificates | None) -> dict[str, 
 
 
 def _account() -> str:
-    """Return the name of the account that the tests run under; empty where it has none."""
+    """Return the name of the account that the tests run under; empty where it has none, or that of
+    the superuser, whose first line of pg_hba.conf asks for a password.
+    """
     import pwd
 
     try:
-        return pwd.getpwuid(os.geteuid()).pw_name
+        name = pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:
         return ""
+    return "" if name == SUPERUSER else name
 
 
 def configuration(folder: Path, server: Server, ways: dict[str, dict[str, Any]]) -> Config:
@@ -235,7 +238,7 @@ def test_the_configuration_gets_in(
 ) -> None:
     """Every named connection does, as its role, in its database, with TLS where it demands it."""
     if way == "peer" and not _account():
-        pytest.skip("the account that the tests run under has no name")
+        pytest.skip("the account that the tests run under has no role of its own")
     with manager.normal(connection=way) as connection:
         row = connection.execute("SELECT session_user::text, current_database()::text").fetchone()
         assert connection.pgconn.ssl_in_use or way not in TLS
