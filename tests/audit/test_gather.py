@@ -89,11 +89,11 @@ def test_those_that_hang_delay_nobody(server: Server) -> None:
     with black_hole() as port:
         began = time.monotonic()
         silent = endpoint(server, port=port, connect_timeout=2)
-        *hung, fine = gather([*[silent] * 8, endpoint(server, user="postgres")])
+        *hung, fine = gather([*[silent] * 15, endpoint(server, user="postgres")])
         took = time.monotonic() - began
     assert all("timeout" in one.error for one in hung)
     assert fine.error == ""
-    assert took < 8 * 2  # one after the other
+    assert took < 15 * 2  # one after the other
 
 
 def test_a_server_that_stops_answering_is_left_behind(
@@ -150,7 +150,6 @@ def _pass_on(
         ({"port": 1}, "Connection refused"),
         ({"password": "wrong-made-up"}, "password authentication failed"),
         ({"dbname": "nowhere"}, 'database "nowhere" does not exist'),
-        ({"host": "no-such-host.invalid"}, "no-such-host.invalid"),
     ],
 )
 def test_why_a_server_could_not_be_looked_at_is_said(

@@ -67,8 +67,8 @@ def test_nothing_is_sent_that_could_change_anything(any_server: Server, viewer: 
     """The server's own log has all statements, and no error."""
     before = len(any_server.log_text())
     assert not look(endpoint(any_server, user=viewer)).error
-    log = any_server.log_text()[before:]
-    sent = statements("\n".join(_of(log, viewer)))
+    log = "\n".join(_of(any_server.log_text()[before:], viewer))
+    sent = statements(log)
     assert len(sent) > 2 * len(since(any_server, {"settings"}))
     assert [one for one in sent if not ALLOWED.match(one)] == []
     assert not re.search(r"ERROR|FATAL|WARNING", log)
