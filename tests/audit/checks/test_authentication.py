@@ -12,6 +12,8 @@ from tests.audit.program import (
     HBA,
     Case,
     Well,
+    audited,
+    environments,
     of,
     reload,
     settings,
@@ -142,6 +144,24 @@ def test_the_missing_line_is_the_one_that_helps(well: Well, tmp_path: Path) -> N
         assert said.status == "ok"
         with psycopg.connect(**well.server.keywords(user=APP, dbname=DB)):
             pass
+    finally:
+        with_hba(well.server, HBA)
+
+
+@pytest.mark.parametrize("refusal", ["", f"host all {APP} all reject"])
+def test_a_program_that_cannot_log_in_is_told_its_line(
+    well: Well, tmp_path: Path, refusal: str
+) -> None:
+    """Without any login: the server's own refusal says where it saw the program come from."""
+    clients = environments(tmp_path, production=settings(well.server))
+    with_hba(well.server, (ADMIN, *filter(None, (refusal,))))
+    try:
+        (said,) = audited(clients, "auth.rule", login="")
+        assert said.status == "fail"
+        assert said.outcome.expected == HBA[0]
+        with_hba(well.server, (ADMIN, said.outcome.expected, *filter(None, (refusal,))))
+        (said,) = audited(clients, "auth.rule", login="")
+        assert said.status == "unknown"  # it gets in, and may not see by which line
     finally:
         with_hba(well.server, HBA)
 

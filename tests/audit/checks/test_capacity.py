@@ -5,7 +5,18 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from tests.audit.program import APP, DB, Case, Well, of, settings, shown, wait_for
+from tests.audit.program import (
+    APP,
+    DB,
+    Case,
+    Well,
+    audited,
+    environments,
+    of,
+    settings,
+    shown,
+    wait_for,
+)
 
 CASES = (
     Case(
@@ -94,6 +105,12 @@ def test_a_full_server(well: Well, tmp_path: Path) -> None:
         (said,) = of(tmp_path, settings(well.server), "cap.headroom_now")
         assert said.status == "warn"
         assert said.outcome.observed == "46"
+        for _ in range(14):
+            stack.enter_context(psycopg.connect(**well.server.keywords()))
+        (client,) = environments(tmp_path, production=settings(well.server))
+        (said,) = audited([client], "cap.headroom_now")
+        assert said.status == "fail"
+        assert "too many clients" in said.outcome.message
     wait_for(well.server, "SELECT count(*) < 5 FROM pg_stat_activity WHERE datid IS NOT NULL")
     (said,) = of(tmp_path, settings(well.server), "cap.headroom_now")
     assert said.status == "ok"

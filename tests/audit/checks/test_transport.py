@@ -60,7 +60,9 @@ def using(server: Server, pair: Pair, lasting: Certificates) -> Iterator[None]:
 def test_tls_that_is_not_offered(well: Well, tmp_path: Path) -> None:
     """A client that demands it cannot even log in, and the reason is found all the same."""
     for mode, status in (("require", "fail"), ("prefer", "warn"), ("disable", "")):
-        assert worst(look(well.server, tmp_path, "tls.offered", sslmode=mode)) == status
+        said = look(well.server, tmp_path, "tls.offered", **ELSEWHERE, sslmode=mode)
+        assert worst(said) == status
+    assert not look(well.server, tmp_path, "tls.offered", sslmode="prefer")
 
 
 def test_a_session_in_clear_text(well: Well, well_tls: Server, tmp_path: Path) -> None:
@@ -119,7 +121,7 @@ def test_a_certificate_of_somebody_else(
     (said,) = look(well_tls, tmp_path, "tls.chain", **VERIFIED, **wrong)
     assert said.status == "fail"
     assert "certificate" in said.outcome.observed
-    (told,) = look(well_tls, tmp_path, "tls.chain", host="localhost", sslmode="prefer", **wrong)
+    (told,) = look(well_tls, tmp_path, "tls.chain", **ELSEWHERE, sslmode="prefer", **wrong)
     assert told.status == "info"
     assert worst(look(well_tls, tmp_path, "tls.chain", **verified(lasting))) == "ok"
 

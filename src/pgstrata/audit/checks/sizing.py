@@ -67,10 +67,12 @@ def _megabytes(kilobytes: float) -> str:
     return size(kilobytes // _MIB * _MIB)
 
 
-def _hint(name: str, formula: Formula) -> LookAtOne:
+def _hint(name: str, formula: Formula, key: str) -> LookAtOne:
     """Return a check that a parameter is not the default any more, where the default is small."""
 
     def find(view: View) -> Iterator[Outcome]:
+        if view.client.value(key) is None:
+            return
         wanted, said = reading(name, formula(view), ""), view.server(name)
         default = said.source == "default" or said.number == _INITDB.get(name)
         worse = default and wanted.number != said.number
@@ -82,7 +84,7 @@ def _hint(name: str, formula: Formula) -> LookAtOne:
             object=name,
             observed=said.shown,
             expected=f"some {wanted.shown}",
-            key="server.storage" if name == "random_page_cost" else "server.memory_gb",
+            key=key,
             fix=for_server(view, name, wanted.text) if worse else (),
             evidence=(str(said),),
         )
@@ -102,7 +104,7 @@ def _check(name: str, formula: Formula, what: str, why: str, key: str = "memory_
         ignore="When the default was measured to be right, or other programs share the machine.",
         cannot_see="What the machine has, unless it is declared; what else runs there.",
         source="The formulas of PGTune.",
-        find=_hint(name, formula),
+        find=_hint(name, formula, f"server.{key}"),
     )
 
 

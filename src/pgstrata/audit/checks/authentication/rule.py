@@ -7,17 +7,20 @@ from collections.abc import Iterator, Sequence
 from pgstrata.audit.checks.authentication.simulated import (
     Answer,
     answers,
+    attempted,
     file_of,
     known,
     networks,
     own_address,
 )
-from pgstrata.audit.hba import suggest
+from pgstrata.audit.hba import client, hba_line, suggest
 from pgstrata.audit.hba.rule import Network
 from pgstrata.audit.model import Check, Fix, Outcome, UnreadError
 from pgstrata.audit.view import View
+from pgstrata.audit.wire.probe import Probe
 
 _VERIFY = "SELECT * FROM pg_hba_file_rules;"
+_REFUSALS = ("no_entry", "reject")
 
 
 def rule(view: View) -> Iterator[Outcome]:
@@ -93,29 +96,34 @@ def _refused(view: View, tried: Sequence[Answer], where: str, key: str) -> Outco
 
 
 def _by_probe(view: View, error: UnreadError) -> Iterator[Outcome]:
-    """Say what a probe has shown where the lines themselves are hidden."""
-    tried = [p for p in view.probes.values() if p.transport != "tls" or view.sslmode != "disable"]
-    tried = [
-        p
-        for p in tried
-        if p.transport == "tls" or view.sslmode in ("disable", "allow", "prefer") or not view.tcp
-    ]
-    answered = [probe for probe in tried if probe.answered]
-    if answered and not any(probe.admitted for probe in answered):
-        yield Outcome(
-            "fail",
-            f"the server refuses {view.user} from here: {answered[0].message}",
-            object="here",
-            observed=answered[0].request,
-            expected="a line that lets it in",
-            key="client_addresses",
-            fix=(
-                Fix("-- a line in pg_hba.conf; then SELECT pg_reload_conf();", "reload", _VERIFY),
-            ),
-        )
+    """Say what a probe has shown where the lines themselves are hidden, or nobody could log in."""
+    answered = [view.probes[name] for name in attempted(view) if name in view.probes]
+    answered = [probe for probe in answered if probe.answered]
+    if answered and all(probe.request in _REFUSALS for probe in answered):
+        yield _refused_here(view, answered[0])
         return
     asked = ", ".join(f"{probe.request} ({probe.transport})" for probe in answered)
-    raise UnreadError(error.gap, f"from here the server asks for {asked or 'nothing'}")
+    raise UnreadError(error.gap, f"from here the server asks for {asked}" if asked else "")
+
+
+def _refused_here(view: View, refusal: Probe) -> Outcome:
+    """Return the finding of a refusal, which itself says how the server sees the client."""
+    database = str(view.client.keyword("dbname") or view.user)
+    kind = "local" if not view.tcp else "hostssl" if refusal.transport == "tls" else "host"
+    seen = client(refusal.seen_as) if refusal.seen_as not in ("", "[local]") else None
+    address = None if kind == "local" else str(seen or "ADDRESS")
+    line = hba_line(kind, database, view.user, address, "scram-sha-256")
+    statement = f"{line}  -- before the line that refuses it; then SELECT pg_reload_conf();"
+    return Outcome(
+        "fail",
+        f"the server refuses {view.user} from here: {refusal.message}",
+        object="here",
+        observed=refusal.request,
+        expected=line,
+        key="client_addresses",
+        fix=(Fix(statement, "reload", _VERIFY),),
+        evidence=(refusal.message,),
+    )
 
 
 CHECKS = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 
 from pgstrata import client_addresses
 from pgstrata.audit.hba import (
@@ -28,6 +28,8 @@ from pgstrata.audit.reading import moment
 from pgstrata.audit.view import View
 from pgstrata.audit.wire.probe import Probe
 from pgstrata.errors import InvalidConfigError
+
+_ANYWHERE = ip_network("0.0.0.0/0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,11 @@ def unsettled(view: View) -> str:
     if rows and moment(rows[0]["mtime"]) > moment(rows[0]["loaded"]):
         return "the file was changed after the server last read it"
     return ""
+
+
+def attempted(view: View) -> tuple[Transport, ...]:
+    """Return how the program tries to connect, in its order."""
+    return transports(view.sslmode, _ANYWHERE if view.tcp else None)
 
 
 def answers(view: View, network: Network | None) -> list[list[Answer]]:

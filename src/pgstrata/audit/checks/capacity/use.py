@@ -9,10 +9,15 @@ from pgstrata.audit.model import Check, Gap, Outcome, UnreadError
 from pgstrata.audit.view import View
 
 _FULL = 0.8
+_TOO_MANY = "53300"  # SQLSTATE too_many_connections
 
 
 def headroom_now(view: View) -> Iterator[Outcome]:
-    """Count the sessions of this moment."""
+    """Count the sessions of this moment; a server that is full says so to a probe."""
+    for probe in (view.snapshot.probe or {}).values():
+        if probe["code"] == _TOO_MANY:
+            yield Outcome("fail", f"the server refuses everybody: {probe['message']}", "now")
+            return
     if not view.row("caps")["all_stats"]:
         grant = f"GRANT pg_read_all_stats TO {view.snapshot.viewer};"
         known = sum(row["n"] for row in view.rows("connections"))
@@ -71,8 +76,9 @@ def lost(view: View) -> Iterator[Outcome]:
 CHECKS = (
     Check(
         "cap.headroom_now",
-        "warn",
-        what="Sessions that are connected at the moment of the audit, from 80 % of the slots on.",
+        "fail",
+        what="Sessions that are connected at the moment of the audit: a warning from 80 % of the"
+        " slots on, a fault where the server takes no more.",
         why="Little is left for the next deployment, for people and for backups.",
         verify="SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend';",
         fix="Find who holds them: the evidence lists the largest groups.",

@@ -10,8 +10,11 @@ from pgstrata.audit.view import View
 
 # The server's words for what only a restart brings, and for a value that it does not understand.
 _NOT_APPLIED = "setting could not be applied"
-# Where the files are has to be said to the server from outside.
-_PLACES = ("config_file", "data_directory", "hba_file", "ident_file", "external_pid_file", "port")
+# Where its files and its sockets are has to be said to a server from outside.
+_PLACES = (
+    *("config_file", "data_directory", "hba_file", "ident_file", "external_pid_file"),
+    *("port", "listen_addresses", "unix_socket_directories", "cluster_name"),
+)
 
 
 def file_errors(view: View) -> Iterator[Outcome]:

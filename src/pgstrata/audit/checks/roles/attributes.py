@@ -22,6 +22,7 @@ def _attribute(column: str, option: str, danger: str, status: Status) -> LookAtO
         row = view.row("role")
         has = bool(row[column]) and not (row["rolsuper"] and column != "rolsuper")
         level = "warn" if column == "rolcreaterole" and view.version >= _STRONG_UNTIL else status
+        level = "info" if view.client.local else level  # it is one's own server
         yield Outcome(
             level if has else "ok",
             f"role {view.user} {danger}" if has else f"role {view.user} has no {option}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator
 
+from pgstrata.audit.checks.transport.encryption import uses_tls
 from pgstrata.audit.model import Check, Fix, Outcome, Status, UnreadError
 from pgstrata.audit.reading import moment
 from pgstrata.audit.view import View
@@ -14,7 +15,7 @@ _SOON, _NEAR = dt.timedelta(days=7), dt.timedelta(days=30)
 
 def expiry(view: View) -> Iterator[Outcome]:
     """Look at the last day of each certificate."""
-    if not view.tcp or view.sslmode == "disable":
+    if not uses_tls(view):
         return
     for row in view.snapshot.facts.get("client_certificates", ()):
         name = f"{row['keyword']}: {row['subject']}"

@@ -20,9 +20,14 @@ def demands_tls(view: View) -> bool:
     return view.sslmode not in ("disable", *_OPTIONAL)
 
 
+def uses_tls(view: View) -> bool:
+    """Tell whether TLS matters to the client: it demands it, or may use it over a network."""
+    return view.tcp and view.sslmode != "disable" and (view.remote or demands_tls(view))
+
+
 def offered(view: View) -> Iterator[Outcome]:
     """Ask the server whether it speaks TLS."""
-    if not view.tcp or view.sslmode == "disable":
+    if not uses_tls(view):
         return
     speaks = view.handshake.offered
     if speaks is None:
@@ -82,6 +87,9 @@ def plain_accepted(view: View) -> Iterator[Outcome]:
     if not view.tcp or not (view.remote or demands_tls(view)):
         return
     plain = view.probes["plain"]
+    if not plain.answered:
+        yield Outcome("unknown", f"the server could not be asked: {plain.message}", view.user)
+        return
     bad: Status = "fail" if view.client.protected else "warn"
     yield Outcome(
         bad if plain.admitted else "ok",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pgstrata.audit.checks.transport.encryption import KEY
+from pgstrata.audit.checks.transport.encryption import KEY, uses_tls
 from pgstrata.audit.model import Check, Fix, Outcome, Status
 from pgstrata.audit.remedy import for_client
 from pgstrata.audit.view import View
@@ -16,7 +16,7 @@ _VERIFY = "openssl s_client -starttls postgres -connect HOST:PORT -CAfile CA"
 
 def handshake_of(view: View) -> Handshake | None:
     """Return a handshake that got as far as certificates, or None where TLS is not used."""
-    if not view.tcp or view.sslmode == "disable" or view.handshake.offered is False:
+    if not uses_tls(view) or view.handshake.offered is False:
         return None
     return view.handshake
 
