@@ -18,7 +18,7 @@ ROWS = (
     ("model",),
     ("schema",),
     ("layers", "secrets"),
-    ("capacity", "client_addresses", "effective", "stores", "validation"),
+    ("capacity", "client_addresses", "effective", "statements", "stores", "validation"),
     ("loading", "local"),
     ("diff", "check", "connect"),
     ("impact", "pgmonkey"),
@@ -35,8 +35,9 @@ CONFINED = {
     "keyring": ("secrets",),
     "cryptography": ("secrets", "audit"),  # an audit reads certificates
     "ruamel": ("promotion",),
+    "rich": ("cli",),
 }
-SLOW = ("keyring", "cryptography")
+SLOW = ("keyring", "cryptography", "rich")
 MODULES = sorted(SOURCE.rglob("*.py"))
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from tests.recommend.conftest import Recommended, lines, missing, notes
 
-SCOPE = 'ALTER ROLE "app" IN DATABASE "app" SET'
+SCOPE = "ALTER ROLE app IN DATABASE app SET"
 POOL = {"min_size": 2, "max_size": 4}
 
 
