@@ -27,13 +27,16 @@ COMMANDS = {
     "code": ("code",),
     "local server": ("local",),
     "help": ("doctor", "completion"),
+    "names of pgmonkey": ("pgconfig", "pgserverconfig", "pgimport", "pgexport"),
 }
+ALIASES = dict.fromkeys(COMMANDS["names of pgmonkey"], "pgstrata.cli.pgmonkey")
 
 
 @click.group(
     cls=LazyGroup,
     package="pgstrata.cli.commands",
     sections=COMMANDS,
+    homes=ALIASES,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.option(

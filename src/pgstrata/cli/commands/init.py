@@ -76,7 +76,7 @@ def command(
     if store or resolve_env or allow_sensitive_defaults:
         raise UsageError("--store, --resolve-env and --allow-sensitive-defaults go with --from")
     if single is not None:
-        _write({single: single_file()}, force=force)
+        write_files({single: single_file()}, force=force)
         return
     _write_project(session.folder, project_files(), force=force)
     tell("next: pgstrata check --all, then pgstrata test -e development")
@@ -89,13 +89,13 @@ def _write_project(project: Path, files: Mapping[str, str], *, force: bool = Fal
     from pgstrata.schema.template import SCHEMA
 
     texts = {**files, SCHEMA: json_schema.text(json_schema.overlay())}
-    _write({project / FOLDER / name: text for name, text in texts.items()}, force=force)
+    write_files({project / FOLDER / name: text for name, text in texts.items()}, force=force)
     _ignore(project / ".gitignore")
     if write_attributes(project):
         click.echo(_shown(project / ".gitattributes"))
 
 
-def _write(files: dict[Path, str], *, force: bool) -> None:
+def write_files(files: dict[Path, str], *, force: bool) -> None:
     """Write all files or, where one exists already, none of them."""
     there = [_shown(path) for path in files if os.path.lexists(path)]
     if there and not force:
