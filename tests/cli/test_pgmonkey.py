@@ -99,10 +99,11 @@ def test_server_configuration(cli: Cli, config: str) -> None:
     """The advice is that of ``recommend``, and the audit that of ``audit``."""
     done = cli("pgserverconfig", "--filepath", config)
     assert done.code == 0
-    assert "max_connections" in done.out
+    assert done.out.startswith(f"{config}: 127.0.0.1")
+    assert "pg_hba.conf" in done.out
     audited = cli("pgserverconfig", "--filepath", config, "--audit")
     assert audited.code in (0, 1)
-    assert "max_connections" in audited.out or "capacity" in audited.out
+    assert config in audited.out
     assert PASSWORD not in done.out + audited.out + audited.err
 
 
@@ -111,21 +112,17 @@ def test_import_and_export_are_done_at_once(
 ) -> None:
     """No settings file is made first; names of columns are lower case; the export comes back."""
     (project / "people.csv").write_text("Id,Name\n1,Ann\n2,\n")
-    done = cli(
-        "pgimport", "--import_file", "people.csv", "--table", "people", "--connconfig", config
-    )
+    given = ("--table", "people", "--connconfig", config)
+    done = cli("pgimport", "--import_file", "people.csv", *given)
     assert done.code == 0, done.err
-    assert server.sql("SELECT id, name FROM people ORDER BY id", database) == [
-        (1, "Ann"),
-        (2, None),
-    ]
+    people = server.sql("SELECT id, name FROM people ORDER BY id", database)
+    assert people == [(1, "Ann"), (2, None)]
     done = cli("pgexport", "--table", "public.people", "--connconfig", config)
     assert done.code == 0, done.err
     assert (project / "public.people.csv").read_text() == "id,name\n1,Ann\n2,\n"
     assert not list(project.glob("p*.yaml"))
     server.sql("TRUNCATE people", database)
-    again = ("--table", "people", "--connconfig", config)
-    assert cli("pgimport", "--import_file", "public.people.csv", *again).code == 0
+    assert cli("pgimport", "--import_file", "public.people.csv", *given).code == 0
     assert server.sql("SELECT count(*) FROM people", database) == [(2,)]
 
 

@@ -15,6 +15,7 @@ import click
 from pgstrata.cli import options
 from pgstrata.cli.output import tell
 from pgstrata.errors import FINDINGS, OK, UsageError
+from pgstrata.model import Config
 from pgstrata.schema.keys import CONNECTION_TYPES
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
     from pgstrata.audit.report import Report
     from pgstrata.cli.transfer import End
-    from pgstrata.model import Config
     from pgstrata.tables import ImportOptions
 
 _TAB = r"\t"
@@ -118,7 +118,7 @@ def pgserverconfig(file: str, *, audit: bool, **flags: Unpack[Flags]) -> int:
     from pgstrata.recommend.run import recommend
     from pgstrata.render import recommend as render
 
-    config = _loaded(file, flags)
+    config = _named(_loaded(file, flags), file)
     if audit:
         return _audited(config)
     click.echo(render.text(recommend(config)), nl=False)
@@ -223,6 +223,12 @@ def _loaded(file: str, flags: Flags) -> Config:
     from pgstrata.loading import load_file
 
     return load_file(file, **flags)
+
+
+def _named(config: Config, file: str) -> Config:
+    """Return the configuration of a file as an environment of that name, for who shows names."""
+    targets = {name: config.connection(name) for name in config.connections}
+    return Config(file, config.project, config.settings, targets, config.findings)
 
 
 def _end(file: str, flags: Flags) -> End:

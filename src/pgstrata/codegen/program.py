@@ -160,7 +160,7 @@ def _pooling(config: Config, connection: str, kind: str) -> dict[str, str]:
             "health": health,
         }
     options = pool_options(target, cast(ConnectionType, kind))
-    least, most = int(options["min_size"]), int(options["max_size"])
+    least, most = int(options["min_size"]), int(options.get("max_size", options["min_size"]))
     size = f"pool_size={max(least, 1)}, max_overflow={most - max(least, 1)}, pool_pre_ping=True,"
     return {
         "dbname": dbname,
