@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -74,16 +73,12 @@ def test_what_is_shared_goes_to_base(cli: Cli, project: Path, files: tuple[str, 
     texts = tree(project)
     assert not any(password in text for text in texts.values() for password in PASSWORDS)
     assert "host" not in texts["base.yaml"].replace("HOSTNAME", "")
-    assert (
-        texts["staging.yaml"].splitlines()[2:]
-        == [*("connection_settings:", '  host: "localhost"', "pool_settings:", "  max_size: 4")]
-        or "host: localhost" in texts["staging.yaml"]
-    )
+    assert texts["staging.yaml"].splitlines()[2:] == [
+        *("connection_settings:", '  host: "localhost"', "pool_settings:", "  max_size: 4")
+    ]
     for environment, name in (("prod", files[0]), ("staging", files[1])):
         after = load(environment)
-        changed = {key for key in before[name] if key in after} - {"secret_stores"}
-        assert changed == set(before[name])
-        assert {key for key in changed if before[name][key] != after[key]} == set()
+        assert dict(after.items()) == dict(before[name].items())
     assert cli("check", "--all", "--skip-files").code == 0
 
 
@@ -135,9 +130,7 @@ def test_references_stay_references(
     done = cli("init", "--from", "prod.yaml", "--resolve-env")
     assert done.code == 0, done.err
     assert "${DB_HOST:-db}" in tree(project)["prod.yaml"]
-    assert 'from_env: "DB_PASSWORD"' in tree(project)["prod.yaml"].replace(
-        "DB_PASSWORD}", '"DB_PASSWORD"'
-    )  # noqa: E501
+    assert "password: {from_env: DB_PASSWORD}" in tree(project)["prod.yaml"]
     monkeypatch.setenv("DB_HOST", "elsewhere")
     assert load("prod")["connection_settings.host"] == "elsewhere"
 
@@ -269,9 +262,6 @@ def test_paths_are_seen_from_the_project(cli: Cli, project: Path, files: tuple[s
     config = load("prod", project="sub/project")
     path = config.project / str(config["connection_settings.sslrootcert"])
     assert os.path.normpath(path) == str(project / "certs" / "ca.crt")
-
-
-Break = Callable[[Path], object]
 
 
 @pytest.mark.parametrize(
