@@ -74,7 +74,7 @@ def test_what_is_shared_goes_to_base(cli: Cli, project: Path, files: tuple[str, 
     assert not any(password in text for text in texts.values() for password in PASSWORDS)
     assert "host" not in texts["base.yaml"].replace("HOSTNAME", "")
     assert texts["staging.yaml"].splitlines()[2:] == [
-        *("connection_settings:", '  host: "localhost"', "pool_settings:", "  max_size: 4")
+        *("connection_settings:", "  host: localhost", "pool_settings:", "  max_size: 4")
     ]
     for environment, name in (("prod", files[0]), ("staging", files[1])):
         after = load(environment)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pgstrata.cli.output import tell
-from pgstrata.errors import UsageError
+from pgstrata.errors import PgstrataError, UsageError
 from pgstrata.schema.keys import SECRET_STORES
 
 if TYPE_CHECKING:
@@ -47,8 +47,8 @@ def adopt(
     _refuse(plan.in_memory(planned, session.folder, environ))
     keep = _keeper(session, planned, store)
     with _undoing() as made:
+        made += _fresh(session.folder, planned)
         write(planned)
-        made += [session.folder / "environments" / name for name in planned.files]
         keep(made)
         _check_written(session, planned, environ)
     _tell(planned, store)
@@ -110,10 +110,20 @@ def _keyring(session: Session, planned: Plan) -> Callable[[list[Path]], None]:
                     hint=f"pgstrata secret remove {key} -e {environment} --store keyring",
                 )
 
+    entries = [
+        (environment, key, value)
+        for environment, values in planned.secrets.items()
+        for key, value in values.items()
+    ]
+
     def keep(_: list[Path]) -> None:
-        for environment, values in planned.secrets.items():
-            for key, value in values.items():
+        for number, (environment, key, value) in enumerate(entries):
+            try:
                 keyring.set(project, environment, key, value)
+            except PgstrataError:
+                for done_in, done, _value in entries[:number]:
+                    keyring.delete(project, done_in, done)
+                raise
 
     return keep
 
@@ -152,6 +162,15 @@ def _sealed(session: Session, planned: Plan) -> Callable[[list[Path]], None]:
             step(made)
 
     return keep
+
+
+def _fresh(project: Path, planned: Plan) -> list[Path]:
+    """Return the files that will be written and are not there yet."""
+    from pgstrata.layers.project import FOLDER
+    from pgstrata.schema.template import SCHEMA
+
+    paths = [project / FOLDER / name for name in (*planned.files, SCHEMA)]
+    return [path for path in paths if not os.path.lexists(path)]
 
 
 @contextmanager
