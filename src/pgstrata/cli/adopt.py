@@ -47,7 +47,7 @@ def adopt(
     _refuse(plan.in_memory(planned, session.folder, environ))
     keep = _keeper(session, planned, store)
     with _undoing() as made:
-        made += _fresh(session.folder, planned)
+        made.extend(_fresh(session.folder, planned))
         write(planned)
         keep(made)
         _check_written(session, planned, environ)
