@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
-from tests.cli.conftest import Cli, Done
+from tests.cli.conftest import Cli, Done, answer
 
 from pgstrata.loading import load, load_file
 
@@ -94,6 +95,27 @@ def test_nothing_is_written_without_consent(
     assert not (project / "environments").exists()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such terminals")
+def test_on_a_terminal_the_store_is_asked_for(project: Path, files: tuple[str, str]) -> None:
+    """And no password is shown."""
+    code, shown = answer(["init", "--from", files[0]], {"(sealed, keyring): ": "sealed"})
+    assert code == 0, shown
+    assert "a secret is in the sealed store" in shown
+    assert not any(password in shown for password in PASSWORDS)
+    assert (project / "environments" / "prod.sealed.yaml").exists()
+
+
+def test_without_a_keyring_nothing_is_written(
+    cli: Cli, project: Path, files: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is asked before the first file."""
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
+    done = cli("init", "--from", files[0], "--store", "keyring")
+    assert done.code != 0
+    assert "keyring" in done.err
+    assert not (project / "environments").exists()
+
+
 def test_nothing_is_overwritten(
     cli: Cli, project: Path, files: tuple[str, str], home: Path
 ) -> None:
@@ -114,6 +136,21 @@ def test_nothing_is_overwritten(
     assert "there is a key" in done.err
     assert next(home.rglob("prod.key")).read_bytes() == key
     assert tree(project) == {}
+
+
+def test_what_fails_late_is_undone(
+    cli: Cli, project: Path, files: tuple[str, str], home: Path
+) -> None:
+    """Here the first key of an environment is still trusted, when its files and key are gone."""
+    given = ("init", "--from", files[1], "--from", files[0], "--store", "sealed")
+    assert cli("init", "--from", files[0], "--store", "sealed").code == 0
+    for path in (*(project / "environments").iterdir(), next(home.rglob("prod.key"))):
+        path.unlink()
+    before = {path for path in home.rglob("*") if path.suffix != ".lock"}
+    done = cli(*given)
+    assert done.code == 3
+    assert tree(project) == {}
+    assert {path for path in home.rglob("*") if path.suffix != ".lock"} == before
 
 
 def test_references_stay_references(

@@ -73,8 +73,13 @@ def test_references_are_followed_when_asked(
     assert cli(*test, "--allow-sensitive-defaults").code == 0
 
 
-@pytest.mark.parametrize("library", ["pgmonkey", "psycopg"])
-@pytest.mark.parametrize("kind", ["normal", "pool", "async", "async_pool"])
+@pytest.mark.parametrize(
+    ("kind", "library"),
+    [
+        *((kind, "pgmonkey") for kind in ("normal", "pool", "async", "async_pool")),
+        ("pool", "psycopg"),
+    ],
+)
 def test_generated_code_runs(cli: Cli, config: str, project: Path, kind: str, library: str) -> None:
     """Nothing but the program is on stdout, and no password is in it."""
     given = ("--filepath", config, "--connection-type", kind, "--library", library)

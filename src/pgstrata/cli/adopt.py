@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from pgstrata.cli.keeping import keeper
 from pgstrata.cli.output import tell
-from pgstrata.errors import PgstrataError, UsageError
+from pgstrata.errors import UsageError
 from pgstrata.schema.keys import SECRET_STORES
 
 if TYPE_CHECKING:
     from pgstrata.adoption.plan import Plan
     from pgstrata.cli.options import Session
-    from pgstrata.model import Secret
-    from pgstrata.secrets.sealed.access import Access
 
 
 def adopt(
@@ -45,12 +43,14 @@ def adopt(
         store = _asked(planned)
         planned = plan.plan(found, session.folder, store)
     _refuse(plan.in_memory(planned, session.folder, environ))
-    keep = _keeper(session, planned, store)
-    with _undoing() as made:
-        made.extend(_fresh(session.folder, planned))
+    keep = keeper(session.folder, planned.secrets, store)
+    with ExitStack() as undo:
+        for path in _fresh(session.folder, planned):
+            undo.callback(path.unlink, missing_ok=True)
         write(planned)
-        keep(made)
+        keep(undo)
         _check_written(session, planned, environ)
+        undo.pop_all()
     _tell(planned, store)
 
 
@@ -89,81 +89,6 @@ def _refuse(different: Mapping[str, list[str]]) -> None:
         )
 
 
-def _keeper(session: Session, planned: Plan, store: str | None) -> Callable[[list[Path]], None]:
-    """Return what stores the secrets. Raises ``UsageError`` where something is in the way."""
-    if not planned.secrets:
-        return lambda _: None
-    if store == "keyring":
-        return _keyring(session, planned)
-    return _sealed(session, planned)
-
-
-def _keyring(session: Session, planned: Plan) -> Callable[[list[Path]], None]:
-    from pgstrata.secrets import keyring
-
-    project = session.folder.name
-    for environment, values in planned.secrets.items():
-        for key in values:
-            if keyring.has(project, environment, key):
-                raise UsageError(
-                    f"the keyring has {key} of {environment} already",
-                    hint=f"pgstrata secret remove {key} -e {environment} --store keyring",
-                )
-
-    entries = [
-        (environment, key, value)
-        for environment, values in planned.secrets.items()
-        for key, value in values.items()
-    ]
-
-    def keep(_: list[Path]) -> None:
-        for number, (environment, key, value) in enumerate(entries):
-            try:
-                keyring.set(project, environment, key, value)
-            except PgstrataError:
-                for done_in, done, _value in entries[:number]:
-                    keyring.delete(project, done_in, done)
-                raise
-
-    return keep
-
-
-def _sealed(session: Session, planned: Plan) -> Callable[[list[Path]], None]:
-    from pgstrata.cli.commands.secret.keygen import Place
-    from pgstrata.layers.variables import Environ
-    from pgstrata.secrets import keyring
-    from pgstrata.secrets.sealed import edit, keytext, lookup
-    from pgstrata.secrets.sealed.access import Access
-    from pgstrata.secrets.stores import sealed_path
-
-    project = session.folder
-
-    def seal(access: Access, place: Place, values: Mapping[str, Secret], made: list[Path]) -> None:
-        path = sealed_path(project, access.environment)
-        key = edit.create(path, access.environment, [])
-        made.append(path)
-        place.keep(keytext.private_text(key, None))
-        made.append(place.path)
-        edit.set_entries(path, access, values)
-        tell(f"the private key of {access.environment} is in {place.words}; without it all is lost")
-
-    steps: list[Callable[[list[Path]], None]] = []
-    for environment, values in planned.secrets.items():
-        access = Access(environment, project=project, environ=Environ(os.environ))
-        service = keyring.service(project.name, environment)
-        place = Place(lookup.key_path(access), service, lookup.KEYRING_USER, in_keyring=False)
-        place.require_free()
-        if os.path.lexists(sealed_path(project, environment)):
-            raise UsageError(f"already there: {sealed_path(project, environment)}")
-        steps.append(partial(seal, access, place, values))
-
-    def keep(made: list[Path]) -> None:
-        for step in steps:
-            step(made)
-
-    return keep
-
-
 def _fresh(project: Path, planned: Plan) -> list[Path]:
     """Return the files that will be written and are not there yet."""
     from pgstrata.layers.project import FOLDER
@@ -171,18 +96,6 @@ def _fresh(project: Path, planned: Plan) -> list[Path]:
 
     paths = [project / FOLDER / name for name in (*planned.files, SCHEMA)]
     return [path for path in paths if not os.path.lexists(path)]
-
-
-@contextmanager
-def _undoing() -> Iterator[list[Path]]:
-    """Remove the files that the body has added to the list, if it fails."""
-    made: list[Path] = []
-    try:
-        yield made
-    except BaseException:
-        for path in made:
-            path.unlink(missing_ok=True)
-        raise
 
 
 def _check_written(session: Session, planned: Plan, environ: Mapping[str, str]) -> None:
@@ -203,7 +116,8 @@ def _tell(planned: Plan, store: str | None) -> None:
         sources = dict.fromkeys(
             one.source for one in planned.found if one.environment in planned.secrets
         )
-        tell(f"the settings are what they were; {planned.count} secrets are kept: {store}")
+        kept = "a secret is" if planned.count == 1 else f"{planned.count} secrets are"
+        tell(f"the settings are what they were; {kept} in the {store} store")
         tell(f"when nothing needs it any more, remove the clear text from {', '.join(sources)}")
     else:
         tell("the settings are what they were")
