@@ -8,6 +8,7 @@ from pgstrata.audit.model import Check, Outcome
 from pgstrata.audit.reading import size
 from pgstrata.audit.remedy import for_client, for_program
 from pgstrata.audit.view import View
+from pgstrata.schema import parameters
 
 _PER_CPU = 10
 _KIB_PER_GIB = 1024 * 1024
@@ -35,7 +36,7 @@ def cpu(view: View) -> Iterator[Outcome]:
 
 def work_mem(view: View) -> Iterator[Outcome]:
     """Compare one sort or hash in each connection with the memory that is left."""
-    memory = float(view.declared("memory_gb")) * _KIB_PER_GIB
+    memory = parameters.kilobytes(str(view.declared("memory")))
     buffers = view.server("shared_buffers")
     left = memory - buffers.number * _KIB_PER_BLOCK
     each, factor = view.session("work_mem"), view.session("hash_mem_multiplier")
@@ -56,7 +57,7 @@ def work_mem(view: View) -> Iterator[Outcome]:
 
 def _key(view: View, name: str) -> str:
     wanted = view.wanted(name)
-    return f"session_settings.{name}" if wanted else "server.memory_gb"
+    return f"session_settings.{name}" if wanted else "server.memory"
 
 
 CHECKS = (
@@ -77,7 +78,7 @@ CHECKS = (
     Check(
         "cap.work_mem",
         "warn",
-        what="work_mem * hash_mem_multiplier * connections against `server.memory_gb` less"
+        what="work_mem * hash_mem_multiplier * connections against `server.memory` less"
         " shared_buffers.",
         why="Each hash of each session may use it; at the worst moment the kernel ends the server.",
         verify="SHOW work_mem; SHOW hash_mem_multiplier; SHOW shared_buffers;",
