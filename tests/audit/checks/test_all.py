@@ -6,13 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.audit.program import Well, by_id, environments, settings
+import yaml
+from tests.audit.program import Well, by_id, environments, merged, settings
 
 from pgstrata.audit.checks import CHECKS
 from pgstrata.audit.judge import judge
 from pgstrata.audit.model import Check, Snapshot
 from pgstrata.audit.run import look
 from pgstrata.audit.view import View
+from pgstrata.schema.keys import SERVER
 from pgstrata.schema.names import is_setting
 
 IDS = [check.id for check in CHECKS]
@@ -97,3 +99,15 @@ def test_every_check_is_shown_to_fire() -> None:
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
     assert set(IDS) <= named
+
+
+def test_the_page_says_what_may_be_declared(well: Well, tmp_path: Path) -> None:
+    """All of it is read, and each key leads to a check that names it."""
+    page = Path(__file__).parents[3] / "docs" / "how-to" / "audit.md"
+    section = page.read_text(encoding="utf-8").partition("## What has to be declared")[2]
+    said = yaml.safe_load(section.partition("```yaml\n")[2].partition("```")[0])
+    (client,) = environments(tmp_path, production=merged(settings(well.server), said))
+    view = View(client, well.view.snapshot)
+    assert view.demand == (6 + 2) * 4 * 4
+    assert view.declared("memory") == "32GB"
+    assert said["server"].keys() <= SERVER.keys()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pgstrata.audit.checks.authentication.simulated import answers, networks, own_kind
+from pgstrata.audit.checks.authentication.known import own_kind
+from pgstrata.audit.checks.authentication.simulated import answers, networks
 from pgstrata.audit.model import Check, Fix, Outcome, UnreadError
 from pgstrata.audit.remedy import for_client, for_server
 from pgstrata.audit.view import View
