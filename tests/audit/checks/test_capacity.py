@@ -42,6 +42,14 @@ CASES = (
         mended={"server": {"other_connections": 5}},
     ),
     Case(
+        "cap.slots",
+        "fail",
+        "there are 60 slots",  # none is reserved from a superuser
+        client={"services": [{"name": "web", "replicas": 20}]},
+        sql=(f"ALTER ROLE {APP} SUPERUSER",),
+        mended={"services": [{"name": "web"}]},
+    ),
+    Case(
         "cap.role_limit",
         "fail",
         "8 connections as app, whose limit is 3",
