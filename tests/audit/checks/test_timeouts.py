@@ -70,9 +70,9 @@ CASES = (
     Case(
         "to.units",
         "warn",
-        "statement_timeout 30 is 30 milliseconds",
-        client={"session_settings": {"statement_timeout": None}},
-        sql=("ALTER SYSTEM SET statement_timeout = 30",),
+        "idle_in_transaction_session_timeout 30 is 30 milliseconds",
+        client={"session_settings": {"idle_in_transaction_session_timeout": None}},
+        sql=("ALTER SYSTEM SET idle_in_transaction_session_timeout = 30",),
     ),
     Case(
         "to.connect",
