@@ -40,7 +40,8 @@ class View:
 
     Each look at something that nobody could read raises ``UnreadError``, which makes the check's
     answer ``unknown``: a check need not think of privileges. A check that has nothing to judge,
-    because the client does not use what it is about, returns no outcome.
+    because the client does not use what it is about, or nobody has described the machine, returns
+    no outcome.
     """
 
     client: Connection

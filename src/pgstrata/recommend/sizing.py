@@ -25,12 +25,12 @@ _START = "a starting point for a machine that the server has to itself"
 
 def memory(server: Server) -> Iterator[Advice | Missing | Note]:
     """Share the declared memory out."""
-    said, origins = server.declared("server_memory")
+    said, origins = server.declared("server.memory")
     if said is None:
         why = "shared_buffers, work_mem and the like follow from the machine's memory"
-        yield server.undeclared("server_memory", why, "server_memory: 16GB")
+        yield server.undeclared("server.memory", why, "server:\n  memory: 16GB")
         return
-    ram = _kilobytes(str(said))
+    ram = parameters.kilobytes(str(said))
     shared = ram // 4
     yield _share("shared_buffers", shared, f"{said} / 4", origins, "restart")
     yield _share("effective_cache_size", ram * 3 // 4, f"{said} * 3 / 4", origins)
@@ -46,11 +46,11 @@ def memory(server: Server) -> Iterator[Advice | Missing | Note]:
 
 def processors(server: Server) -> Iterator[Missing | Note]:
     """Say where more connections are asked for than the declared processors can serve."""
-    said, origins = server.declared("server_cpus")
+    said, origins = server.declared("server.cpus")
     most = demand_of(server)
     if said is None:
         why = "whether the services ask for more than the machine can do at a time"
-        yield server.undeclared("server_cpus", why, "server_cpus: 8")
+        yield server.undeclared("server.cpus", why, "server:\n  cpus: 8")
     elif isinstance(said, int) and most > _PER_CPU * said:
         yield Note(
             f"the services may open {most} connections, more than {_PER_CPU} * {said} CPUs: put"
@@ -61,10 +61,10 @@ def processors(server: Server) -> Iterator[Missing | Note]:
 
 def storage(server: Server) -> Iterator[Advice | Missing]:
     """Say what a random read costs, compared with one in order."""
-    said, origins = server.declared("server_storage")
+    said, origins = server.declared("server.storage")
     if said is None:
         why = "what a random read costs is not the same on a disk and on an SSD"
-        yield server.undeclared("server_storage", why, "server_storage: ssd")
+        yield server.undeclared("server.storage", why, "server:\n  storage: ssd")
     elif said == "ssd":
         why = "on an SSD a random read costs hardly more than one in order"
         yield Advice("conf", "random_page_cost = 1.1", why, "reload", origins=origins)
@@ -95,12 +95,6 @@ def _overcommitted(server: Server, free: int) -> Iterator[Note]:
                     f" {_written(free)} that shared_buffers leaves",
                     connection.place(key),
                 )
-
-
-def _kilobytes(text: str) -> int:
-    parameter = parameters.find("effective_cache_size")
-    assert parameter is not None  # the table has it
-    return int(parameters.canonical(parameter, text)) * 8  # it counts in blocks of 8 kB
 
 
 def _written(kilobytes: int) -> str:

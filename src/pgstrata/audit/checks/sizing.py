@@ -14,6 +14,7 @@ from pgstrata.audit.model import Check, LookAtOne, Outcome
 from pgstrata.audit.reading import reading, size
 from pgstrata.audit.remedy import for_server
 from pgstrata.audit.view import View
+from pgstrata.schema import parameters
 
 Formula: TypeAlias = "Callable[[View], str]"  # the value that would fit; raises UnreadError
 
@@ -27,7 +28,7 @@ _INITDB = {"shared_buffers": 16384.0, "max_wal_size": 1024.0}
 
 
 def _memory(view: View) -> float:
-    return float(view.declared("memory_gb")) * _GIB
+    return parameters.kilobytes(str(view.declared("memory")))
 
 
 def _workload(view: View) -> str:
@@ -92,7 +93,7 @@ def _hint(name: str, formula: Formula, key: str) -> LookAtOne:
     return find
 
 
-def _check(name: str, formula: Formula, what: str, why: str, key: str = "memory_gb") -> Check:
+def _check(name: str, formula: Formula, what: str, why: str, key: str = "memory") -> Check:
     return Check(
         f"size.{name}",
         "info",
