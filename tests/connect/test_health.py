@@ -445,7 +445,7 @@ def test_roles(make: Make, server: Server, own_server: Server) -> None:
     """
     own_server.sql("ALTER SYSTEM SET default_transaction_read_only = on")
     own_server.reload()
-    hosts = {"host": ["127.0.0.1"] * 2, "port": [own_server.port, server.port]}
+    hosts: dict[str, Any] = {"host": ["127.0.0.1"] * 2, "port": [own_server.port, server.port]}
     manager = make(settings(server, **hosts), connections=ROLES)
 
     def port(name: str) -> int:
