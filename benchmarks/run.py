@@ -21,6 +21,7 @@ SUBJECTS = {
     "checking": "Checking environments",
     "auditing": "Auditing servers",
     "sealed_open": "Opening sealed secrets",
+    "tables": "Moving tables",
 }
 HEAD = """\
 # Benchmarks

@@ -35,8 +35,9 @@ CONFINED = {
     "keyring": ("secrets",),
     "cryptography": ("secrets", "audit"),  # an audit reads certificates
     "ruamel": ("promotion",),
+    "rich": ("cli",),
 }
-SLOW = ("keyring", "cryptography")
+SLOW = ("keyring", "cryptography", "rich")
 MODULES = sorted(SOURCE.rglob("*.py"))
 
 

@@ -23,6 +23,8 @@ COMMANDS = {
     ),
     "secrets": ("secret",),
     "servers": ("test", "recommend", "audit"),
+    "data": ("import", "export", "copy"),
+    "code": ("code",),
     "local server": ("local",),
     "help": ("doctor", "completion"),
 }

@@ -25,7 +25,8 @@ class Key:
     ``flag`` is libpq's 0 or 1, written as a boolean or a number; ``memory`` is a text such as
     16GB. ``many`` keys take a YAML list
     too, which is joined by commas as libpq wants it. ``path`` keys name a file; a relative one
-    starts at the project folder. ``example`` is what the scaffold shows.
+    starts at the project folder. ``example`` is what the scaffold shows, ``why`` a reason that
+    the reference gives.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Key:
     many: bool = False
     path: bool = False
     example: str = ""
+    why: str = ""
 
 
 def _by_name(*keys: Key) -> dict[str, Key]:
@@ -70,6 +72,7 @@ CONNECTION = _by_name(
         default=5,
         minimum=0,
         example="5",
+        why="The system's own is two minutes.",
     ),
     Key(
         "application_name", "text", "Name that the server shows in pg_stat_activity.", example="app"
@@ -77,6 +80,21 @@ CONNECTION = _by_name(
     Key("fallback_application_name", "text", "application_name for when none is given."),
     Key("client_encoding", "text", "Encoding of the session; psycopg works best with UTF8."),
     Key("options", "text", "Command-line options for the server; session_settings is easier."),
+    Key(
+        "client_deadline",
+        "number",
+        "Seconds that the server has for an answer.",
+        minimum=0.1,
+        why="Then the connection is closed. For proxies that acknowledge and hang, which no "
+        "time-out of libpq or the server notices. It counts for each statement, as this program "
+        "sees it.",
+    ),
+    Key(
+        "prepared_statements",
+        "boolean",
+        "Prepare statements that are run often.",
+        why="If left out, they are, unless a pooler of transactions stands between.",
+    ),
     Key("autocommit", "boolean", "Each statement is its own transaction.", default=False),
     Key(
         "sslmode",
@@ -123,14 +141,37 @@ CONNECTION = _by_name(
     Key("scram_client_key", "text", "SCRAM client key, in place of a password.", secret=True),
     Key("scram_server_key", "text", "SCRAM server key that belongs to it.", secret=True),
     Key("keepalives", "flag", "TCP keepalives."),
-    Key("keepalives_idle", "integer", "Seconds of silence before the first keepalive.", minimum=0),
-    Key("keepalives_interval", "integer", "Seconds between keepalives.", minimum=0),
-    Key("keepalives_count", "integer", "Lost keepalives before the connection is dead.", minimum=0),
+    Key(
+        "keepalives_idle",
+        "integer",
+        "Seconds of silence before the first keepalive.",
+        default=30,
+        minimum=0,
+        why="The system's own are two hours, in which firewalls forget a connection.",
+    ),
+    Key(
+        "keepalives_interval",
+        "integer",
+        "Seconds between keepalives.",
+        default=5,
+        minimum=0,
+        why="While an answer is waited for, keepalives alone notice that a host is dead.",
+    ),
+    Key(
+        "keepalives_count",
+        "integer",
+        "Lost keepalives before the connection is dead.",
+        default=3,
+        minimum=0,
+        why="With the other two, that is 45 s after the last sign of life.",
+    ),
     Key(
         "tcp_user_timeout",
         "integer",
         "Milliseconds that sent data may stay unacknowledged.",
+        default=15_000,
         minimum=0,
+        why="The system's own is a quarter of an hour.",
     ),
     Key(
         "target_session_attrs",
@@ -160,7 +201,7 @@ CONNECTION = _by_name(
     Key("oauth_scope", "text", "OAuth scopes to ask for."),
 )
 
-# Defaults are psycopg_pool's own, written out so that `explain` can name them.
+# Defaults are psycopg_pool's own, but for max_waiting, written out so that `explain` can name them.
 POOL = _by_name(
     Key("min_size", "integer", "Connections kept open.", default=4, minimum=0, example="2"),
     Key(
@@ -175,9 +216,20 @@ POOL = _by_name(
         example="30",
     ),
     Key(
-        "max_waiting", "integer", "Most callers that wait; 0 for any number.", default=0, minimum=0
+        "max_waiting",
+        "integer",
+        "Most callers that wait; 0 for any number.",
+        default=2000,
+        minimum=0,
+        why="One more fails at once: a queue that long is not served in time, and only grows.",
     ),
-    Key("max_lifetime", "number", "Seconds that a connection is used.", default=3600.0, minimum=0),
+    Key(
+        "max_lifetime",
+        "number",
+        "Seconds that a connection is used, or idles; then it is replaced.",
+        default=3600.0,
+        minimum=0,
+    ),
     Key("max_idle", "number", "Seconds that a spare connection is kept.", default=600.0, minimum=0),
     Key(
         "reconnect_timeout",
@@ -185,6 +237,8 @@ POOL = _by_name(
         "Seconds of trying before a lost connection is given up.",
         default=300.0,
         minimum=0,
+        why="Attempts are at most 0.4 s apart, however long an outage has lasted. What was given "
+        "up is tried again when a caller asks for it.",
     ),
     Key("num_workers", "integer", "Background workers that connect.", default=3, minimum=1),
     Key("name", "text", "Name of the pool in logs."),
@@ -193,6 +247,7 @@ POOL = _by_name(
         "boolean",
         "Test each connection before it is handed out.",
         default=False,
+        why="Without it, one that idled for half a second is, which costs next to nothing.",
     ),
 )
 
