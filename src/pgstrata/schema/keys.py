@@ -251,10 +251,10 @@ POOL = _by_name(
     ),
 )
 
-# Facts that no connection can see, and that only audits and recommendations read.
+# What no connection can see, and only audits and recommendations read.
 SERVER = _by_name(
     Key("cpus", "integer", "CPU cores of the server.", minimum=1, example="8"),
-    Key("memory", "memory", "Memory of the server.", example="32GB"),
+    Key("memory", "memory", "Memory of the server's machine.", example="32GB"),
     Key("storage", "text", "What its data is stored on.", choices=("ssd", "disk"), example="ssd"),
     Key(
         "workload",

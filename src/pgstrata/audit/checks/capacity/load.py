@@ -17,7 +17,7 @@ _KIB_PER_BLOCK = 8  # shared_buffers counts blocks of 8 kB
 
 def cpu(view: View) -> Iterator[Outcome]:
     """Compare the connections with the cores."""
-    if view.client.value("pooler"):
+    if view.client.value("pooler") or view.client.value("server.cpus") is None:
         return
     cpus, demand = int(view.declared("cpus")), view.demand
     most = _PER_CPU * cpus
@@ -36,6 +36,8 @@ def cpu(view: View) -> Iterator[Outcome]:
 
 def work_mem(view: View) -> Iterator[Outcome]:
     """Compare one sort or hash in each connection with the memory that is left."""
+    if view.client.value("server.memory") is None:
+        return
     memory = parameters.kilobytes(str(view.declared("memory")))
     buffers = view.server("shared_buffers")
     left = memory - buffers.number * _KIB_PER_BLOCK
