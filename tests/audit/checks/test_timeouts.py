@@ -113,7 +113,7 @@ CASES = (
         "ka.client",
         "info",
         "tcp_user_timeout is not set",
-        client={"connection_settings": {"tcp_user_timeout": None}},
+        client={"connection_settings": {"tcp_user_timeout": 0}},
         mended={"connection_settings": {"tcp_user_timeout": 30000}},
     ),
     Case(
