@@ -112,7 +112,7 @@ CASES = (
     Case(
         "ka.client",
         "info",
-        "tcp_user_timeout is not set",
+        "tcp_user_timeout is left to the system",
         client={"connection_settings": {"tcp_user_timeout": 0}},
         mended={"connection_settings": {"tcp_user_timeout": 30000}},
     ),

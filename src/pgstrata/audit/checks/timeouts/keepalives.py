@@ -48,9 +48,9 @@ def _in_flight(view: View) -> Outcome:
         f"tcp_user_timeout is {given} ms"
         if given
         else "a query that was sent to a server that is"
-        " gone is waited for some 15 minutes: tcp_user_timeout is not set",
+        " gone is waited for some 15 minutes: tcp_user_timeout is left to the system",
         object="tcp_user_timeout",
-        observed=f"{given} ms" if given else "not set",
+        observed=f"{given} ms" if given else "0",
         expected="some 15000 ms",
         key="connection_settings.tcp_user_timeout",
         fix=() if given else (for_client(view, line),),
