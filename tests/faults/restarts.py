@@ -1,0 +1,76 @@
+"""Faults of whole servers: restarts, outages, promotions."""
+
+from __future__ import annotations
+
+from time import monotonic, sleep
+from typing import Any
+
+from tests.faults.stage import Outcome, Stage, answering, outcome
+from tests.servers import Server
+from tests.standby import replicating
+
+
+def restart(stage: Stage, down: float = 0.0) -> Outcome:
+    """The server is stopped and started again after ``down`` seconds."""
+    with stage.loaded() as load:
+        stage.server.stop()
+        load.failure()
+        sleep(down)  # how long the outage lasts is the fault itself
+        stage.server.launch()
+        restored = answering(stage.server)
+        recovered = load.success(restored) - restored
+        load.everybody(restored)
+        return outcome(load, recovered)
+
+
+def crash(stage: Stage) -> Outcome:
+    """The server is killed and recovers from its log."""
+    with stage.loaded() as load:
+        stage.server.stop("immediate")
+        load.failure()
+        stage.server.launch()
+        restored = answering(stage.server)
+        recovered = load.success(restored) - restored
+        load.everybody(restored)
+        return outcome(load, recovered)
+
+
+def promotion(stage: Stage, gap: float = 0.0) -> Outcome:
+    """The primary dies, and its standby takes over after ``gap`` seconds."""
+    with replicating(stage.server.bindir) as (primary, standby):
+        settings = stage.settings(**hosts(primary, standby))
+        with stage.loaded(settings, truth=primary) as load:
+            load.truth(standby.sql)
+            primary.stop("immediate")
+            load.failure()
+            sleep(gap)  # how long nobody is primary is the fault itself
+            standby.promote(wait=False)
+            restored = answering(standby)
+            recovered = load.success(restored) - restored
+            load.everybody(restored)
+            return outcome(load, recovered)
+
+
+def demotion(stage: Stage) -> Outcome:
+    """The primary turns read-only with its sessions left open, and its standby takes over."""
+    with replicating(stage.server.bindir) as (primary, standby):
+        settings = stage.settings(**hosts(primary, standby))
+        with stage.loaded(settings, truth=primary) as load:
+            load.truth(standby.sql)
+            primary.sql("ALTER SYSTEM SET default_transaction_read_only = on")
+            primary.reload()
+            load.failure()
+            standby.promote(wait=False)
+            restored = answering(standby)
+            recovered = load.success(restored) - restored
+            load.everybody(monotonic())
+            return outcome(load, recovered)
+
+
+def hosts(*servers: Server) -> dict[str, Any]:
+    """Return the settings that lead to whichever of the servers may be written to."""
+    return {
+        "host": ",".join(server.host for server in servers),
+        "port": ",".join(str(server.port) for server in servers),
+        "target_session_attrs": "read-write",
+    }

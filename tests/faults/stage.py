@@ -1,0 +1,122 @@
+"""Where a fault is played: a server of its own, the pool that is put under it, what is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+
+import psycopg
+from tests.faults.ledger import PATIENCE, Load
+from tests.faults.subjects import SUBJECTS, Borrow, Settings
+from tests.servers import Server
+
+SIZE = 4
+CONF = "synchronous_commit = on\n"  # what was acknowledged survives a crash of the server
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a fault.
+
+    ``seconds`` is what the row's gate is about, mostly the time from the end of the fault to the
+    first success. ``errors`` are those that clients saw, by kind; ``wrong`` says in words what must
+    never be, such as rows that were lost.
+    """
+
+    seconds: float
+    errors: Mapping[str, int] = field(default_factory=dict)
+    wrong: tuple[str, ...] = ()
+
+    @property
+    def failed(self) -> int:
+        """The number of errors."""
+        return sum(self.errors.values())
+
+
+@dataclass(slots=True)
+class Stage:
+    """One play of one fault: against ``subject`` (a name of SUBJECTS), on ``server``.
+
+    ``short`` asks for the least that shows the behaviour, where the whole takes long. Temporary
+    files go to ``folder``.
+    """
+
+    subject: str
+    server: Server
+    folder: Path
+    short: bool = False
+
+    @property
+    def ours(self) -> bool:
+        """Pgstrata itself is under the fault, whose settings psycopg_pool does not have."""
+        return self.subject in ("pool", "async_pool")
+
+    def settings(self, server: Server | None = None, **over: Any) -> Settings:
+        """Return the settings for a pool of SIZE connections to a server, changed by ``over``."""
+        given = (server or self.server).keywords(connect_timeout=5)
+        pool = {"min_size": SIZE, "max_size": SIZE, **over.pop("pool", {})}
+        session = over.pop("session", {})
+        return {
+            "connection_settings": {**given, **over},
+            "pool_settings": pool,
+            **({"session_settings": session} if session else {}),
+        }
+
+    @contextmanager
+    def opened(self, settings: Settings | None = None) -> Iterator[Borrow]:
+        """Open the subject's pool."""
+        with SUBJECTS[self.subject](settings or self.settings()) as borrow:
+            yield borrow
+
+    @contextmanager
+    def loaded(
+        self, settings: Settings | None = None, truth: Server | None = None, clients: int = 4
+    ) -> Iterator[Load]:
+        """Open the pool and have clients write through it; each has been served once."""
+        with (
+            self.opened(settings) as borrow,
+            Load((truth or self.server).sql, borrow, clients) as load,
+        ):
+            load.everybody()
+            yield load
+
+
+def outcome(load: Load, seconds: float) -> Outcome:
+    """Stop the clients, and return what came of it."""
+    load.stop()
+    reckoning = load.reckon()
+    problems = {
+        "lost": reckoning.lost,
+        "written twice": reckoning.doubled,
+        "written though rolled back": reckoning.undead,
+    }
+    wrong = tuple(f"{len(rows)} rows {what}" for what, rows in problems.items() if rows)
+    return Outcome(seconds, load.kinds(), wrong)
+
+
+def answering(server: Server, *, writable: bool = True) -> float:
+    """Return when the server first lets somebody in, and lets them write."""
+    query = b"SELECT 1 WHERE NOT pg_is_in_recovery()" if writable else b"SELECT 1"
+    deadline = monotonic() + PATIENCE
+    while monotonic() < deadline:
+        try:
+            with psycopg.connect(**server.keywords(host=str(server.directory))) as connection:
+                if connection.execute(query).fetchone():
+                    return monotonic()
+        except psycopg.OperationalError:
+            pass
+        sleep(0.005)
+    raise AssertionError(f"the server does not come back: {server.log_text()[-2000:]}")
+
+
+def terminate(server: Server, *, but: str = "pg_backend_pid()") -> int:
+    """End all other sessions of clients as an administrator would; return how many."""
+    (count,) = server.sql(
+        "SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) FROM pg_stat_activity "
+        f"WHERE backend_type = 'client backend' AND pid <> {but}"
+    )[0]
+    return int(count)

@@ -1,0 +1,174 @@
+"""What is put under faults: pgstrata's pools and, to compare with, psycopg_pool's and pgmonkey's.
+
+Each is opened with the same settings, and used in the same words: ``with borrow() as session``. An
+asynchronous pool lives in an event loop of its own thread, and each block in it is one task more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Protocol, TypeAlias, TypeVar, cast
+
+import psycopg
+from psycopg_pool import AsyncConnectionPool, ConnectionPool
+
+from pgstrata import PGConnectionManager
+
+T = TypeVar("T")
+Settings: TypeAlias = dict[str, Any]  # connection_settings, pool_settings, session_settings ...
+
+
+class Rows(Protocol):
+    """What a statement returned."""
+
+    def fetchone(self) -> tuple[Any, ...] | None:
+        """Return the next row."""
+
+
+class Session(Protocol):
+    """A borrowed connection."""
+
+    def execute(self, query: Any, params: Sequence[Any] = ()) -> Rows:
+        """Run a statement."""
+
+
+Borrow: TypeAlias = Callable[[], AbstractContextManager[Session]]
+Subject: TypeAlias = Callable[[Settings], AbstractContextManager[Borrow]]
+
+
+@contextmanager
+def pool(settings: Settings) -> Iterator[Borrow]:
+    """Give a pgstrata pool."""
+    manager = PGConnectionManager(environ={})
+    try:
+        handle = manager.get_database_connection_from_dict(settings, "pool")
+        yield cast("Borrow", handle.connection)
+    finally:
+        manager.clear_cache()
+
+
+@contextmanager
+def async_pool(settings: Settings) -> Iterator[Borrow]:
+    """Give an asynchronous pgstrata pool."""
+    manager = PGConnectionManager(environ={})
+    config = {**settings, "async_pool_settings": settings.get("pool_settings", {})}
+    with Loop() as loop:
+        try:
+            handle = manager.get_database_connection_from_dict(config, "async_pool")
+            yield lambda: loop.block(handle.connection())
+        finally:
+            loop.run(manager.clear_cache_async())
+
+
+@contextmanager
+def raw_pool(settings: Settings) -> Iterator[Borrow]:
+    """Give a psycopg_pool with its own defaults."""
+    with ConnectionPool(**_raw(settings), open=True) as opened:
+        yield cast("Borrow", opened.connection)
+
+
+@contextmanager
+def raw_async_pool(settings: Settings) -> Iterator[Borrow]:
+    """Give an asynchronous psycopg_pool with its own defaults."""
+    with Loop() as loop:
+        opened = AsyncConnectionPool(**_raw(settings), open=False)
+        loop.run(opened.open())
+        try:
+            yield lambda: loop.block(opened.connection())
+        finally:
+            loop.run(opened.close())
+
+
+@contextmanager
+def pgmonkey_pool(settings: Settings) -> Iterator[Borrow]:
+    """Give a pgmonkey pool; it must be importable."""
+    from pgmonkey import PGConnectionManager as Monkey  # type: ignore[import-not-found] # optional
+
+    config = {"connection_type": "pool", **settings}
+    opened = Monkey().get_database_connection_from_dict(config, "pool")
+    try:
+        yield lambda: cast("AbstractContextManager[Session]", opened)
+    finally:
+        opened.disconnect()
+
+
+KINDS: dict[str, Subject] = {"pool": pool, "async_pool": async_pool}
+SUBJECTS: dict[str, Subject] = {
+    **KINDS,
+    "raw_pool": raw_pool,
+    "raw_async_pool": raw_async_pool,
+    "pgmonkey": pgmonkey_pool,
+}
+
+
+def _raw(settings: Settings) -> dict[str, Any]:
+    """Return the same for psycopg_pool, which has no session settings of its own."""
+    options = {
+        "options": " ".join(f"-c {k}={v}" for k, v in settings.get("session_settings", {}).items())
+    }
+    return {
+        "kwargs": {**settings["connection_settings"], **options},
+        **settings.get("pool_settings", {}),
+    }
+
+
+class Loop:
+    """An event loop in a thread of its own, which ends with the ``with`` block."""
+
+    def __enter__(self) -> Loop:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.run(self._end_tasks())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def _end_tasks(self) -> None:
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def run(self, awaitable: Awaitable[T]) -> T:
+        """Await something in the loop, from any other thread."""
+
+        async def awaited() -> T:
+            return await awaitable
+
+        return asyncio.run_coroutine_threadsafe(awaited(), self._loop).result()
+
+    @contextmanager
+    def block(self, block: Any) -> Iterator[Session]:
+        """Enter and leave an asynchronous block from another thread."""
+        connection = self.run(block.__aenter__())
+        try:
+            yield _Session(self, connection)
+        except BaseException as error:
+            self.run(block.__aexit__(type(error), error, error.__traceback__))
+            raise
+        self.run(block.__aexit__(None, None, None))
+
+
+class _Session:
+    def __init__(self, loop: Loop, connection: psycopg.AsyncConnection) -> None:
+        self._loop, self._connection = loop, connection
+
+    def execute(self, query: Any, params: Sequence[Any] = ()) -> _Rows:
+        return _Rows(
+            self._loop, self._loop.run(self._connection.execute(query.encode(), params or None))
+        )
+
+
+class _Rows:
+    def __init__(self, loop: Loop, cursor: psycopg.AsyncCursor[Any]) -> None:
+        self._loop, self._cursor = loop, cursor
+
+    def fetchone(self) -> tuple[Any, ...] | None:
+        return self._loop.run(self._cursor.fetchone())
