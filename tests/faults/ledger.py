@@ -101,6 +101,10 @@ class Load:
         """Return when the first transaction failed after ``since``; wait for it."""
         return self._first(lambda attempt: attempt.error is not None, since)
 
+    def refused(self, since: float) -> float:
+        """Return when the first transaction failed that began after ``since``; wait for it."""
+        return self._first(lambda attempt: attempt.error is not None and attempt.began >= since, since)
+
     def everybody(self, since: float = 0.0) -> None:
         """Wait until each client has had a transaction acknowledged that began after ``since``."""
 

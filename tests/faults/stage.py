@@ -113,10 +113,11 @@ def answering(server: Server, *, writable: bool = True) -> float:
     raise AssertionError(f"the server does not come back: {server.log_text()[-2000:]}")
 
 
-def terminate(server: Server, *, but: str = "pg_backend_pid()") -> int:
-    """End all other sessions of clients as an administrator would; return how many."""
-    (count,) = server.sql(
-        "SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) FROM pg_stat_activity "
-        f"WHERE backend_type = 'client backend' AND pid <> {but}"
-    )[0]
-    return int(count)
+def terminate(server: Server) -> None:
+    """End all other sessions of clients as an administrator would; return when they are gone."""
+    others = "backend_type = 'client backend' AND pid <> pg_backend_pid()"
+    there = f"SELECT pid FROM pg_stat_activity WHERE {others}"
+    pids = ",".join(str(pid) for (pid,) in server.sql(there)) or "0"
+    server.sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid IN ({pids})")
+    while server.sql(f"{there} AND pid IN ({pids})"):
+        sleep(0.005)

@@ -7,9 +7,12 @@ asynchronous pool lives in an event loop of its own thread, and each block in it
 from __future__ import annotations
 
 import asyncio
+import json
+import tempfile
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Any, Protocol, TypeAlias, TypeVar, cast
 
 import psycopg
@@ -41,26 +44,22 @@ Subject: TypeAlias = Callable[[Settings], AbstractContextManager[Borrow]]
 
 @contextmanager
 def pool(settings: Settings) -> Iterator[Borrow]:
-    """Give a pgstrata pool."""
+    """Give a pgstrata pool, asked for anew by each block."""
     manager = PGConnectionManager(environ={})
     try:
-        handle = manager.get_database_connection_from_dict(settings, "pool")
-        yield cast("Borrow", handle.connection)
+        with _written(settings) as file:
+            yield lambda: manager.get_database_connection(
+                file, "pool", resolve_env=True
+            ).connection()  # type: ignore[return-value] # psycopg's own takes more
     finally:
         manager.clear_cache()
 
 
 @contextmanager
 def async_pool(settings: Settings) -> Iterator[Borrow]:
-    """Give an asynchronous pgstrata pool."""
-    manager = PGConnectionManager(environ={})
-    config = {**settings, "async_pool_settings": settings.get("pool_settings", {})}
-    with Loop() as loop:
-        try:
-            handle = manager.get_database_connection_from_dict(config, "async_pool")
-            yield lambda: loop.block(handle.connection())
-        finally:
-            loop.run(manager.clear_cache_async())
+    """Give an asynchronous pgstrata pool, asked for anew by each block."""
+    with async_blocks("async_pool", settings) as (loop, block):
+        yield lambda: loop.block(block())
 
 
 @contextmanager
@@ -73,26 +72,54 @@ def raw_pool(settings: Settings) -> Iterator[Borrow]:
 @contextmanager
 def raw_async_pool(settings: Settings) -> Iterator[Borrow]:
     """Give an asynchronous psycopg_pool with its own defaults."""
-    with Loop() as loop:
-        opened = AsyncConnectionPool(**_raw(settings), open=False)
-        loop.run(opened.open())
-        try:
-            yield lambda: loop.block(opened.connection())
-        finally:
-            loop.run(opened.close())
+    with async_blocks("raw_async_pool", settings) as (loop, block):
+        yield lambda: loop.block(block())
 
 
 @contextmanager
 def pgmonkey_pool(settings: Settings) -> Iterator[Borrow]:
-    """Give a pgmonkey pool; it must be importable."""
+    """Give a pgmonkey pool, asked for anew by each block; pgmonkey must be importable."""
     from pgmonkey import PGConnectionManager as Monkey  # type: ignore[import-not-found] # optional
 
-    config = {"connection_type": "pool", **settings}
-    opened = Monkey().get_database_connection_from_dict(config, "pool")
+    manager = Monkey()
     try:
-        yield lambda: cast("AbstractContextManager[Session]", opened)
+        with _written({"connection_type": "pool", **settings}) as file:
+            yield lambda: _monkey(manager.get_database_connection(file, "pool", resolve_env=True))
     finally:
-        opened.disconnect()
+        manager.clear_cache()
+
+
+@contextmanager
+def _monkey(connection: Any) -> Iterator[Session]:
+    """Enter and leave pgmonkey's block, which gives cursors only."""
+    with connection, connection.cursor() as cursor:
+        yield cursor
+
+
+@contextmanager
+def async_blocks(subject: str, settings: Settings) -> Iterator[tuple[Loop, Callable[[], Any]]]:
+    """Give the event loop of an asynchronous pool, and what makes its blocks."""
+    with Loop() as loop:
+        if subject == "raw_async_pool":
+            opened = AsyncConnectionPool(**_raw(settings), open=False)
+            loop.run(opened.open())
+            try:
+                yield loop, opened.connection
+            finally:
+                loop.run(opened.close())
+            return
+        manager = PGConnectionManager(environ={})
+        try:
+            given = {**settings, "async_pool_settings": settings.get("pool_settings", {})}
+            with _written(given) as file:
+                yield (
+                    loop,
+                    lambda: manager.get_database_connection(
+                        file, "async_pool", resolve_env=True
+                    ).connection(),
+                )
+        finally:
+            loop.run(manager.clear_cache_async())
 
 
 KINDS: dict[str, Subject] = {"pool": pool, "async_pool": async_pool}
@@ -104,15 +131,28 @@ SUBJECTS: dict[str, Subject] = {
 }
 
 
+@contextmanager
+def _written(settings: Settings) -> Iterator[str]:
+    with tempfile.TemporaryDirectory(prefix="pgstrata-faults-") as folder:
+        file = Path(folder, "config.yaml")
+        file.write_text(json.dumps(settings), encoding="utf-8")
+        yield str(file)
+
+
 def _raw(settings: Settings) -> dict[str, Any]:
-    """Return the same for psycopg_pool, which has no session settings of its own."""
-    options = {
-        "options": " ".join(f"-c {k}={v}" for k, v in settings.get("session_settings", {}).items())
-    }
-    return {
-        "kwargs": {**settings["connection_settings"], **options},
-        **settings.get("pool_settings", {}),
-    }
+    """Return the same for psycopg_pool, which has neither session settings nor references: a
+    password that is in a file is read at each attempt, by its callable.
+    """
+    given = settings["connection_settings"]
+    session = settings.get("session_settings", {})
+    given = {**given, "options": " ".join(f"-c {key}={text}" for key, text in session.items())}
+    password = given["password"]
+    if isinstance(password, dict):
+        file = Path(password["from_file"])
+        kwargs: Any = lambda: {**given, "password": file.read_text()}  # noqa: E731 # both are given
+    else:
+        kwargs = given
+    return {"kwargs": kwargs, **settings.get("pool_settings", {})}
 
 
 class Loop:
