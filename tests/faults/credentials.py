@@ -6,7 +6,7 @@ from collections.abc import Callable
 from time import monotonic, sleep
 from typing import Any
 
-from tests.certificates import Certificates
+from tests.certificates import make_certificates
 from tests.faults.network import refusal
 from tests.faults.sessions import IDLE, role, served, together
 from tests.faults.stage import SIZE, Outcome, Stage, outcome, terminate
@@ -59,12 +59,12 @@ def wrong_database(stage: Stage) -> Outcome:
     return refusal(stage, stage.settings(dbname="mistaken"))
 
 
-def expired(stage: Stage, certificates: Certificates) -> Outcome:
+def expired(stage: Stage) -> Outcome:
     """The server's certificate ends, and is renewed; the time from then to a success."""
-    server = stage.server
+    server, certificates = stage.server, make_certificates(stage.folder)
     server.set_tls(certificates.server, certificates.ca)
     server.reload()
-    over = {"sslmode": "verify-full", "sslrootcert": str(certificates.ca), "pool": {"timeout": 3}}
+    over = {"sslmode": "verify-full", "sslrootcert": str(certificates.ca), "pool": {"timeout": 1}}
     with stage.loaded(stage.settings(**over)) as load:
         server.set_tls(certificates.expired, certificates.ca)
         server.reload()

@@ -20,7 +20,7 @@ from tests.faults.subjects import Borrow
 
 Fate: TypeAlias = Literal["acknowledged", "undone", "unknown"]
 Select: TypeAlias = Callable[[str], list[tuple[str]]]
-PATIENCE = 30.0  # seconds until a client that does not answer is said to hang
+PATIENCE = 60.0  # seconds until a client that does not answer is said to hang
 UNDO_EACH = 7  # one of so many transactions is rolled back on purpose
 
 

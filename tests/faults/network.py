@@ -12,6 +12,7 @@ from tests.proxy import Proxy, unanswering
 from tests.servers import Server
 
 KEEPALIVES = {"keepalives_idle": 1, "keepalives_interval": 1, "keepalives_count": 3}
+DEADLINE = 2  # seconds, that a client waits for a silent server
 
 
 def black_hole(stage: Stage, hole: float = 0.0) -> Outcome:
@@ -19,7 +20,7 @@ def black_hole(stage: Stage, hole: float = 0.0) -> Outcome:
 
     ``hole`` is how much longer that lasts; a client then has to be served again.
     """
-    limit = 2000 if stage.short else 5000
+    limit = 500 if stage.short else 5000
     with Network() as network, Proxy(address(stage.server), network.listener()) as proxy:
         over = {"tcp_user_timeout": limit, "connect_timeout": 3, **KEEPALIVES, **through(proxy)}
         with stage.loaded(stage.settings(**over)) as load:
@@ -36,13 +37,14 @@ def black_hole(stage: Stage, hole: float = 0.0) -> Outcome:
 
 def healed(stage: Stage) -> Outcome:
     """Packets are lost for a minute; the time from its end to the first success."""
-    return black_hole(stage, 2.0 if stage.short else 60.0)
+    return black_hole(stage, 60.0)
 
 
 def acknowledging(stage: Stage) -> Outcome:
     """A balancer takes everything and answers nothing; the time until a client is told."""
     with Proxy(address(stage.server)) as proxy:
-        settings = stage.settings(**through(proxy), connect_timeout=3, **KEEPALIVES)
+        deadline = {"client_deadline": DEADLINE} if stage.ours else {}
+        settings = stage.settings(**through(proxy), **deadline, **KEEPALIVES)
         with stage.loaded(settings) as load:
             began = monotonic()
             proxy.swallow()

@@ -39,7 +39,7 @@ def told_to_end(stage: Stage) -> Outcome:
         until(stage.server, there=True)
         began = monotonic()
         program.terminate()
-        program.wait(PATIENCE)
+        program.wait(2 * PATIENCE)
         ended = monotonic() - began
         alive = () if not stage.server.sql(RUNNING) else ("its query lives on",)
         until(stage.server, there=False)
@@ -50,7 +50,12 @@ def told_to_end(stage: Stage) -> Outcome:
 def forked(stage: Stage) -> Outcome:
     """The program forks under load; parent and children share no connection."""
     began = monotonic()
-    with running(stage, "few_forks" if stage.short else "fork", stage.settings()) as (_, said):
+    action = "few_forks" if stage.short else "fork"
+    with running(stage, action, stage.settings()) as (program, said):
+        try:
+            program.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            return Outcome(PATIENCE, {}, ("parent or child hangs",))
         bad = json.loads(said.readline() or '["the program died"]')
         return Outcome(monotonic() - began, {}, tuple(bad))
 
@@ -60,15 +65,18 @@ def running(
     stage: Stage, action: str, settings: dict[str, object]
 ) -> Iterator[tuple[subprocess.Popen[str], IO[str]]]:
     """Run the program; give it and what it says. Kill it at the end where it still runs."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "tests.faults.program", stage.subject, action],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=(stage.folder / "stderr").open("w"),
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-        text=True,
-    ) as program:
+    with (
+        (stage.folder / "stderr").open("w") as stderr,
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.faults.program", stage.subject, action],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+            text=True,
+        ) as program,
+    ):
         assert program.stdin is not None
         assert program.stdout is not None
         try:

@@ -15,7 +15,8 @@ from tests.faults.subjects import SUBJECTS, Borrow, Settings
 from tests.servers import Server
 
 SIZE = 4
-CONF = "synchronous_commit = on\n"  # what was acknowledged survives a crash of the server
+# What was acknowledged survives a crash of the server, and each log-in can be counted.
+CONF = "synchronous_commit = on\nlog_connections = on\n"
 
 
 @dataclass(frozen=True, slots=True)
