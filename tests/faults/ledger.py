@@ -45,9 +45,15 @@ class Reckoning:
     acknowledged: int
 
     @property
-    def sound(self) -> bool:
-        """Nothing is wrong, and something was written at all."""
-        return bool(self.acknowledged) and not (self.lost or self.doubled or self.undead)
+    def wrong(self) -> tuple[str, ...]:
+        """What is wrong, in words; that nothing was written at all is wrong too."""
+        problems = {
+            "lost": self.lost,
+            "written twice": self.doubled,
+            "written though rolled back": self.undead,
+        }
+        words = tuple(f"{len(rows)} rows {what}" for what, rows in problems.items() if rows)
+        return words if self.acknowledged else (*words, "nothing was written")
 
 
 class Undo(Exception):  # noqa: N818  # it is no error

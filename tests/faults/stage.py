@@ -89,14 +89,7 @@ class Stage:
 def outcome(load: Load, seconds: float) -> Outcome:
     """Stop the clients, and return what came of it."""
     load.stop()
-    reckoning = load.reckon()
-    problems = {
-        "lost": reckoning.lost,
-        "written twice": reckoning.doubled,
-        "written though rolled back": reckoning.undead,
-    }
-    wrong = tuple(f"{len(rows)} rows {what}" for what, rows in problems.items() if rows)
-    return Outcome(seconds, load.kinds(), wrong)
+    return Outcome(seconds, load.kinds(), load.reckon().wrong)
 
 
 def answering(server: Server, *, writable: bool = True) -> float:
