@@ -14,10 +14,14 @@ import json
 import random
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from statistics import median
-from time import perf_counter_ns
+from time import monotonic, perf_counter_ns
+
+import psycopg
+from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
 from pgstrata import PGConnectionManager, local
 from pgstrata.local.account import is_root
@@ -61,8 +65,21 @@ def sync_variants(
     handle = manager.get_database_connection(file, "pool")
     pool = handle.pool
 
+    @contextmanager
+    def borrowed() -> Iterator[psycopg.Connection]:
+        """Do what psycopg_pool's ``connection()`` does, on the same pool."""
+        connection = ConnectionPool.getconn(pool)
+        try:
+            began = monotonic()
+            psycopg.Connection.__enter__(connection)
+            yield connection
+            psycopg.Connection.__exit__(connection, None, None, None)
+        finally:
+            ConnectionPool.putconn(pool, connection)
+            pool._stats["usage_ms"] += int(1000.0 * (monotonic() - began))
+
     def raw() -> None:
-        with pool.connection() as connection:
+        with borrowed() as connection:
             if query:
                 connection.execute(query.encode())
 
@@ -86,8 +103,21 @@ async def async_variants(
     handle = await manager.get_database_connection(file, "async_pool")
     pool = handle.pool
 
+    @asynccontextmanager
+    async def borrowed() -> AsyncIterator[psycopg.AsyncConnection]:
+        """Do what psycopg_pool's ``connection()`` does, on the same pool."""
+        connection = await AsyncConnectionPool.getconn(pool)
+        try:
+            began = monotonic()
+            await psycopg.AsyncConnection.__aenter__(connection)
+            yield connection
+            await psycopg.AsyncConnection.__aexit__(connection, None, None, None)
+        finally:
+            await AsyncConnectionPool.putconn(pool, connection)
+            pool._stats["usage_ms"] += int(1000.0 * (monotonic() - began))
+
     async def raw() -> None:
-        async with pool.connection() as connection:
+        async with borrowed() as connection:
             if query:
                 await connection.execute(query.encode())
 

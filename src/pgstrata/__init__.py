@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING
 from pgstrata._version import __version__
 
 if TYPE_CHECKING:
-    from pgstrata.connect.failure import ConnectionFailedError, PoolTimeoutError
+    from pgstrata.connect.failure import (
+        ConnectionFailedError,
+        DeadlineError,
+        PoolTimeoutError,
+        ShutDownError,
+    )
     from pgstrata.connect.handles import AsyncHandle, AsyncPoolHandle, NormalHandle, PoolHandle
     from pgstrata.connect.manager import PGConnectionManager
     from pgstrata.errors import (
@@ -30,7 +35,12 @@ if TYPE_CHECKING:
 
 # Names are imported when they are used: importing psycopg takes longer than `pgstrata --help` may.
 _HOMES = {
-    "pgstrata.connect.failure": ("ConnectionFailedError", "PoolTimeoutError"),
+    "pgstrata.connect.failure": (
+        "ConnectionFailedError",
+        "DeadlineError",
+        "PoolTimeoutError",
+        "ShutDownError",
+    ),
     "pgstrata.connect.handles": ("AsyncHandle", "AsyncPoolHandle", "NormalHandle", "PoolHandle"),
     "pgstrata.connect.manager": ("PGConnectionManager",),
     "pgstrata.errors": (
@@ -58,6 +68,7 @@ __all__ = [
     "Config",
     "ConfigError",
     "ConnectionFailedError",
+    "DeadlineError",
     "EnvInterpolationError",
     "EnvironmentNotFoundError",
     "Finding",
@@ -74,6 +85,7 @@ __all__ = [
     "Secret",
     "SecretError",
     "Setting",
+    "ShutDownError",
     "UnknownKeyError",
     "UsageError",
     "__version__",

@@ -13,10 +13,12 @@
     │   └── SecretError                 a secret cannot be read, opened or trusted
     ├── LibpqMissingError               psycopg has no libpq to work with; also an ``ImportError``
     ├── LocalServerError                the embedded PostgreSQL is not installed or does not start
-    └── ConnectionFailedError           in ``pgstrata.connect.failure``; also psycopg's error
-        └── PoolTimeoutError            also psycopg_pool's ``PoolTimeout``
+    ├── ConnectionFailedError           in ``pgstrata.connect.failure``; also psycopg's error
+    │   └── PoolTimeoutError            also psycopg_pool's ``PoolTimeout``
+    ├── DeadlineError                   the same; no answer within ``client_deadline``
+    └── ShutDownError                   the same; also psycopg_pool's ``PoolClosed``
 
-The last two live beside the code that connects, because their second base needs psycopg, which
+The last four live beside the code that connects, because their second base needs psycopg, which
 takes longer to import than ``pgstrata --help`` may take in all.
 """
 

@@ -129,7 +129,7 @@ def test_pickling(make: Make, server: Server, thing: str) -> None:
     """Pickling fails, rather than write the password down."""
     manager = make(settings(server))
     handle = manager.normal()
-    picked = {"manager": manager, "handle": handle, "plan": handle._plan}[thing]
+    picked = {"manager": manager, "handle": handle, "plan": handle.plan}[thing]
     with pytest.raises(TypeError):
         pickle.dumps(picked)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import TypeAlias, cast
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias, cast
 
+from pgstrata.connect import lifecycle
 from pgstrata.connect.conninfo import ConnectionType
+from pgstrata.connect.failure import shut_down
 from pgstrata.connect.handles import AsyncHandle, AsyncPoolHandle, Handle, NormalHandle, PoolHandle
 from pgstrata.connect.plan import Plan, plan
 from pgstrata.errors import InvalidConfigError, UsageError
@@ -27,12 +29,13 @@ _HANDLES: dict[str, type[Handle]] = {
 
 @dataclass(slots=True, eq=False)
 class Source:
-    """A loaded configuration, the state of the file it was read from, and the handles already made
-    for it, by connection and the type that was asked for.
+    """A loaded configuration, the state of the file it was read from, how to read it again, and the
+    handles already made for it, by connection and the type that was asked for.
     """
 
     config: Config
     state: object = None
+    read: Callable[[], Config] | None = None
     handles: Handles = field(default_factory=dict)
 
 
@@ -43,6 +46,13 @@ class Cache:
         self._lock = threading.RLock()
         self._sources: dict[object, Source] = {}
         self._handles: dict[str, Handle] = {}
+        self._refuses = False
+        lifecycle.watch(self)
+
+    def known(self, name: object, connection: str, connection_type: str) -> Handle | None:
+        """Return a handle that was made before, or None: the quick way."""
+        source = self._sources.get(name)
+        return source.handles.get((connection, connection_type)) if source is not None else None
 
     def source(
         self, name: object, state: object, read: Callable[[], Config], *, force_reload: bool = False
@@ -60,7 +70,7 @@ class Cache:
             newest = self._sources.get(name)
             if newest is not None and newest is not known and newest.state == state:
                 return newest  # another thread was faster
-            source = Source(read(), state)
+            source = Source(read(), state, read)
             self._sources[name] = source
             unused = set() if newest is None else _keys(newest.config)
             kept = set() if force_reload else self._keys_in_use()
@@ -85,6 +95,8 @@ class Cache:
         if handle is None:
             made = _checked_plan(source.config, connection, connection_type)
             with self._lock:
+                if self._refuses:
+                    raise shut_down()
                 if made.key not in self._handles:
                     self._handles[made.key] = _HANDLES[made.connection_type](made)
                 handle = source.handles[connection, connection_type] = self._handles[made.key]
@@ -102,6 +114,65 @@ class Cache:
             self._sources.clear()
         return handles
 
+    def refuse(self) -> list[Handle]:
+        """Let no handle give out connections any more, and return them all."""
+        with self._lock:
+            self._refuses = True
+            handles = list(self._handles.values())
+        for handle in handles:
+            handle.refuse()
+        return handles
+
+    def reload(self) -> None:
+        """Read all sources again, and have the handles go over to what has changed.
+
+        New pools are open before an old one is closed; if anything fails, nothing has changed.
+        """
+        with self._lock:
+            fresh = {name: one.read() for name, one in self._sources.items() if one.read}
+            moves = self._moves(fresh)
+            pools = _prepared(moves)
+            for handle, new in moves:
+                self._handles[new.key] = self._handles.pop(handle.plan.key)
+            renamed = {id(handle): new.key for handle, new in moves}
+            for name, config in fresh.items():
+                source = replace(self._sources[name], config=config)
+                source.handles = {
+                    ask: handle
+                    for ask, handle in source.handles.items()
+                    if renamed.get(id(handle), handle.plan.key) == _key(config, *ask)
+                }
+                self._sources[name] = source
+            closing = self._forget(set(self._handles) - self._keys_in_use())
+        for (handle, new), pool in zip(moves, pools, strict=True):
+            handle.replace(new, pool)
+        _close(closing)
+
+    def _moves(self, fresh: Mapping[object, Config]) -> list[tuple[Handle, Plan]]:
+        """Return the handles that must follow a new plan. One that several sources share, of which
+        not all go the same way, stays; those who go get another one when they ask again.
+        """
+        wanted: dict[Handle, dict[str, Plan]] = {}
+        for name, source in self._sources.items():
+            config = fresh.get(name, source.config)
+            for (connection, _), handle in source.handles.items():
+                if connection in config.connections:
+                    new = plan(config, connection, handle.connection_type)
+                    wanted.setdefault(handle, {})[new.key] = new
+        return [
+            (handle, new)
+            for handle, plans in wanted.items()
+            for key, new in plans.items()
+            if len(plans) == 1 and key not in self._handles
+        ]
+
+    def after_fork(self) -> None:
+        """Have a lock that no thread of the parent holds."""
+        self._lock = threading.RLock()
+
+    def at_exit(self) -> None:
+        """Leave it to the handles."""
+
     def _keys_in_use(self) -> set[str]:
         return {key for source in self._sources.values() for key in _keys(source.config)}
 
@@ -111,6 +182,20 @@ class Cache:
         for source in self._sources.values():
             source.handles = {ask: made for ask, made in source.handles.items() if made not in gone}
         return gone
+
+
+def _prepared(moves: Iterable[tuple[Handle, Plan]]) -> list[Any]:
+    """Open what the handles will need. If one cannot be had, close those that were opened."""
+    pools: list[Any] = []
+    try:
+        for handle, new in moves:
+            pools.append(handle.prepare(new))  # those before a failure are needed
+    except BaseException:
+        for pool in pools:
+            if pool is not None:
+                pool.close()
+        raise
+    return pools
 
 
 def _close(handles: Iterable[Handle]) -> None:
@@ -125,6 +210,15 @@ def _keys(config: Config) -> set[str]:
         for name in config.connections
         for connection_type in CONNECTION_TYPES
     }
+
+
+def _key(config: Config, connection: str, connection_type: str | None) -> str:
+    """Return the key of the handle that an ask leads to, or nothing where it leads nowhere."""
+    if connection not in config.connections:
+        return ""
+    target = config.connection(connection)
+    chosen = connection_type or target["connection_type"].value
+    return plan(config, connection, cast(ConnectionType, chosen)).key
 
 
 def _checked_plan(config: Config, connection: str, connection_type: str | None) -> Plan:

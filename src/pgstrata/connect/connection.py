@@ -9,45 +9,87 @@ traceback that is psycopg's.
 A secret may be rotated between reading it and using it. So an attempt that failed is made once more
 where a secret has changed meanwhile, before anybody is told of the failure. That is asked after any
 failure: in which words a server refuses a password depends on its language.
+
+A connection of a pool is made with ``home``, the way to its pool, whose outage decides when the
+next attempt is made: a worker of the pool waits here for as long as the server cannot be reached,
+so that psycopg_pool's own distances between attempts, which grow with the outage, play no part.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Mapping
-from typing import Any, TypeAlias, TypeVar
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from time import monotonic
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import psycopg
-from psycopg.rows import TupleRow
+from psycopg import rows
+from psycopg.abc import PQGen
+from psycopg.pq import TransactionStatus
+from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolClosed
 
 from pgstrata.connect.conninfo import Conninfo
-from pgstrata.connect.failure import connection_failed, scrubbed
+from pgstrata.connect.deadline import within
+from pgstrata.connect.failure import DeadlineError, connection_failed, scrubbed
+from pgstrata.connect.state import State, meet
 from pgstrata.errors import PgstrataError
 
-Failures: TypeAlias = deque[Exception]
+if TYPE_CHECKING:
+    from pgstrata.connect.async_pool import AsyncPool
+    from pgstrata.connect.pool import Pool
+
 Made = TypeVar("Made", "Connection", "AsyncConnection")
+Home: TypeAlias = "Callable[[], Pool | None]"
+AsyncHome: TypeAlias = "Callable[[], AsyncPool | None]"
+
+CHECK_SECONDS = 2.0  # for the answer to an empty query
+CANCEL_SECONDS = 1.0
 
 
-class Connection(psycopg.Connection[TupleRow]):
-    """A psycopg connection that is made from a Conninfo."""
+class Connection(psycopg.Connection[rows.TupleRow]):
+    """A psycopg connection that is made from a Conninfo. ``state`` is for its pool; ``deadline`` is
+    how many seconds the server has to answer, or None.
+    """
+
+    state: State
+    deadline: float | None = None
 
     @classmethod
     def connect(  # type: ignore[override]  # the time-out that a pool adds is in made_with too
-        cls, _conninfo: str = "", *, made_with: Conninfo, failures: Failures | None = None, **_: Any
+        cls, _conninfo: str = "", *, made_with: Conninfo, home: Home | None = None, **_: Any
     ) -> Connection:
-        """Connect. Raises ``ConnectionFailedError`` with psycopg's error as its cause."""
-        try:
-            local = _start_local(made_with) if made_with.local else {}
-            taken = made_with.taken()
-            result = cls._attempt(taken, local)
-            if isinstance(result, Exception) and (changed := made_with.taken()) != taken:
-                result = cls._attempt(changed, local)
-        except PgstrataError as error:
-            _remember(failures, error)
-            raise
-        return _returned(result, made_with, failures)
+        """Connect. Raises ``ConnectionFailedError`` with psycopg's error as its cause; for a pool,
+        only when it is closed, or there is no hope.
+        """
+        pool = home() if home is not None else None
+        if pool is None:
+            return cls._connect(made_with)
+        while True:
+            while pause := pool.outage.turn():
+                if pool.stopping.wait(pause):
+                    raise PoolClosed(f"the pool {pool.name!r} is closed")
+            try:
+                connection = cls._connect(made_with)
+            except PgstrataError as error:
+                pool.outage.failed(error, pool.get_stats())
+                if pool.outage.hopeless() or pool.stopping.is_set():
+                    raise
+            else:
+                pool.outage.over()
+                pool.saw(connection.state.secrets)
+                return connection
+
+    @classmethod
+    def _connect(cls, made_with: Conninfo) -> Connection:
+        local = _start_local(made_with) if made_with.local else {}
+        taken = made_with.taken()
+        result = cls._attempt(taken, local)
+        if isinstance(result, Exception) and (changed := made_with.taken()) != taken:
+            result = cls._attempt(changed, local)
+        return _returned(result, made_with)
 
     @classmethod
     def _attempt(cls, taken: Conninfo, local: Mapping[str, str]) -> Connection | Exception:
@@ -55,9 +97,11 @@ class Connection(psycopg.Connection[TupleRow]):
         try:
             connection = super().connect(**_arguments(taken, local))
             try:
+                connection.state, connection.deadline = State(taken, connection), taken.deadline
                 if taken.session:
                     connection.execute(*set_config(taken.session), prepare=False)
                 connection.autocommit = taken.autocommit
+                connection.state.touched = False
             except BaseException:
                 connection.close()
                 raise
@@ -67,30 +111,134 @@ class Connection(psycopg.Connection[TupleRow]):
             raise interruption.with_traceback(None) from None
         return connection
 
+    def wait(self, gen: PQGen[Any], *arguments: Any, **options: Any) -> Any:
+        """Do as psycopg does, until the deadline of the connection, if it has one."""
+        if self.deadline is None:
+            return super().wait(gen, *arguments, **options)
+        try:
+            bounded = within(self.deadline, gen, self.pgconn)
+            return super().wait(bounded, *arguments, **options)
+        except DeadlineError:
+            self.pgconn.finish()
+            raise
 
-class AsyncConnection(psycopg.AsyncConnection[TupleRow]):
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Commit or roll back. A query that the program's end interrupts is cancelled, as it would
+        run on without anybody to take its result.
+        """
+        if error is not None:
+            meet(self, error)
+            if isinstance(error, SystemExit):
+                self.stop(CANCEL_SECONDS)
+        super().__exit__(kind, error, trace)
+
+    def stop(self, seconds: float) -> None:
+        """Cancel what runs on the server, if that is possible in this time."""
+        if self.pgconn.transaction_status == TransactionStatus.ACTIVE and seconds > 0:
+            with suppress(psycopg.Error):
+                self.cancel_safe(timeout=seconds)
+
+    def answers(self) -> bool:
+        """Tell whether the server answers soon; if not, the connection is closed."""
+        given, self.deadline = self.deadline, CHECK_SECONDS
+        try:
+            ConnectionPool.check_connection(self)
+        except psycopg.Error:
+            self.close()
+            return False
+        finally:
+            self.deadline = given
+        self.state.used_at = monotonic()
+        return True
+
+    def set_autocommit(self, value: bool) -> None:  # noqa: FBT001  # as psycopg's own
+        """Do as psycopg does, and remember that it must be undone."""
+        self.state.touched = True
+        super().set_autocommit(value)
+
+    def set_isolation_level(self, value: psycopg.IsolationLevel | None) -> None:
+        """Do as psycopg does, and remember that it must be undone."""
+        self.state.touched = True
+        super().set_isolation_level(value)
+
+    def set_read_only(self, value: bool | None) -> None:  # noqa: FBT001  # as psycopg's own
+        """Do as psycopg does, and remember that it must be undone."""
+        self.state.touched = True
+        super().set_read_only(value)
+
+    def set_deferrable(self, value: bool | None) -> None:  # noqa: FBT001  # as psycopg's own
+        """Do as psycopg does, and remember that it must be undone."""
+        self.state.touched = True
+        super().set_deferrable(value)
+
+    def restore(self) -> None:
+        """Undo what a borrower changed on this side of the connection; close it if that fails."""
+        try:
+            if self.pgconn.transaction_status != TransactionStatus.IDLE:
+                self.rollback()
+            self.autocommit = self.state.autocommit
+            self.isolation_level = self.read_only = self.deferrable = None
+        except psycopg.Error:
+            self.close()
+        self.row_factory = self.state.row_factory
+        self.cursor_factory = self.state.cursor_factory
+        self.state.touched = False
+
+
+class AsyncConnection(psycopg.AsyncConnection[rows.TupleRow]):
     """The same, asynchronous."""
+
+    state: State
+    deadline: float | None = None
 
     @classmethod
     async def connect(  # type: ignore[override]  # as above
-        cls, _conninfo: str = "", *, made_with: Conninfo, failures: Failures | None = None, **_: Any
+        cls, _conninfo: str = "", *, made_with: Conninfo, home: AsyncHome | None = None, **_: Any
     ) -> AsyncConnection:
-        """Connect. Raises ``ConnectionFailedError`` with psycopg's error as its cause."""
+        """Connect. Raises ``ConnectionFailedError`` with psycopg's error as its cause; for a pool,
+        only when it is closed, or there is no hope.
+        """
+        pool = home() if home is not None else None
+        if pool is None:
+            return await cls._connect(made_with)
         try:
-            local = await asyncio.to_thread(_start_local, made_with) if made_with.local else {}
-            taken = await asyncio.to_thread(made_with.taken)
-            result = await cls._attempt(taken, local)
-            if isinstance(result, Exception):
-                changed = await asyncio.to_thread(made_with.taken)
-                result = await cls._attempt(changed, local) if changed != taken else result
-        except PgstrataError as error:
-            _remember(failures, error)
-            raise
+            return await cls._connect_for(pool, made_with)
         except asyncio.CancelledError:
-            if failures is not None:
-                _end_worker(asyncio.current_task())
+            _end_worker(asyncio.current_task())
             raise
-        return _returned(result, made_with, failures)
+
+    @classmethod
+    async def _connect_for(cls, pool: AsyncPool, made_with: Conninfo) -> AsyncConnection:
+        while True:
+            while pause := pool.outage.turn():
+                await asyncio.sleep(pause)
+                if pool.stopping.is_set():
+                    raise PoolClosed(f"the pool {pool.name!r} is closed")
+            try:
+                connection = await cls._connect(made_with)
+            except PgstrataError as error:
+                pool.outage.failed(error, pool.get_stats())
+                if pool.outage.hopeless() or pool.stopping.is_set():
+                    raise
+            else:
+                pool.outage.over()
+                await pool.saw(connection.state.secrets)
+                return connection
+
+    @classmethod
+    async def _connect(cls, made_with: Conninfo) -> AsyncConnection:
+        local = await asyncio.to_thread(_start_local, made_with) if made_with.local else {}
+        taken = await asyncio.to_thread(made_with.taken)
+        result = await cls._attempt(taken, local)
+        if isinstance(result, Exception):
+            changed = await asyncio.to_thread(made_with.taken)
+            result = await cls._attempt(changed, local) if changed != taken else result
+        return _returned(result, made_with)
 
     @classmethod
     async def _attempt(
@@ -100,9 +248,11 @@ class AsyncConnection(psycopg.AsyncConnection[TupleRow]):
         try:
             connection = await super().connect(**_arguments(taken, local))
             try:
+                connection.state, connection.deadline = State(taken, connection), taken.deadline
                 if taken.session:
                     await connection.execute(*set_config(taken.session), prepare=False)
                 await connection.set_autocommit(taken.autocommit)
+                connection.state.touched = False
             except BaseException:
                 await connection.close()
                 raise
@@ -112,13 +262,81 @@ class AsyncConnection(psycopg.AsyncConnection[TupleRow]):
             raise interruption.with_traceback(None) from None
         return connection
 
+    async def wait(self, gen: PQGen[Any], *arguments: Any, **options: Any) -> Any:
+        """Do as psycopg does, until the deadline of the connection, if it has one."""
+        if self.deadline is None:
+            return await super().wait(gen, *arguments, **options)
+        try:
+            bounded = within(self.deadline, gen, self.pgconn)
+            return await super().wait(bounded, *arguments, **options)
+        except DeadlineError:
+            self.pgconn.finish()
+            raise
 
-def _returned(result: Made | Exception, made_with: Conninfo, failures: Failures | None) -> Made:
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Commit or roll back."""
+        if error is not None:
+            meet(self, error)
+        await super().__aexit__(kind, error, trace)
+
+    async def answers(self) -> bool:
+        """Tell whether the server answers soon; if not, the connection is closed."""
+        given, self.deadline = self.deadline, CHECK_SECONDS
+        try:
+            await AsyncConnectionPool.check_connection(self)
+        except psycopg.Error:
+            await self.close()
+            return False
+        finally:
+            self.deadline = given
+        self.state.used_at = monotonic()
+        return True
+
+    async def set_autocommit(self, value: bool) -> None:  # noqa: FBT001  # as psycopg's own
+        """Do as psycopg does, and remember that it must be undone."""
+        self.state.touched = True
+        await super().set_autocommit(value)
+
+    async def set_isolation_level(self, value: psycopg.IsolationLevel | None) -> None:
+        """Do as psycopg does, and remember that it must be undone."""
+        self.state.touched = True
+        await super().set_isolation_level(value)
+
+    async def set_read_only(self, value: bool | None) -> None:  # noqa: FBT001  # as psycopg's own
+        """Do as psycopg does, and remember that it must be undone."""
+        self.state.touched = True
+        await super().set_read_only(value)
+
+    async def set_deferrable(self, value: bool | None) -> None:  # noqa: FBT001  # as psycopg's own
+        """Do as psycopg does, and remember that it must be undone."""
+        self.state.touched = True
+        await super().set_deferrable(value)
+
+    async def restore(self) -> None:
+        """Undo what a borrower changed on this side of the connection; close it if that fails."""
+        try:
+            if self.pgconn.transaction_status != TransactionStatus.IDLE:
+                await self.rollback()
+            await self.set_autocommit(self.state.autocommit)
+            await self.set_isolation_level(None)
+            await self.set_read_only(None)
+            await self.set_deferrable(None)
+        except psycopg.Error:
+            await self.close()
+        self.row_factory = self.state.row_factory
+        self.cursor_factory = self.state.cursor_factory
+        self.state.touched = False
+
+
+def _returned(result: Made | Exception, made_with: Conninfo) -> Made:
     """Return the connection that an attempt gave, or raise what it failed with."""
     if not isinstance(result, Exception):
-        _remember(failures, None)
         return result
-    _remember(failures, result)
     raise connection_failed(made_with, result) from result
 
 
@@ -138,16 +356,6 @@ def _end_worker(worker: asyncio.Task[Any] | None) -> None:
 def _is_no_cancellation(record: logging.LogRecord) -> bool:
     arguments = record.args if isinstance(record.args, tuple) else ()
     return not any(isinstance(argument, asyncio.CancelledError) for argument in arguments)
-
-
-def _remember(failures: Failures | None, failure: Exception | None) -> None:
-    """Keep the last failure for whoever waits for a connection of the pool; a success ends it."""
-    if failures is None:
-        return
-    if failure is None:
-        failures.clear()
-    else:
-        failures.append(failure)
 
 
 def set_config(session: Mapping[str, str]) -> tuple[str, list[str]]:

@@ -37,7 +37,8 @@ class Conninfo:
 
     ``session`` are parameters to SET once connected; without a pooler it is empty, because the
     parameters then travel in the start-up packet's ``options``: no rollback reverts them, and a
-    misspelt one fails the connection.
+    misspelt one fails the connection. ``deadline`` is how many seconds the server has for an
+    answer.
     """
 
     name: str
@@ -46,6 +47,8 @@ class Conninfo:
     prepare: bool = True
     session: Mapping[str, str] | None = None
     local: Path | None = None
+    deadline: float | None = None
+    pooler: str | None = None
 
     def taken(self) -> Conninfo:
         """Return the same with the secrets as they are now, so that they can be compared with what
@@ -83,9 +86,11 @@ def conninfo(config: Config, connection: str, connection_type: ConnectionType) -
         name=f"{config.environment}/{connection}" if config.environment else connection,
         keywords=keywords,
         autocommit=bool(_value(target, "connection_settings.autocommit")),
-        prepare=pooler not in _POOLERS_WITHOUT_STATEMENTS,
+        prepare=_prepares(target, pooler),
         session=session if pooler is not None else None,
         local=config.project if local else None,
+        deadline=cast("float | None", _value(target, "connection_settings.client_deadline")),
+        pooler=cast("str | None", pooler),
     )
 
 
@@ -127,6 +132,12 @@ def checks_on_checkout(target: Target, connection_type: ConnectionType) -> bool:
     """Tell whether each connection is tested before it is handed out."""
     section = "async_pool_settings" if connection_type == "async_pool" else "pool_settings"
     return bool(_value(target, f"{section}.check_on_checkout"))
+
+
+def _prepares(target: Target, pooler: object) -> bool:
+    """Tell whether statements that are run often are prepared: as said, or where they can be."""
+    said = _value(target, "connection_settings.prepared_statements")
+    return bool(said) if said is not None else pooler not in _POOLERS_WITHOUT_STATEMENTS
 
 
 def _keywords(target: Target, project: Path) -> dict[str, str | Secret]:

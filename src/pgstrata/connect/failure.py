@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Literal, TypeAlias
 
 import psycopg
-from psycopg_pool import PoolTimeout
+from psycopg_pool import PoolClosed, PoolTimeout
 
 from pgstrata.connect.conninfo import Conninfo
 from pgstrata.errors import PgstrataError
@@ -20,10 +21,64 @@ class ConnectionFailedError(PgstrataError, psycopg.OperationalError):
     """No connection could be made. ``__cause__`` is psycopg's own error."""
 
 
+class ShutDownError(PgstrataError, PoolClosed):
+    """The manager was shut down, and gives out no connections any more."""
+
+
+class DeadlineError(PgstrataError, psycopg.OperationalError):
+    """The server was silent for longer than ``client_deadline``. The connection is closed; what it
+    was asked may have been done.
+    """
+
+
 class PoolTimeoutError(ConnectionFailedError, PoolTimeout):
     """The pool had no connection in time. ``__cause__`` is the last attempt to connect that failed,
     if one did.
     """
+
+
+Kind: TypeAlias = Literal["refused", "busy", "unreachable"]
+
+# What a server says in other languages than English is taken for a refusal: that is told at once
+# and asked again once a second, which does the least harm if it was something else.
+_REFUSED = re.compile(
+    r"authentication failed|no password supplied|pg_hba\.conf|does not exist|certificate"
+    r"|permission denied|not permitted to log in",
+)
+_BUSY = re.compile(
+    r"(is|are) starting up|shutting down|in recovery mode|not yet accepting connections"
+    r"|not accepting connections|too many (clients|connections)|remaining connection slots"
+    r"|no more connections allowed",
+)
+_UNREACHABLE = re.compile(
+    r"Connection refused|Connection reset|timeout expired|timed out|unreachable|No route to host"
+    r"|closed the connection|EOF detected|Broken pipe|Is the server running|query_wait_timeout"
+    r"|session is (not )?read-only|hot standby mode|administrator command|server login has been"
+    r"|connection socket closed|could not receive data|could not send data",
+)
+
+
+def kind(error: BaseException) -> Kind:
+    """Tell why an attempt to connect failed: the server refuses (a password, a database, a name
+    that leads nowhere), it has no time or room yet, or it cannot be reached.
+
+    libpq does not hand on the SQLSTATE of a refusal, so its words decide.
+    """
+    words = str(error)
+    if isinstance(error, psycopg.errors.ConnectionTimeout):
+        return "unreachable"
+    if _REFUSED.search(words):
+        return "refused"
+    if _BUSY.search(words):
+        return "busy"
+    return "unreachable" if _UNREACHABLE.search(words) else "refused"
+
+
+def shut_down() -> ShutDownError:
+    """Return the error for whoever asks a manager that was shut down."""
+    return ShutDownError(
+        "this connection manager was shut down", hint="make a new manager to connect again"
+    )
 
 
 def connection_failed(made_with: Conninfo, cause: Exception) -> ConnectionFailedError:
@@ -34,9 +89,12 @@ def connection_failed(made_with: Conninfo, cause: Exception) -> ConnectionFailed
 
 
 def pool_timeout(
-    name: str, seconds: float, stats: Mapping[str, int], cause: BaseException | None
+    name: str, seconds: float, stats: Mapping[str, int], failure: PgstrataError | None
 ) -> PoolTimeoutError:
-    """Return the error for a pool that had no connection within ``seconds``."""
+    """Return the error for a pool that had no connection within ``seconds``; ``failure`` is what
+    the last attempt to make one came to, if it failed.
+    """
+    cause = (failure.__cause__ or failure) if failure is not None else None
     counts = (
         f"{stats.get('pool_size', 0)} of at most {stats['pool_max']} open, "
         f"{stats.get('pool_available', 0)} idle, {stats.get('requests_waiting', 0)} waiting"
@@ -54,7 +112,7 @@ def pool_timeout(
     return error
 
 
-def again(refusal: ConnectionFailedError) -> ConnectionFailedError:
+def again(refusal: PgstrataError) -> ConnectionFailedError:
     """Return the same failure for another of the callers that share it: with a traceback of its
     own.
     """

@@ -18,8 +18,8 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from pgstrata.connect.async_pool import AsyncPoolHandle
-from pgstrata.connect.pool import PoolHandle
+from pgstrata.connect.async_pooled import AsyncPoolHandle
+from pgstrata.connect.pooled import PoolHandle
 from pgstrata.connect.single import AsyncHandle, NormalHandle
 
 Handle: TypeAlias = NormalHandle | PoolHandle | AsyncHandle | AsyncPoolHandle

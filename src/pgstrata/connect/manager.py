@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
+import asyncio
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, cast, overload
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, cast
 
-from pgstrata.connect.cache import Cache, Source
-from pgstrata.connect.handles import AsyncHandle, AsyncPoolHandle, Handle, NormalHandle, PoolHandle
-from pgstrata.loading import load, load_file, load_mapping
+from pgstrata.connect.handles import AsyncHandle, AsyncPoolHandle, NormalHandle, PoolHandle
+from pgstrata.connect.pgmonkey import PathLike, PgmonkeyCalls
 from pgstrata.model import Config
 
-PathLike: TypeAlias = "str | os.PathLike[str]"
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+GRACE = 10.0
+_POLL = 0.01  # seconds between looks at what is still in use, so that giving back costs nothing
+_CANCELLED = 1.0  # seconds for a query to end after it was cancelled
 
 
-class PGConnectionManager:
+class PGConnectionManager(PgmonkeyCalls):
     """Connections of one environment, by type.
 
     ``env``, ``project`` and ``environ`` are those of ``pgstrata.load``; the environment is loaded
     when it is first needed, and once. Calls that name a file or a dictionary need none of them.
 
-    A manager may be shared between threads and event loops. It closes its pools when it and its
-    handles are no longer referenced, and when the program ends.
+    A manager may be shared between threads and event loops, and inherited by a forked process,
+    which gets connections of its own. It closes its pools when it and its handles are no longer
+    referenced, and when the program ends. As a context manager, it is shut down at the end.
     """
 
     def __init__(
@@ -32,10 +39,7 @@ class PGConnectionManager:
         project: PathLike | None = None,
         environ: Mapping[str, str] | None = None,
     ) -> None:
-        self._env = env
-        self._project = Path(project) if project is not None else None
-        self._environ = environ
-        self._cache = Cache()
+        super().__init__(env, Path(project) if project is not None else None, environ)
 
     @property
     def config(self) -> Config:
@@ -44,274 +48,84 @@ class PGConnectionManager:
 
     def normal(self, connection: str = "default") -> NormalHandle:
         """Return the handle that connects anew for each block."""
-        return cast(NormalHandle, self._cache.handle(self._environment(), connection, "normal"))
+        return cast("NormalHandle", self._handle(connection, "normal"))
 
     def pool(self, connection: str = "default") -> PoolHandle:
         """Return the handle whose blocks borrow from a pool."""
-        return cast(PoolHandle, self._cache.handle(self._environment(), connection, "pool"))
+        return cast("PoolHandle", self._handle(connection, "pool"))
 
     def async_(self, connection: str = "default") -> AsyncHandle:
         """Return the asynchronous handle that connects anew for each block."""
-        return cast(AsyncHandle, self._cache.handle(self._environment(), connection, "async"))
+        return cast("AsyncHandle", self._handle(connection, "async"))
 
     def async_pool(self, connection: str = "default") -> AsyncPoolHandle:
         """Return the asynchronous handle whose blocks borrow from a pool."""
-        return cast(
-            AsyncPoolHandle, self._cache.handle(self._environment(), connection, "async_pool")
-        )
+        return cast("AsyncPoolHandle", self._handle(connection, "async_pool"))
 
-    @overload
-    def get_database_connection(
-        self,
-        config_file_path: PathLike | None,
-        connection_type: Literal["normal"],
-        force_reload: bool = ...,
-        resolve_env: bool = ...,
-        allow_sensitive_defaults: bool = ...,
-        *,
-        connection: str = ...,
-    ) -> NormalHandle: ...
-    @overload
-    def get_database_connection(
-        self,
-        *,
-        connection_type: Literal["normal"],
-        force_reload: bool = ...,
-        resolve_env: bool = ...,
-        allow_sensitive_defaults: bool = ...,
-        connection: str = ...,
-    ) -> NormalHandle: ...
+    def _handle(self, connection: str, connection_type: str) -> Any:
+        known = self._cache.known(None, connection, connection_type)
+        return known or self._cache.handle(self._environment(), connection, connection_type)
 
-    @overload
-    def get_database_connection(
-        self,
-        config_file_path: PathLike | None,
-        connection_type: Literal["pool"],
-        force_reload: bool = ...,
-        resolve_env: bool = ...,
-        allow_sensitive_defaults: bool = ...,
-        *,
-        connection: str = ...,
-    ) -> PoolHandle: ...
-    @overload
-    def get_database_connection(
-        self,
-        *,
-        connection_type: Literal["pool"],
-        force_reload: bool = ...,
-        resolve_env: bool = ...,
-        allow_sensitive_defaults: bool = ...,
-        connection: str = ...,
-    ) -> PoolHandle: ...
+    def reload(self) -> None:
+        """Read all configurations again, and go over to what has changed, without losing a request.
 
-    @overload
-    def get_database_connection(
-        self,
-        config_file_path: PathLike | None,
-        connection_type: Literal["async"],
-        force_reload: bool = ...,
-        resolve_env: bool = ...,
-        allow_sensitive_defaults: bool = ...,
-        *,
-        connection: str = ...,
-    ) -> AsyncHandle: ...
-    @overload
-    def get_database_connection(
-        self,
-        *,
-        connection_type: Literal["async"],
-        force_reload: bool = ...,
-        resolve_env: bool = ...,
-        allow_sensitive_defaults: bool = ...,
-        connection: str = ...,
-    ) -> AsyncHandle: ...
-
-    @overload
-    def get_database_connection(
-        self,
-        config_file_path: PathLike | None,
-        connection_type: Literal["async_pool"],
-        force_reload: bool = ...,
-        resolve_env: bool = ...,
-        allow_sensitive_defaults: bool = ...,
-        *,
-        connection: str = ...,
-    ) -> AsyncPoolHandle: ...
-    @overload
-    def get_database_connection(
-        self,
-        *,
-        connection_type: Literal["async_pool"],
-        force_reload: bool = ...,
-        resolve_env: bool = ...,
-        allow_sensitive_defaults: bool = ...,
-        connection: str = ...,
-    ) -> AsyncPoolHandle: ...
-
-    @overload
-    def get_database_connection(
-        self,
-        config_file_path: PathLike | None = ...,
-        connection_type: str | None = ...,
-        force_reload: bool = ...,
-        resolve_env: bool = ...,
-        allow_sensitive_defaults: bool = ...,
-        *,
-        connection: str = ...,
-    ) -> Handle: ...
-
-    def get_database_connection(
-        self,
-        config_file_path: PathLike | None = None,
-        connection_type: str | None = None,
-        force_reload: bool = False,
-        resolve_env: bool = False,
-        allow_sensitive_defaults: bool = False,
-        *,
-        connection: str = "default",
-    ) -> Handle:
-        """Return the handle for a connection of the environment, or of one file in pgmonkey's
-        format.
-
-        ``connection_type`` falls back to the configuration's own. The handles of async types may be
-        awaited, which opens their pool. ``force_reload`` closes what is open and reads the
-        configuration again. ``resolve_env`` and ``allow_sensitive_defaults`` only apply to a file:
-        they make it follow references to variables and files.
-
-        Raises ``InvalidConfigError`` with all that is wrong; ``UsageError`` for an unknown type.
+        A handle stays the same object. A new pool is open before the old one closes; what is
+        borrowed from the old one is finished with, and who waits there gets a connection of the new
+        one. Where any of the new settings does not load or does not connect, all stays as it was,
+        and ``ConfigError`` or ``ConnectionFailedError`` tells why. In an event loop call it by
+        ``asyncio.to_thread``.
         """
-        if config_file_path is None:
-            source = self._environment(force_reload=force_reload)
-        else:
-            flags = (resolve_env, allow_sensitive_defaults)
-            source = self._file(os.fspath(config_file_path), flags, force_reload=force_reload)
-        return self._cache.handle(source, connection, connection_type)
+        self._cache.reload()
 
-    @overload
-    def get_database_connection_from_dict(
-        self,
-        config_data_dictionary: Mapping[str, Any],
-        connection_type: Literal["normal"],
-        force_reload: bool = ...,
-        resolve_env: bool = ...,
-        allow_sensitive_defaults: bool = ...,
-        *,
-        connection: str = ...,
-    ) -> NormalHandle: ...
+    def shutdown(self, grace: float = GRACE) -> None:
+        """Give out no connections any more, wait up to ``grace`` seconds for those in use, cancel
+        what then still runs on the server, and close everything.
 
-    @overload
-    def get_database_connection_from_dict(
-        self,
-        config_data_dictionary: Mapping[str, Any],
-        connection_type: Literal["pool"],
-        force_reload: bool = ...,
-        resolve_env: bool = ...,
-        allow_sensitive_defaults: bool = ...,
-        *,
-        connection: str = ...,
-    ) -> PoolHandle: ...
-
-    @overload
-    def get_database_connection_from_dict(
-        self,
-        config_data_dictionary: Mapping[str, Any],
-        connection_type: Literal["async"],
-        force_reload: bool = ...,
-        resolve_env: bool = ...,
-        allow_sensitive_defaults: bool = ...,
-        *,
-        connection: str = ...,
-    ) -> AsyncHandle: ...
-
-    @overload
-    def get_database_connection_from_dict(
-        self,
-        config_data_dictionary: Mapping[str, Any],
-        connection_type: Literal["async_pool"],
-        force_reload: bool = ...,
-        resolve_env: bool = ...,
-        allow_sensitive_defaults: bool = ...,
-        *,
-        connection: str = ...,
-    ) -> AsyncPoolHandle: ...
-
-    @overload
-    def get_database_connection_from_dict(
-        self,
-        config_data_dictionary: Mapping[str, Any],
-        connection_type: str | None = ...,
-        force_reload: bool = ...,
-        resolve_env: bool = ...,
-        allow_sensitive_defaults: bool = ...,
-        *,
-        connection: str = ...,
-    ) -> Handle: ...
-
-    def get_database_connection_from_dict(
-        self,
-        config_data_dictionary: Mapping[str, Any],
-        connection_type: str | None = None,
-        force_reload: bool = False,
-        resolve_env: bool = False,
-        allow_sensitive_defaults: bool = False,
-        *,
-        connection: str = "default",
-    ) -> Handle:
-        """Return the handle for what a file in pgmonkey's format would hold. Equal dictionaries
-        share it.
+        Whoever asks for a connection from now on gets ``ShutDownError``.
         """
-        config = load_mapping(
-            config_data_dictionary,
-            resolve_env=resolve_env,
-            allow_sensitive_defaults=allow_sensitive_defaults,
-            environ=self._environ,
-        )
-        del config_data_dictionary  # a traceback with locals would show its passwords
-        source = self._cache.mapping(config, force_reload=force_reload)
-        return self._cache.handle(source, connection, connection_type)
-
-    @property
-    def cache_info(self) -> dict[str, Any]:
-        """How many handles there are, and their types: ``{"size": 1, "connection_types": {"<12
-        hex>": "pool"}}``.
-        """
-        types = self._cache.types()
-        return {"size": len(types), "connection_types": types}
-
-    def clear_cache(self) -> None:
-        """Close all pools and forget what was loaded. Async pools are closed by their own event
-        loops.
-        """
+        for pause in self._ending(grace):
+            time.sleep(pause)
         for handle in self._cache.clear():
             handle.close()
 
-    async def clear_cache_async(self) -> None:
-        """Do the same, and wait for the async pools of the running event loop."""
-        for handle in self._cache.clear():
-            if isinstance(handle, AsyncHandle | AsyncPoolHandle):
-                await handle.aclose()
+    async def shutdown_async(self, grace: float = GRACE) -> None:
+        """Do the same while the running event loop goes on, and wait for its pools to close."""
+        for pause in self._ending(grace):
+            await asyncio.sleep(pause)
+        await self.clear_cache_async()
+
+    def _ending(self, grace: float) -> Iterator[float]:
+        """Yield pauses until nothing is in use, or cannot be waited for any more."""
+        handles = self._cache.refuse()
+        for patience in (grace, _CANCELLED):
+            until = time.monotonic() + patience
+            while any(handle.in_use() for handle in handles):
+                if time.monotonic() >= until:
+                    break
+                yield _POLL
             else:
-                handle.close()
+                return
+            for handle in handles:
+                handle.cancel()
 
-    def _environment(self, *, force_reload: bool = False) -> Source:
-        def read() -> Config:
-            return load(self._env, project=self._project, environ=self._environ)
+    def __enter__(self) -> Self:
+        return self
 
-        return self._cache.source(None, None, read, force_reload=force_reload)
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.shutdown()
 
-    def _file(self, path: str, flags: tuple[bool, bool], *, force_reload: bool) -> Source:
-        def read() -> Config:
-            return load_file(
-                path, resolve_env=flags[0], allow_sensitive_defaults=flags[1], environ=self._environ
-            )
+    async def __aenter__(self) -> Self:
+        return self
 
-        return self._cache.source((path, flags), _state(path), read, force_reload=force_reload)
-
-
-def _state(path: str) -> object:
-    """Return what changes when a file does. A missing file is reported by whoever reads it."""
-    try:
-        status = os.stat(path)  # noqa: PTH116  # half the time of Path.stat, on each call with a file
-    except OSError:
-        return None
-    return (status.st_mtime_ns, status.st_size, status.st_ino)
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.shutdown_async()

@@ -26,13 +26,24 @@ _PROCESS_KEY = secrets.token_bytes(32)
 @dataclass(frozen=True, slots=True)
 class Plan:
     """The plan of one handle. ``key`` is equal for plans that connect to the same with the same
-    settings.
+    settings. ``patience`` is how many seconds a pool tries to replace a connection.
     """
 
     connection_type: ConnectionType
     conninfo: Conninfo
     pool_options: Mapping[str, Any] = field(default_factory=dict)
     check: bool = False
+    patience: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """The name of the pool, or of what is connected to."""
+        return str(self.pool_options.get("name", self.conninfo.name))
+
+    @property
+    def timeout(self) -> float:
+        """How many seconds a caller waits for a connection of the pool."""
+        return float(self.pool_options.get("timeout", 0))
 
     @property
     def key(self) -> str:
@@ -45,7 +56,7 @@ class Plan:
             sorted((name, _identity(value)) for name, value in made_with.keywords.items()),
             (made_with.autocommit, made_with.prepare, made_with.session, made_with.local),
             sorted(self.pool_options.items()),
-            self.check,
+            (self.check, self.patience, made_with.deadline, made_with.pooler),
         )
         return hmac.new(_PROCESS_KEY, repr(parts).encode(), hashlib.sha256).hexdigest()
 
@@ -57,7 +68,9 @@ def plan(config: Config, connection: str, connection_type: ConnectionType) -> Pl
         return Plan(connection_type, made_with)
     target = config.connection(connection)
     options = {"name": made_with.name, **pool_options(target, connection_type)}
-    return Plan(connection_type, made_with, options, checks_on_checkout(target, connection_type))
+    patience = float(options.pop("reconnect_timeout"))
+    checks = checks_on_checkout(target, connection_type)
+    return Plan(connection_type, made_with, options, checks, patience)
 
 
 def _identity(value: str | Secret) -> str:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Generator
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
+from pgstrata.connect import lifecycle
 from pgstrata.connect.blocks import Enter, Exit
 from pgstrata.connect.connection import AsyncConnection, Connection
+from pgstrata.connect.failure import shut_down
 from pgstrata.connect.plan import Plan
 
 if TYPE_CHECKING:
@@ -21,14 +25,58 @@ class NormalHandle:
     connection_type: Literal["normal"] = "normal"
 
     def __init__(self, plan: Plan) -> None:
-        self._plan = plan
+        self.plan = plan
+        self._in_use: dict[Connection, None] = {}
+        self._refuses = False
+        lifecycle.watch(self)
 
     def connection(self) -> NormalBlock:
         """Return one block. Entering it raises ``ConnectionFailedError``."""
-        return NormalBlock(self._plan)
+        return NormalBlock(self)
+
+    def connect(self) -> Connection:
+        """Return a new connection, which is in use until ``disconnect``."""
+        if self._refuses:
+            raise shut_down()
+        connection = Connection.connect(made_with=self.plan.conninfo)
+        self._in_use[connection] = None
+        return connection
+
+    def disconnect(self, connection: Connection) -> None:
+        """Close a connection."""
+        self._in_use.pop(connection, None)
+        connection.close()
 
     def close(self) -> None:
         """Nothing is kept, so there is nothing to close."""
+
+    def prepare(self, plan: Plan) -> None:
+        """Nothing is kept that would have to be replaced."""
+
+    def replace(self, plan: Plan, _: object = None) -> None:
+        """Go on with another plan."""
+        self.plan = plan
+
+    def refuse(self) -> None:
+        """Make no connections any more."""
+        self._refuses = True
+
+    def in_use(self) -> int:
+        """Return how many connections there are."""
+        return len(self._in_use)
+
+    def cancel(self) -> None:
+        """Cancel what runs on the connections."""
+        lifecycle.cancel(list(self._in_use))
+
+    def after_fork(self) -> None:
+        """Leave the parent's connections alone."""
+        lifecycle.inherit(None, list(self._in_use))
+        self._in_use = {}
+
+    def at_exit(self) -> None:
+        """Stop what runs on the server."""
+        self.cancel()
 
     if TYPE_CHECKING:
 
@@ -47,13 +95,13 @@ class NormalHandle:
 class NormalBlock:
     """One block of a ``NormalHandle``."""
 
-    __slots__ = ("_connection", "_plan")
+    __slots__ = ("_connection", "_handle")
 
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
+    def __init__(self, handle: NormalHandle) -> None:
+        self._handle = handle
 
     def __enter__(self) -> psycopg.Connection:
-        self._connection = Connection.connect(made_with=self._plan.conninfo)
+        self._connection = self._handle.connect()
         return self._connection
 
     def __exit__(
@@ -65,7 +113,7 @@ class NormalBlock:
         try:
             self._connection.__exit__(kind, error, trace)
         finally:
-            self._connection.close()  # psycopg leaves it open when its commit fails
+            self._handle.disconnect(self._connection)  # psycopg does not when its commit fails
 
 
 class AsyncHandle:
@@ -74,11 +122,27 @@ class AsyncHandle:
     connection_type: Literal["async"] = "async"
 
     def __init__(self, plan: Plan) -> None:
-        self._plan = plan
+        self.plan = plan
+        self._in_use: dict[AsyncConnection, asyncio.AbstractEventLoop] = {}
+        self._refuses = False
+        lifecycle.watch(self)
 
     def connection(self) -> AsyncBlock:
         """Return one block. Entering it raises ``ConnectionFailedError``."""
-        return AsyncBlock(self._plan)
+        return AsyncBlock(self)
+
+    async def connect(self) -> AsyncConnection:
+        """Return a new connection, which is in use until ``disconnect``."""
+        if self._refuses:
+            raise shut_down()
+        connection = await AsyncConnection.connect(made_with=self.plan.conninfo)
+        self._in_use[connection] = asyncio.get_running_loop()
+        return connection
+
+    async def disconnect(self, connection: AsyncConnection) -> None:
+        """Close a connection."""
+        self._in_use.pop(connection, None)
+        await connection.close()
 
     def __await__(self) -> Generator[Any, None, Self]:
         return self._itself().__await__()
@@ -91,6 +155,35 @@ class AsyncHandle:
 
     async def aclose(self) -> None:
         """Nothing is kept, so there is nothing to close."""
+
+    def prepare(self, plan: Plan) -> None:
+        """Nothing is kept that would have to be replaced."""
+
+    def replace(self, plan: Plan, _: object = None) -> None:
+        """Go on with another plan."""
+        self.plan = plan
+
+    def refuse(self) -> None:
+        """Make no connections any more."""
+        self._refuses = True
+
+    def in_use(self) -> int:
+        """Return how many connections there are."""
+        return len(self._in_use)
+
+    def cancel(self) -> None:
+        """Have what runs on the connections cancelled by their event loops."""
+        for connection, loop in list(self._in_use.items()):
+            with suppress(RuntimeError):  # the loop is closed, or closes at this moment
+                loop.call_soon_threadsafe(_cancel, connection)
+
+    def after_fork(self) -> None:
+        """Leave the parent's connections alone."""
+        lifecycle.inherit(None, list(self._in_use))
+        self._in_use = {}
+
+    def at_exit(self) -> None:
+        """No event loop runs any more that could stop anything."""
 
     if TYPE_CHECKING:
 
@@ -109,13 +202,13 @@ class AsyncHandle:
 class AsyncBlock:
     """One block of an ``AsyncHandle``."""
 
-    __slots__ = ("_connection", "_plan")
+    __slots__ = ("_connection", "_handle")
 
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
+    def __init__(self, handle: AsyncHandle) -> None:
+        self._handle = handle
 
     async def __aenter__(self) -> psycopg.AsyncConnection:
-        self._connection = await AsyncConnection.connect(made_with=self._plan.conninfo)
+        self._connection = await self._handle.connect()
         return self._connection
 
     async def __aexit__(
@@ -127,4 +220,8 @@ class AsyncBlock:
         try:
             await self._connection.__aexit__(kind, error, trace)
         finally:
-            await self._connection.close()  # psycopg leaves it open when its commit fails
+            await self._handle.disconnect(self._connection)  # psycopg does not, as above
+
+
+def _cancel(connection: AsyncConnection) -> None:
+    lifecycle.begin(lifecycle.cancel_async([connection]))

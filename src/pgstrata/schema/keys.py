@@ -74,6 +74,19 @@ CONNECTION = _by_name(
     Key("fallback_application_name", "text", "application_name for when none is given."),
     Key("client_encoding", "text", "Encoding of the session; psycopg works best with UTF8."),
     Key("options", "text", "Command-line options for the server; session_settings is easier."),
+    Key(
+        "client_deadline",
+        "number",
+        "Seconds that a statement may take as this program sees it; then the connection is closed. "
+        "For proxies that acknowledge and hang, which no other time-out notices.",
+        minimum=0.1,
+    ),
+    Key(
+        "prepared_statements",
+        "boolean",
+        "Prepare statements that are run often; if left out, unless a pooler of transactions "
+        "stands between.",
+    ),
     Key("autocommit", "boolean", "Each statement is its own transaction.", default=False),
     Key(
         "sslmode",
@@ -120,13 +133,34 @@ CONNECTION = _by_name(
     Key("scram_client_key", "text", "SCRAM client key, in place of a password.", secret=True),
     Key("scram_server_key", "text", "SCRAM server key that belongs to it.", secret=True),
     Key("keepalives", "flag", "TCP keepalives."),
-    Key("keepalives_idle", "integer", "Seconds of silence before the first keepalive.", minimum=0),
-    Key("keepalives_interval", "integer", "Seconds between keepalives.", minimum=0),
-    Key("keepalives_count", "integer", "Lost keepalives before the connection is dead.", minimum=0),
+    Key(
+        "keepalives_idle",
+        "integer",
+        "Seconds of silence before the first keepalive; the system's own are two hours, in which "
+        "firewalls forget a connection.",
+        default=30,
+        minimum=0,
+    ),
+    Key(
+        "keepalives_interval",
+        "integer",
+        "Seconds between keepalives; while an answer is waited for, they alone notice a dead host.",
+        default=5,
+        minimum=0,
+    ),
+    Key(
+        "keepalives_count",
+        "integer",
+        "Lost keepalives before the connection is dead: 45 s after the last sign of life.",
+        default=3,
+        minimum=0,
+    ),
     Key(
         "tcp_user_timeout",
         "integer",
-        "Milliseconds that sent data may stay unacknowledged.",
+        "Milliseconds that sent data may stay unacknowledged; the system's own is a quarter of an "
+        "hour.",
+        default=15_000,
         minimum=0,
     ),
     Key(
@@ -157,7 +191,7 @@ CONNECTION = _by_name(
     Key("oauth_scope", "text", "OAuth scopes to ask for."),
 )
 
-# Defaults are psycopg_pool's own, written out so that `explain` can name them.
+# Defaults are psycopg_pool's own, but for max_waiting, written out so that `explain` can name them.
 POOL = _by_name(
     Key("min_size", "integer", "Connections kept open.", default=4, minimum=0, example="2"),
     Key(
@@ -172,14 +206,26 @@ POOL = _by_name(
         example="30",
     ),
     Key(
-        "max_waiting", "integer", "Most callers that wait; 0 for any number.", default=0, minimum=0
+        "max_waiting",
+        "integer",
+        "Most callers that wait, 0 for any number; one more fails at once, as a queue this long is "
+        "not served in time, and only grows.",
+        default=2000,
+        minimum=0,
     ),
-    Key("max_lifetime", "number", "Seconds that a connection is used.", default=3600.0, minimum=0),
+    Key(
+        "max_lifetime",
+        "number",
+        "Seconds that a connection is used, or idles; then it is replaced.",
+        default=3600.0,
+        minimum=0,
+    ),
     Key("max_idle", "number", "Seconds that a spare connection is kept.", default=600.0, minimum=0),
     Key(
         "reconnect_timeout",
         "number",
-        "Seconds of trying before a lost connection is given up.",
+        "Seconds of trying before a lost connection is given up, until it is asked for. Attempts "
+        "are at most 0.4 s apart, so that recovery does not take longer after a longer outage.",
         default=300.0,
         minimum=0,
     ),
@@ -188,7 +234,8 @@ POOL = _by_name(
     Key(
         "check_on_checkout",
         "boolean",
-        "Test each connection before it is handed out.",
+        "Test each connection before it is handed out, and not only one that idled for half a "
+        "second; costs a round trip.",
         default=False,
     ),
 )

@@ -12,7 +12,8 @@ from types import ModuleType
 from pgstrata.errors import LibpqMissingError
 from pgstrata.schema.keys import CONNECTION, Key
 
-OURS = ("url", "autocommit")  # keys of connection_settings that libpq has never heard of
+# Keys of connection_settings that libpq has never heard of.
+OURS = ("url", "autocommit", "client_deadline", "prepared_statements")
 
 
 @dataclass(frozen=True, slots=True)

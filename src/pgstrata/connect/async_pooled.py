@@ -1,0 +1,319 @@
+"""The handle whose asynchronous blocks borrow from a pool: one for each event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import weakref
+from collections.abc import Generator
+from contextlib import suppress
+from time import monotonic
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from psycopg.pq import TransactionStatus
+from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
+
+from pgstrata.connect import lifecycle
+from pgstrata.connect.async_pool import AsyncPool
+from pgstrata.connect.blocks import Enter, Exit
+from pgstrata.connect.connection import AsyncConnection, Connection
+from pgstrata.connect.failure import ConnectionFailedError, again, pool_timeout, shut_down
+from pgstrata.connect.outage import Outage
+from pgstrata.connect.plan import Plan
+from pgstrata.connect.pooler import PID, suspects, warn_of_pooler
+from pgstrata.connect.state import untouched
+
+if TYPE_CHECKING:
+    import psycopg
+    from typing_extensions import Self
+
+Loop: TypeAlias = asyncio.AbstractEventLoop
+
+
+class AsyncPoolHandle:
+    """Blocks that borrow from the pool of their event loop, which the first of them opens. It may
+    be awaited, which opens the pool of this loop.
+    """
+
+    connection_type: Literal["async_pool"] = "async_pool"
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self._pools: dict[Loop, AsyncPool] = {}
+        self._retired: dict[Loop, AsyncPool] = {}
+        self._opening: dict[Loop, asyncio.Task[AsyncPool]] = {}
+        self._outage = Outage(plan.name, plan.patience)
+        self._refuses = threading.Event()
+        self._finalizer = weakref.finalize(self, _close_all, self._pools)
+        self._finalizer.atexit = False  # at_exit does more
+        lifecycle.watch(self)
+
+    @property
+    def pool(self) -> AsyncConnectionPool[psycopg.AsyncConnection]:
+        """The pool of the running loop, psycopg_pool's own, open for as long as this handle lives.
+        Raises ``RuntimeError`` before it was opened.
+        """
+        pool = self._pools.get(asyncio.get_running_loop())
+        if pool is None:
+            raise RuntimeError(
+                "the pool of this event loop is not open yet; await the handle first"
+            )
+        return pool
+
+    async def open(self) -> AsyncPool:
+        """Open the pool of the running loop if it is not open; any number of tasks open one, and
+        share one failure.
+
+        The work is a task of its own: when the caller that began it is cancelled, the others still
+        get their pool.
+        """
+        loop = asyncio.get_running_loop()
+        pool = self._pools.get(loop)
+        if pool is not None:
+            return pool
+        if self._refuses.is_set():
+            raise shut_down()
+        self._forget_closed_loops()
+        if loop not in self._opening:
+            self._opening[loop] = task = loop.create_task(self._open(loop))
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        try:
+            return await asyncio.shield(self._opening[loop])
+        except ConnectionFailedError as error:
+            refusal = again(error)
+        raise refusal
+
+    async def _open(self, loop: Loop) -> AsyncPool:
+        """Try one connection, for the reason that ``PoolHandle.open`` gives, and make the pool."""
+        try:
+            plan, outage = self.plan, self._outage
+            await self._try(plan, outage)
+            pool = AsyncPool(plan, outage)
+            await pool.start()
+            self._pools[loop] = pool
+            return pool
+        finally:
+            self._opening.pop(loop, None)
+
+    async def _try(self, plan: Plan, outage: Outage) -> None:
+        """Connect once. A server that is starting or full is waited for."""
+        until = monotonic() + plan.timeout
+        if outage.turn() and outage.failure is not None:
+            raise again(outage.failure)
+        while True:
+            try:
+                await _probe(plan)
+            except ConnectionFailedError as error:
+                if outage.failed(error) != "busy" or monotonic() > until:
+                    raise
+            else:
+                outage.over()
+                return
+            while pause := outage.turn():
+                await asyncio.sleep(pause)
+                if self._refuses.is_set():
+                    raise shut_down()
+
+    def _forget_closed_loops(self) -> None:
+        for loop in [loop for loop in list(self._pools) if loop.is_closed()]:
+            if pool := self._pools.pop(loop, None):
+                _abandon(pool)
+        for loop in [loop for loop in list(self._opening) if loop.is_closed()]:
+            self._opening.pop(loop, None)
+
+    def connection(self) -> AsyncPoolBlock:
+        """Return one block. Entering raises ``ConnectionFailedError`` or ``PoolTimeoutError``."""
+        return AsyncPoolBlock(self)
+
+    def __await__(self) -> Generator[Any, None, Self]:
+        return self._opened().__await__()
+
+    async def _opened(self) -> Self:
+        await self.open()
+        return self
+
+    def prepare(self, plan: Plan) -> None:
+        """Try another plan, for ``replace``, if this handle has a pool open. Raises
+        ``ConnectionFailedError``. The loops open their pools themselves.
+        """
+        if self._pools:
+            Connection.connect(made_with=plan.conninfo).close()
+
+    def replace(self, plan: Plan, _: object = None) -> None:
+        """Go on with another plan. What is borrowed is given back to the old pools; who waits there
+        goes over to the new ones.
+        """
+        self.plan = plan
+        self._outage = Outage(plan.name, plan.patience)
+        self.close()
+
+    async def aclose(self) -> None:
+        """Close the pool of the running loop and wait; see to it that those of other loops are
+        closed.
+        """
+        loop = asyncio.get_running_loop()
+        pools = [pools.pop(loop, None) for pools in (self._pools, self._retired)]
+        self.close()
+        for pool in pools:
+            if pool is not None:
+                await pool.close()
+
+    def close(self) -> None:
+        """See to it that all pools are closed: by their own loops where these run, at once where
+        they do not.
+        """
+        _close_all(self._pools)
+        _close_all(self._retired)
+
+    def refuse(self) -> None:
+        """Give out no connections any more. What is borrowed may be used until ``close``."""
+        self._refuses.set()
+        while self._pools:
+            loop, pool = self._pools.popitem()
+            self._retired[loop] = pool
+
+    def in_use(self) -> int:
+        """Return how many connections are borrowed."""
+        return sum(len(pool.in_use) for _, pool in self._all())
+
+    def cancel(self) -> None:
+        """Have what runs on the borrowed connections cancelled by their event loops."""
+        for loop, pool in self._all():
+            with suppress(RuntimeError):  # the loop is closed, or closes at this moment
+                loop.call_soon_threadsafe(_cancel, pool)
+
+    def _all(self) -> list[tuple[Loop, AsyncPool]]:
+        return [*self._pools.items(), *self._retired.items()]
+
+    def replaced(self, pool: AsyncPool) -> bool:
+        """Tell whether this handle was closed since it gave out the pool."""
+        return pool not in self._pools.values()
+
+    def timed_out(self, pool: AsyncPool) -> Exception:
+        """Return the error for a caller that got no connection, with the reason as its cause."""
+        return pool_timeout(pool.name, pool.timeout, pool.get_stats(), pool.outage.failure)
+
+    def after_fork(self) -> None:
+        """Begin anew in a child: its event loops open pools of their own."""
+        self._finalizer.detach()
+        for _, pool in self._all():
+            lifecycle.inherit(pool, list(pool.in_use))
+        self._pools, self._retired, self._opening = {}, {}, {}
+        self._outage = Outage(self.plan.name, self.plan.patience)
+        self._finalizer = weakref.finalize(self, _close_all, self._pools)
+        self._finalizer.atexit = False
+
+    def at_exit(self) -> None:
+        """Close all pools. A loop that was left open, but does not run, is run for the last time:
+        its workers would end with complaints from Python otherwise.
+        """
+        for loop, pool in self._all():
+            if not loop.is_running() and not loop.is_closed():
+                loop.run_until_complete(_end_workers(pool))
+        self.close()
+
+    if TYPE_CHECKING:
+
+        async def __aenter__(self) -> psycopg.AsyncConnection: ...
+        async def __aexit__(
+            self,
+            kind: type[BaseException] | None,
+            error: BaseException | None,
+            trace: TracebackType | None,
+        ) -> None: ...
+
+    else:
+        __aenter__, __aexit__ = Enter("__aenter__"), Exit("__aexit__")
+
+
+class AsyncPoolBlock:
+    """One block of an ``AsyncPoolHandle``."""
+
+    __slots__ = ("_connection", "_handle", "_pool")
+
+    def __init__(self, handle: AsyncPoolHandle) -> None:
+        self._handle = handle
+
+    async def __aenter__(self) -> psycopg.AsyncConnection:
+        self._pool = pool = await self._handle.open()
+        try:
+            self._connection = await pool.getconn()
+        except PoolTimeout:
+            error = self._handle.timed_out(pool)
+        except PoolClosed:
+            if not self._handle.replaced(pool):
+                raise
+            return await self.__aenter__()
+        else:
+            return self._connection
+        raise error
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if kind is not None:
+                await self._connection.__aexit__(kind, error, trace)
+            elif not untouched(self._connection) and not self._connection.closed:
+                await self._connection.commit()
+        finally:
+            await self._give_back()
+
+    async def _give_back(self) -> None:
+        """Return the connection to its pool. One that the pool must first roll back is returned by
+        a task of its own, as a second cancellation would lose it on the way.
+        """
+        returning = self._pool.putconn(self._connection)
+        if self._connection.pgconn.transaction_status == TransactionStatus.IDLE:
+            await returning
+        else:
+            await asyncio.shield(returning)
+
+
+async def _probe(plan: Plan) -> None:
+    probe = await AsyncConnection.connect(made_with=plan.conninfo)
+    try:
+        if suspects(plan):
+            row = await (await probe.execute(PID)).fetchone()
+            warn_of_pooler(plan, probe.info.backend_pid, row)
+    finally:
+        await probe.close()
+
+
+def _close_all(pools: dict[Loop, AsyncPool]) -> None:
+    """Close and forget all pools. Only its own loop can close a pool; what is left of a loop that
+    is gone are the pool's connections.
+    """
+    while pools:
+        loop, pool = pools.popitem()
+        if not loop.is_running():
+            _abandon(pool)
+        with suppress(RuntimeError):  # the loop is closed, or closes at this moment
+            loop.call_soon_threadsafe(_close, pool)
+
+
+def _abandon(pool: AsyncPool) -> None:
+    """Close the idle connections of a pool whose loop does not run any more; nothing of it can be
+    awaited.
+    """
+    for connection in list(pool._pool):  # noqa: SLF001  # psycopg_pool cannot close without a loop
+        connection.pgconn.finish()
+
+
+def _close(pool: AsyncPool) -> None:
+    lifecycle.begin(pool.close())
+
+
+def _cancel(pool: AsyncPool) -> None:
+    lifecycle.begin(lifecycle.cancel_async(list(pool.in_use)))
+
+
+async def _end_workers(pool: AsyncPool) -> None:
+    workers = [*pool._workers, pool._sched_runner]  # noqa: SLF001  # close() waits, and complains
+    left = [worker for worker in workers if worker is not None and worker.cancel()]
+    if left:
+        await asyncio.wait(left, timeout=1)

@@ -1,0 +1,73 @@
+"""What a pool knows of one of its connections. Nothing here does I/O, so it serves both kinds."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from psycopg.errors import ReadOnlySqlTransaction
+from psycopg.pq import PipelineStatus, TransactionStatus
+
+from pgstrata.connect.conninfo import Conninfo
+
+if TYPE_CHECKING:
+    from pgstrata.connect.connection import AsyncConnection, Connection
+
+    Borrowed: TypeAlias = Connection | AsyncConnection
+
+_WRITABLE = ("read-write", "primary")
+_READ_ONLY = ("in_hot_standby", "default_transaction_read_only")
+_IDLE, _OFF = TransactionStatus.IDLE, PipelineStatus.OFF  # an enumeration is slow to look into
+
+
+class State:
+    """How a connection was made, when it was made and last used (``time.monotonic``), whether a
+    borrower ``touched`` how it works, and whether it turned out to be ``misplaced``: on a server
+    that may only be read.
+    """
+
+    __slots__ = (
+        *("autocommit", "cursor_factory", "made_at", "misplaced", "row_factory", "secrets"),
+        *("touched", "used_at", "writes"),
+    )
+
+    def __init__(self, made_with: Conninfo, connection: Borrowed) -> None:
+        self.made_at = self.used_at = monotonic()
+        self.autocommit = made_with.autocommit
+        self.row_factory: Any = connection.row_factory
+        self.cursor_factory: Any = connection.cursor_factory
+        self.secrets = made_with
+        self.touched = self.misplaced = False
+        self.writes = made_with.keywords.get("target_session_attrs") in _WRITABLE
+
+
+def untouched(connection: Borrowed) -> bool:
+    """Tell whether there is nothing to commit or roll back."""
+    pgconn = connection.pgconn
+    return pgconn.transaction_status == _IDLE and pgconn.pipeline_status == _OFF
+
+
+def changed(connection: Borrowed) -> bool:
+    """Tell whether a borrower changed what the next one must not see, as far as this side of the
+    connection knows: what was SET on the server stays there.
+    """
+    state = connection.state
+    return (
+        state.touched
+        or connection.row_factory is not state.row_factory
+        or connection.cursor_factory is not state.cursor_factory
+    )
+
+
+def meet(connection: Borrowed, error: BaseException) -> None:
+    """Take note of a block's error that tells of the server: it turned read-only, though
+    ``target_session_attrs`` asked for a writable one.
+
+    A transaction that was made read-only by the program gets the same error, and is told from it
+    by what the server says of itself (since PostgreSQL 14).
+    """
+    state = connection.state
+    if not isinstance(error, ReadOnlySqlTransaction) or not state.writes or connection.read_only:
+        return
+    said = [connection.info.parameter_status(name) for name in _READ_ONLY]
+    state.touched = state.misplaced = None in said or "on" in said
