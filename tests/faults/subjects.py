@@ -21,6 +21,7 @@ from psycopg_pool import AsyncConnectionPool, ConnectionPool
 from pgstrata import PGConnectionManager
 
 T = TypeVar("T")
+GRACE = 1.0  # seconds that a pool of ours gives to what still runs when it ends
 Settings: TypeAlias = dict[str, Any]  # connection_settings, pool_settings, session_settings ...
 
 
@@ -52,7 +53,7 @@ def pool(settings: Settings) -> Iterator[Borrow]:
                 file, "pool", resolve_env=True
             ).connection()  # type: ignore[return-value] # psycopg's own takes more
     finally:
-        manager.clear_cache()
+        manager.shutdown(GRACE)
 
 
 @contextmanager
@@ -119,7 +120,7 @@ def async_blocks(subject: str, settings: Settings) -> Iterator[tuple[Loop, Calla
                     ).connection(),
                 )
         finally:
-            loop.run(manager.clear_cache_async())
+            loop.run(manager.shutdown_async(GRACE))
 
 
 KINDS: dict[str, Subject] = {"pool": pool, "async_pool": async_pool}

@@ -31,6 +31,7 @@ AGREED = {
     "synchronous_mode": True,
     "postgresql": {"use_pg_rewind": False, "parameters": {"max_connections": 60, "fsync": "off"}},
 }
+INITDB = ["no-sync", {"auth": "scram-sha-256"}, {"encoding": "UTF8"}, {"locale": "C"}]
 
 
 class Node:
@@ -172,7 +173,7 @@ def _settings(node: Node, etcd: int, data: Path) -> dict[str, Any]:
         "name": node.name,
         "restapi": {"listen": f"127.0.0.1:{node.rest}"},
         "etcd3": {"host": f"127.0.0.1:{etcd}"},
-        "bootstrap": {"dcs": AGREED, "initdb": ["no-sync", {"auth": "scram-sha-256"}]},
+        "bootstrap": {"dcs": AGREED, "initdb": INITDB},
         "postgresql": {
             "listen": f"127.0.0.1:{node.port}",
             "data_dir": str(data),
