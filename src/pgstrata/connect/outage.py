@@ -20,6 +20,7 @@ from pgstrata.connect.failure import Kind, again, kind
 from pgstrata.errors import PgstrataError
 
 COOL_DOWN = 1.0  # after a refusal
+QUIET = 60.0  # between two warnings: at a server's limit, attempts fail and succeed in turns
 PAUSES = (0.1, 0.2, 0.4)  # between attempts to reach a server; the last one for all that follow
 
 logger = logging.getLogger("pgstrata.connect")
@@ -36,6 +37,7 @@ class Outage:
         self._patience = patience
         self._kind: Kind = "unreachable"
         self._began = self._next = 0.0
+        self._warned = -QUIET
         self._pauses = iter(PAUSES)
 
     def turn(self) -> float:
@@ -43,25 +45,28 @@ class Outage:
 
         Raises ``ConnectionFailedError`` as long as a refusal is not asked again.
         """
-        if self.failure is None:
+        failure = self.failure
+        if failure is None:
             return 0.0
         wait = self._next - monotonic()
         if wait <= 0:
             self._postpone()
             return 0.0
         if self._kind == "refused":
-            raise again(self.failure)
+            raise again(failure)
         return wait
 
     def failed(self, error: PgstrataError, stats: Mapping[str, int] | None = None) -> Kind:
         """Take note of an attempt that failed, and return why it did. ``stats`` are those of the
-        pool that wanted the connection; it goes on trying, which is said once.
+        pool that wanted the connection; it goes on trying, which is said now and then.
         """
-        first, self.failure = self.failure is None, again(error)
-        self._kind = kind(error.__cause__ or error)
-        if first:
+        if self.failure is None:
             self._began, self._pauses = monotonic(), iter(PAUSES)
-        if first and stats is not None and self._kind != "refused":
+        self.failure = again(error)
+        self._kind = kind(error.__cause__ or error)
+        silence = monotonic() - self._warned
+        if stats is not None and self._kind != "refused" and silence > QUIET:
+            self._warned = monotonic()
             logger.warning(
                 "pool %s has %d connections of at least %d, and tries to connect until it can: %s",
                 *(self.name, stats["pool_available"], stats["pool_min"], error),

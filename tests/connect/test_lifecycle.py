@@ -1,0 +1,339 @@
+"""Forks, shutdowns and reloads."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from tests.connect.conftest import TYPES, Make, select, settings, write
+from tests.connect.test_handles import backends, wait_for_backends
+from tests.servers import Server
+
+from pgstrata import ConfigError, ConnectionFailedError, PGConnectionManager, ShutDownError
+from pgstrata.connect.handles import AsyncPoolHandle, PoolHandle
+
+PID = "SELECT pg_backend_pid()"
+SLEEP = "SELECT pg_sleep(60)"
+LOCK = "SELECT pg_advisory_lock(1) IS NOT NULL"
+SIZES = {"min_size": 2, "max_size": 2, "timeout": 20}
+
+
+def both(server: Server, database: str, **over: Any) -> dict[str, Any]:
+    """Return what a file in pgmonkey's format holds, with small pools of both kinds."""
+    given = {"connection_settings": settings(server, database, **over)}
+    return {**given, "pool_settings": SIZES, "async_pool_settings": SIZES}
+
+
+def active(server: Server, database: str) -> int:
+    """Return how many statements run in a database."""
+    query = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND datname = "
+    return int(server.sql(f"{query}'{database}'")[0][0])
+
+
+def wait_until(true: Callable[[], object]) -> None:
+    """Wait until something is so."""
+    deadline = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def in_child(work: Callable[[], object]) -> int:
+    """Fork, do something in the child, and return its exit code: 0 if it was true."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            code = 0 if work() else 2
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+# A fork while other threads run is what is tested; Python 3.12 warns of it.
+forking = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+
+
+@forks
+@forking
+def test_fork(server: Server, database: str) -> None:
+    """A child gets connections of its own through what it inherits; the parent's live on."""
+    manager = PGConnectionManager()
+    handle = manager.get_database_connection_from_dict(both(server, database), "pool")
+    with handle as connection:
+        parents = connection.info.backend_pid
+
+    def child() -> bool:
+        with handle as inherited:
+            row = inherited.execute("SELECT pg_backend_pid()").fetchone()
+            other = row is not None and row[0] != parents
+        manager.clear_cache()
+        return other
+
+    assert in_child(child) == 0
+    with handle.pool.connection() as one, handle.pool.connection() as two:
+        pids = {each.execute(PID).fetchone() for each in (one, two)}
+    assert (parents,) in pids
+    manager.clear_cache()
+    wait_for_backends(server, database, 0)
+
+
+@forks
+@forking
+@pytest.mark.parametrize("kind", ["normal", "pool"])
+def test_fork_in_a_block(server: Server, database: str, kind: str) -> None:
+    """A connection that was borrowed before the fork is closed to the child, and not disturbed."""
+    manager = PGConnectionManager()
+    handle: Any = manager.get_database_connection_from_dict(both(server, database), kind)
+
+    with handle as connection:
+        connection.execute("CREATE TEMP TABLE t ON COMMIT DROP AS SELECT 1 AS n")
+
+        def child() -> bool:
+            with pytest.raises(psycopg.OperationalError), handle.connection():
+                connection.execute("SELECT 1")
+            return connection.closed and connection.info is not None
+
+        assert in_child(child) == 0
+        assert connection.execute("SELECT n FROM t").fetchone() == (1,)
+    manager.clear_cache()
+
+
+@forks
+@forking
+def test_fork_under_load(server: Server, database: str) -> None:
+    """Children that are forked while threads work get right rows, and cost the parent none."""
+    manager = PGConnectionManager()
+    handle = manager.get_database_connection_from_dict(both(server, database), "pool")
+    ending, wrong = threading.Event(), []
+
+    def work(number: int) -> None:
+        while not ending.is_set():
+            with handle as connection:
+                if connection.execute("SELECT %s::int", [number]).fetchone() != (number,):
+                    wrong.append(number)
+
+    def child() -> bool:
+        rows = []
+        for number in range(100, 110):
+            with handle as connection:
+                rows.append(connection.execute("SELECT %s::int", [number]).fetchone())
+        return rows == [(number,) for number in range(100, 110)]
+
+    with ThreadPoolExecutor(4) as threads:
+        workers = [threads.submit(work, number) for number in range(4)]
+        try:
+            codes = [in_child(child) for _ in range(8)]
+        finally:
+            ending.set()
+        for worker in workers:
+            worker.result()
+    assert (codes, wrong) == ([0] * 8, [])
+    manager.clear_cache()
+
+
+@forks
+@forking
+def test_fork_and_event_loops(server: Server, database: str) -> None:
+    """The pools of a parent's event loops are not the child's either."""
+    manager = PGConnectionManager()
+    handle = manager.get_database_connection_from_dict(both(server, database), "async_pool")
+    loop = asyncio.new_event_loop()
+    first = loop.run_until_complete(select(handle, PID))
+    assert in_child(lambda: asyncio.run(select(handle, PID)) != first) == 0
+    assert loop.run_until_complete(select(handle)) == 1
+    loop.run_until_complete(manager.clear_cache_async())
+    loop.close()
+    wait_for_backends(server, database, 0)
+
+
+@pytest.mark.parametrize("kind", TYPES)
+async def test_shutdown(server: Server, database: str, kind: str) -> None:
+    """What is in use is waited for, new work is refused, and nothing stays open."""
+    manager = PGConnectionManager()
+    handle = manager.get_database_connection_from_dict(both(server, database), kind)
+    assert await select(handle) == 1
+    with psycopg.connect(**server.keywords(dbname=database), autocommit=True) as holder:
+        holder.execute(LOCK.encode())
+        working = asyncio.create_task(
+            select(handle, LOCK)
+            if kind.startswith("async")
+            else asyncio.to_thread(asyncio.run, select(handle, LOCK))
+        )
+        await asyncio.to_thread(wait_until, lambda: active(server, database))
+        ending = asyncio.create_task(manager.shutdown_async(60))
+        await asyncio.sleep(0)
+        with pytest.raises(ShutDownError, match="was shut down"):
+            await select(handle)
+    await ending
+    assert await working is True
+    with pytest.raises(ShutDownError):
+        manager.get_database_connection_from_dict(both(server, database), kind)
+    await asyncio.to_thread(wait_for_backends, server, database, 0)
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_shutdown_cancels(server: Server, database: str, kind: str) -> None:
+    """What still runs when the grace is over is cancelled on the server, and its caller told."""
+    manager = PGConnectionManager()
+    handle = manager.get_database_connection_from_dict(both(server, database), kind)
+    with ThreadPoolExecutor(1) as threads:
+        working = threads.submit(lambda: asyncio.run(select(handle, SLEEP)))
+        wait_until(lambda: active(server, database))
+        manager.shutdown(grace=0)
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            working.result(timeout=30)
+    wait_for_backends(server, database, 0)
+
+
+def test_context_manager(make: Make, server: Server, database: str) -> None:
+    """The end of the block is a shutdown."""
+    with make(settings(server, database)) as manager:
+        with manager.pool() as connection:
+            connection.execute("SELECT 1")
+        handle = manager.pool()
+    with pytest.raises(ShutDownError), handle:
+        raise AssertionError
+    with pytest.raises(ShutDownError):
+        manager.normal().connect()
+    wait_for_backends(server, database, 0)
+
+
+async def test_async_context_manager(make: Make, server: Server, database: str) -> None:
+    """The same, asynchronous."""
+    async with make(settings(server, database)) as manager:
+        assert await select(manager.async_pool()) == 1
+        handle = manager.async_pool()
+    with pytest.raises(ShutDownError):
+        await select(handle)
+    wait_for_backends(server, database, 0)
+
+
+def names(server: Server, database: str) -> set[str]:
+    """Return the application names that are connected."""
+    query = "SELECT DISTINCT application_name FROM pg_stat_activity WHERE datname = "
+    return {name for (name,) in server.sql(f"{query}'{database}'")}
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_reload(server: Server, database: str, tmp_path: Path, kind: str) -> None:
+    """A handle that is held goes over to the new settings, under load and without an error."""
+    path = write(tmp_path / "one.yaml", both(server, database, application_name="before"))
+    manager = PGConnectionManager()
+    handle = manager.get_database_connection(path, kind)
+    ending, done = threading.Event(), []
+
+    async def work() -> None:
+        while not ending.is_set():
+            done.append(await select(handle, "SELECT current_setting('application_name')"))
+        if isinstance(handle, AsyncPoolHandle):
+            await handle.aclose()
+
+    with ThreadPoolExecutor(4) as threads:
+        workers = [threads.submit(lambda: asyncio.run(work())) for _ in range(4)]
+        try:
+            wait_until(lambda: len(done) > 20)
+            write(path, both(server, database, application_name="after"))
+            manager.reload()
+            wait_until(lambda: done[-20:] == ["after"] * 20)
+        finally:
+            ending.set()
+        for worker in workers:
+            worker.result(timeout=30)
+    assert set(done) == {"before", "after"}
+    assert manager.get_database_connection(path, kind) is handle
+    assert names(server, database) <= {"after"}
+    manager.clear_cache()
+    wait_for_backends(server, database, 0)
+
+
+def test_reload_of_an_environment(make: Make, server: Server, database: str) -> None:
+    """Only what changed is replaced."""
+    manager = make(settings(server, database), connections={"other": {}})
+    with manager.pool(), manager.pool("other"):
+        pool, other = manager.pool().pool, manager.pool("other").pool
+    own = {"connections": {"other": {"connection_settings": {"application_name": "changed"}}}}
+    write(manager.config.project / "environments" / "test.yaml", own)
+    manager.reload()
+    assert manager.pool().pool is pool
+    assert manager.pool("other").pool is not other
+    assert other.closed
+    with manager.pool("other") as connection:
+        assert connection.info.parameter_status("application_name") == "changed"
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [({"password": "wrong"}, ConnectionFailedError), ({"prot": 1}, ConfigError)],
+)
+def test_reload_fails(server: Server, tmp_path: Path, change: Any, error: type[Exception]) -> None:
+    """New settings that do not load or do not connect change nothing."""
+    data = both(server, "postgres")
+    path = write(tmp_path / "one.yaml", data)
+    manager = PGConnectionManager()
+    handle = manager.get_database_connection(path, "pool")
+    pool = handle.pool
+    write(path, {**data, "connection_settings": {**data["connection_settings"], **change}})
+    with pytest.raises(error):
+        manager.reload()
+    assert handle.pool is pool
+    with handle as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+    manager.clear_cache()
+
+
+def test_reload_splits_what_is_shared(server: Server, database: str, tmp_path: Path) -> None:
+    """A handle that another file still leads to stays; whoever asks by the changed one gets a new
+    one.
+    """
+    one, two = (write(tmp_path / f"{n}.yaml", both(server, database)) for n in range(2))
+    manager = PGConnectionManager()
+    handle = manager.get_database_connection(one, "pool")
+    assert manager.get_database_connection(two, "pool") is handle
+    pool = handle.pool
+    write(one, both(server, database, application_name="changed"))
+    manager.reload()
+    assert handle.pool is pool
+    assert manager.get_database_connection(two, "pool") is handle
+    assert manager.get_database_connection(one, "pool") is not handle
+    manager.clear_cache()
+
+
+@pytest.mark.slow
+def test_1000_threads_get_one_pool(server: Server, database: str) -> None:
+    """A thousand threads that ask at once get one pool, and no more connections than it may have.
+
+    The queue is as long as the threads are many, and its default admits them.
+    """
+    manager = PGConnectionManager()
+    barrier = threading.Barrier(1000)
+
+    def ask(_: int) -> Any:
+        barrier.wait()
+        handle = manager.get_database_connection_from_dict(both(server, database), "pool")
+        with handle as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+        return handle.pool
+
+    with ThreadPoolExecutor(1000) as threads:
+        assert len(set(threads.map(ask, range(1000)))) == 1
+    assert backends(server, database) == 2
+    manager.clear_cache()
+
+
+def test_last_reference(server: Server, database: str) -> None:
+    """A pool handle alone, without its manager, still works."""
+    handle = PGConnectionManager().get_database_connection_from_dict(both(server, database), "pool")
+    assert isinstance(handle, PoolHandle)
+    with handle as connection:
+        connection.execute("SELECT 1")
+    handle.close()
