@@ -6,7 +6,7 @@ VENV   ?= .venv
 BIN     = $(VENV)/bin
 PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow check lint types bench docs clean help
+.PHONY: demo test test-slow test-faults test-ha soak check lint types bench docs clean help
 
 help:            ## Show the targets.
 	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -19,6 +19,16 @@ test: $(VENV)/dev.stamp  ## Run the whole default suite against real servers (AR
 
 test-slow: $(VENV)/dev.stamp  ## Run what the default suite leaves out: moving tables.
 	@$(BIN)/python -m pytest -m slow $(ARGS)
+
+test-faults: $(VENV)/dev.stamp  ## Run every fault against its gate, about half an hour.
+	@$(BIN)/python -m pytest -m faults $(ARGS)
+
+test-ha: $(VENV)/dev.stamp  ## Run clusters and poolers under faults: Patroni, PgBouncer.
+	@.ci/install pgbouncer patroni etcd:etcd-server
+	@$(BIN)/python -m pytest -m ha $(ARGS)
+
+soak: $(VENV)/dev.stamp  ## Play faults for half an hour (SECONDS=...); nothing may be lost.
+	@$(BIN)/python -m tests.faults.soak $(SECONDS)
 
 check: lint types  ## Lint, types, and the dependency rule.
 	@$(BIN)/python -m pytest -q tests/test_architecture.py

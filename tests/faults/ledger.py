@@ -21,6 +21,7 @@ from tests.faults.subjects import Borrow
 Fate: TypeAlias = Literal["acknowledged", "undone", "unknown"]
 Select: TypeAlias = Callable[[str], list[tuple[str]]]
 PATIENCE = 60.0  # seconds until a client that does not answer is said to hang
+ERROR_PAUSE = 0.005  # after an error, as those that come at once would only fill the log
 UNDO_EACH = 7  # one of so many transactions is rolled back on purpose
 
 
@@ -63,13 +64,16 @@ class Undo(Exception):  # noqa: N818  # it is no error
 class Load:
     """Clients that write through ``borrow``, each in its thread, for as long as the block lasts.
 
-    ``select`` runs a query on the server that has the truth at the end.
+    ``select`` runs a query on the server that has the truth at the end. ``pause`` are the seconds
+    of a client between two transactions.
     """
 
-    def __init__(self, select: Select, borrow: Borrow, clients: int = 4) -> None:
+    def __init__(
+        self, select: Select, borrow: Borrow, clients: int = 4, pause: float = 0.0
+    ) -> None:
         self.table = f"ledger_{uuid.uuid4().hex[:12]}"
         self.attempts: list[Attempt] = []
-        self._select, self._borrow = select, borrow
+        self._select, self._borrow, self._pause = select, borrow, pause
         self._changed = threading.Condition()
         self._stopping = threading.Event()
         self._threads = [
@@ -162,8 +166,7 @@ class Load:
             with self._changed:
                 self.attempts.append(attempt)
                 self._changed.notify_all()
-            if attempt.error is not None:
-                sleep(0.005)  # errors that come at once would only fill the log
+            sleep(self._pause if attempt.error is None else max(self._pause, ERROR_PAUSE))
 
     def _serials(self) -> Iterator[int]:
         for serial in count(1):

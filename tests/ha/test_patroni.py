@@ -16,7 +16,7 @@ CLIENTS = 8
 WITHIN = 5.0  # seconds from the new leader's first word to the first acknowledged transaction
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def patroni() -> Iterator[Cluster]:
     """Return a cluster; skip where Patroni or etcd is not installed."""
     with cluster() as made:
@@ -66,4 +66,3 @@ def test_a_killed_leader(patroni: Cluster, kind: str) -> None:
         load.everybody()
         before.kill()
         goes_on(load, patroni, before)
-    before.start()
