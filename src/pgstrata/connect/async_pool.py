@@ -18,6 +18,8 @@ from pgstrata.connect.pool import TRUSTED
 from pgstrata.connect.state import changed
 from pgstrata.connect.upkeep import AsyncUpkeep, period
 
+CLOSING = 2.0  # seconds to wait for the workers
+
 
 class AsyncPool(AsyncConnectionPool[Any]):
     """A pool that tests what idled, and replaces all when one is found dead or on a server that
@@ -101,7 +103,7 @@ class AsyncPool(AsyncConnectionPool[Any]):
         if before is not None and before != secrets:
             await self.drain()
 
-    async def close(self, timeout: float = 5.0) -> None:
+    async def close(self, timeout: float = CLOSING) -> None:
         """Close the pool: idle connections now, borrowed ones as they come back."""
         self.stopping.set()
         await super().close(timeout)

@@ -40,14 +40,17 @@ class AsyncPoolHandle:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
+        self._begin()
+        lifecycle.watch(self)
+
+    def _begin(self) -> None:
         self._pools: dict[Loop, AsyncPool] = {}
         self._retired: dict[Loop, AsyncPool] = {}
         self._opening: dict[Loop, asyncio.Task[AsyncPool]] = {}
-        self._outage = Outage(plan.name, plan.patience)
+        self._outage = Outage(self.plan.name, self.plan.patience)
         self._refuses = threading.Event()
         self._finalizer = weakref.finalize(self, _close_all, self._pools)
         self._finalizer.atexit = False  # at_exit does more
-        lifecycle.watch(self)
 
     @property
     def pool(self) -> AsyncConnectionPool[psycopg.AsyncConnection]:
@@ -199,10 +202,7 @@ class AsyncPoolHandle:
         self._finalizer.detach()
         for _, pool in self._all():
             lifecycle.inherit(pool, list(pool.in_use))
-        self._pools, self._retired, self._opening = {}, {}, {}
-        self._outage = Outage(self.plan.name, self.plan.patience)
-        self._finalizer = weakref.finalize(self, _close_all, self._pools)
-        self._finalizer.atexit = False
+        self._begin()
 
     def at_exit(self) -> None:
         """Close all pools. A loop that was left open, but does not run, is run for the last time:

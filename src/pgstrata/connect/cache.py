@@ -19,6 +19,8 @@ from pgstrata.validation import file_problems
 
 Handles: TypeAlias = dict[tuple[str, str | None], Handle]
 
+ENVIRONMENT = None  # the name of the source that is no file and no dictionary
+
 _HANDLES: dict[str, type[Handle]] = {
     "normal": NormalHandle,
     "pool": PoolHandle,
@@ -40,19 +42,18 @@ class Source:
 
 
 class Cache:
-    """Reading is free of locks; whatever changes something holds the one lock."""
+    """Reading is free of locks; whatever changes something holds the one lock.
+
+    ``ready`` has the handles of the environment that were asked for before, for the quick way.
+    """
 
     def __init__(self) -> None:
+        self.ready: dict[tuple[str, str | None], Any] = {}
         self._lock = threading.RLock()
         self._sources: dict[object, Source] = {}
         self._handles: dict[str, Handle] = {}
         self._refuses = False
         lifecycle.watch(self)
-
-    def known(self, name: object, connection: str, connection_type: str) -> Handle | None:
-        """Return a handle that was made before, or None: the quick way."""
-        source = self._sources.get(name)
-        return source.handles.get((connection, connection_type)) if source is not None else None
 
     def source(
         self, name: object, state: object, read: Callable[[], Config], *, force_reload: bool = False
@@ -100,6 +101,8 @@ class Cache:
                 if made.key not in self._handles:
                     self._handles[made.key] = _HANDLES[made.connection_type](made)
                 handle = source.handles[connection, connection_type] = self._handles[made.key]
+                if source is self._sources.get(ENVIRONMENT):
+                    self.ready[connection, connection_type] = handle
         return handle
 
     def types(self) -> dict[str, str]:
@@ -112,6 +115,7 @@ class Cache:
             handles = list(self._handles.values())
             self._handles.clear()
             self._sources.clear()
+            self.ready = {}
         return handles
 
     def refuse(self) -> list[Handle]:
@@ -153,18 +157,18 @@ class Cache:
         not all go the same way, stays; those who go get another one when they ask again.
         """
         wanted: dict[Handle, dict[str, Plan]] = {}
+        moves: dict[str, tuple[Handle, Plan]] = {}
         for name, source in self._sources.items():
             config = fresh.get(name, source.config)
             for (connection, _), handle in source.handles.items():
                 if connection in config.connections:
                     new = plan(config, connection, handle.connection_type)
                     wanted.setdefault(handle, {})[new.key] = new
-        return [
-            (handle, new)
-            for handle, plans in wanted.items()
-            for key, new in plans.items()
-            if len(plans) == 1 and key not in self._handles
-        ]
+        for handle, plans in wanted.items():
+            for key, new in plans.items():
+                if len(plans) == 1 and key not in self._handles:
+                    moves.setdefault(key, (handle, new))
+        return list(moves.values())
 
     def after_fork(self) -> None:
         """Have a lock that no thread of the parent holds."""
@@ -178,6 +182,7 @@ class Cache:
 
     def _forget(self, keys: Iterable[str]) -> list[Handle]:
         """Take these handles out of the cache, and return them."""
+        self.ready = {}
         gone = [handle for key in keys if (handle := self._handles.pop(key, None)) is not None]
         for source in self._sources.values():
             source.handles = {ask: made for ask, made in source.handles.items() if made not in gone}

@@ -48,23 +48,26 @@ class PGConnectionManager(PgmonkeyCalls):
 
     def normal(self, connection: str = "default") -> NormalHandle:
         """Return the handle that connects anew for each block."""
-        return cast("NormalHandle", self._handle(connection, "normal"))
+        known: NormalHandle | None = self._cache.ready.get((connection, "normal"))
+        return known or cast("NormalHandle", self._made(connection, "normal"))
 
     def pool(self, connection: str = "default") -> PoolHandle:
         """Return the handle whose blocks borrow from a pool."""
-        return cast("PoolHandle", self._handle(connection, "pool"))
+        known: PoolHandle | None = self._cache.ready.get((connection, "pool"))
+        return known or cast("PoolHandle", self._made(connection, "pool"))
 
     def async_(self, connection: str = "default") -> AsyncHandle:
         """Return the asynchronous handle that connects anew for each block."""
-        return cast("AsyncHandle", self._handle(connection, "async"))
+        known: AsyncHandle | None = self._cache.ready.get((connection, "async"))
+        return known or cast("AsyncHandle", self._made(connection, "async"))
 
     def async_pool(self, connection: str = "default") -> AsyncPoolHandle:
         """Return the asynchronous handle whose blocks borrow from a pool."""
-        return cast("AsyncPoolHandle", self._handle(connection, "async_pool"))
+        known: AsyncPoolHandle | None = self._cache.ready.get((connection, "async_pool"))
+        return known or cast("AsyncPoolHandle", self._made(connection, "async_pool"))
 
-    def _handle(self, connection: str, connection_type: str) -> Any:
-        known = self._cache.known(None, connection, connection_type)
-        return known or self._cache.handle(self._environment(), connection, connection_type)
+    def _made(self, connection: str, connection_type: str) -> Any:
+        return self._cache.handle(self._environment(), connection, connection_type)
 
     def reload(self) -> None:
         """Read all configurations again, and go over to what has changed, without losing a request.

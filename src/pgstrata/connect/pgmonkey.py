@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, overload
 
-from pgstrata.connect.cache import Cache, Source
+from pgstrata.connect.cache import ENVIRONMENT, Cache, Source
 from pgstrata.connect.handles import AsyncHandle, AsyncPoolHandle, Handle, NormalHandle, PoolHandle
 from pgstrata.loading import load, load_file, load_mapping
 from pgstrata.model import Config
@@ -260,7 +260,7 @@ class PgmonkeyCalls:
                 handle.close()
 
     def _environment(self, *, force_reload: bool = False) -> Source:
-        return self._cache.source(None, None, self._load, force_reload=force_reload)
+        return self._cache.source(ENVIRONMENT, None, self._load, force_reload=force_reload)
 
     def _load(self) -> Config:
         return load(self._env, project=self._project, environ=self._environ)

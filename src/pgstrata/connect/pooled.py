@@ -35,13 +35,16 @@ class PoolHandle:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
+        self._begin()
+        lifecycle.watch(self)
+
+    def _begin(self) -> None:
         self._lock = threading.Lock()
         self._pool: Pool | None = None
         self._retired: Pool | None = None
-        self._outage = Outage(plan.name, plan.patience)
+        self._outage = Outage(self.plan.name, self.plan.patience)
         self._finalizer: weakref.finalize[..., Any] | None = None
         self._refuses = threading.Event()
-        lifecycle.watch(self)
 
     @property
     def pool(self) -> ConnectionPool[psycopg.Connection]:
@@ -159,11 +162,10 @@ class PoolHandle:
 
     def after_fork(self) -> None:
         """Begin anew in a child: its first block opens a pool of its own."""
-        self._lock = threading.Lock()
-        pool, self._pool = self._detached(), None
-        self._outage = Outage(self.plan.name, self.plan.patience)
+        pool = self._detached() or self._retired
         if pool is not None:
             lifecycle.inherit(pool, list(pool.in_use))
+        self._begin()
 
     def at_exit(self) -> None:
         """Stop what runs on the server, and close the pool."""
