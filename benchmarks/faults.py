@@ -15,9 +15,10 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
-from math import isfinite
+from math import inf, isfinite
 from pathlib import Path
 from statistics import median
+from time import monotonic
 
 from tests.conftest import find_tls
 from tests.faults.ledger import PATIENCE
@@ -26,6 +27,7 @@ from tests.faults.stage import CONF, Outcome, Stage
 from tests.servers import Server, embedded_bindir
 
 TIMES = 5
+ENOUGH = 15.0  # seconds for each fault of what is only compared with
 OTHERS = {"pool": ("raw_pool", "pgmonkey"), "async_pool": ("raw_async_pool",)}
 
 
@@ -53,9 +55,10 @@ def line(row: Row, server: Server, folder: Path, times: int, *, monkey: bool) ->
     if missing := row.needs(server):
         print(f"| {row.title} | not measured: {missing} | | | |")
         return True
-    ours = play(row, Stage(kind, server, folder), min(times, row.times))
+    times = min(times, row.times)
+    ours = play(row, Stage(kind, server, folder), times)
     others = [
-        shown(play(row, Stage(other, server, folder), min(times, row.times, 3)))
+        shown(play(row, Stage(other, server, folder), times, ENOUGH))
         for other in OTHERS[kind]
         if monkey or other != "pgmonkey"
     ]
@@ -64,10 +67,13 @@ def line(row: Row, server: Server, folder: Path, times: int, *, monkey: bool) ->
     return reached(row, ours)
 
 
-def play(row: Row, stage: Stage, times: int) -> list[Outcome]:
-    """Return what came of the fault so many times; once where it did not end well."""
+def play(row: Row, stage: Stage, times: int, enough: float = inf) -> list[Outcome]:
+    """Return what came of the fault so many times, or for ``enough`` seconds; once where it did not
+    end well.
+    """
     outcomes: list[Outcome] = []
-    for _ in range(times):
+    until = monotonic() + enough
+    while len(outcomes) < times and (not outcomes or monotonic() < until):
         try:
             outcomes.append(row.play(stage))
         except (AssertionError, subprocess.TimeoutExpired):
@@ -105,7 +111,16 @@ def reached(row: Row, outcomes: list[Outcome]) -> bool:
 def install(folder: Path) -> bool:
     """Install pgmonkey where only this process finds it; tell whether that succeeded."""
     target = folder / "pgmonkey"
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", target]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--target",
+        str(target),
+    ]
     done = subprocess.run([*command, "pgmonkey==4.0.0"], check=False, capture_output=True)
     if done.returncode:
         print("pgmonkey cannot be installed here, so it is left out.\n")

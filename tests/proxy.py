@@ -10,6 +10,10 @@ import struct
 import threading
 import time
 from contextlib import suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 Address = tuple[str, int]
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER of no time: close() sends RST, as a dead host would
@@ -34,7 +38,7 @@ class Proxy:
         self._thread = threading.Thread(target=self._accept, daemon=True)
         self._thread.start()
 
-    def __enter__(self) -> Proxy:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -35,7 +35,10 @@ class Standby(Server):
             f"host={self._primary.directory} port={self._primary.port} user={SUPERUSER} "
             f"passfile={passfile} application_name=standby"
         )
-        self._run("pg_basebackup", *("-d", source, "-D", str(self.data)), *"-R -X stream -c fast".split())
+        self._run(
+            *("pg_basebackup", "-d", source, "-D", str(self.data)),
+            *("--write-recovery-conf", "--wal-method=stream", "--checkpoint=fast"),
+        )
 
     def follow(self) -> None:
         """Start, and make the primary's commits wait for this standby."""

@@ -18,7 +18,7 @@ MOST_ATTEMPTS = 2
 
 
 def rotated(stage: Stage) -> Outcome:
-    """The password changes on the server and in its file, and then all sessions are ended."""
+    """Change the password on the server and in its file, then end all sessions."""
     with role(stage.server, "") as name:
         settings, write = secret_file(stage, name)
         with stage.opened(settings) as borrow:
@@ -31,7 +31,7 @@ def rotated(stage: Stage) -> Outcome:
 
 
 def late(stage: Stage) -> Outcome:
-    """The server has the new password 5 s before the file; the time from then to a success."""
+    """Change the password on the server 5 s before the file; the time from then to a success."""
     with role(stage.server, "") as name:
         settings, write = secret_file(stage, name)
         with stage.loaded(settings) as load:
@@ -46,7 +46,7 @@ def late(stage: Stage) -> Outcome:
 
 
 def wrong_password(stage: Stage) -> Outcome:
-    """The password is wrong: how long until that is told, and with how many attempts to log in."""
+    """Use a wrong password: how long until that is told, and with how many attempts to log in."""
     before = stage.server.log_text().count(REFUSED)
     told = refusal(stage, stage.settings(password="mistaken"))
     attempts = stage.server.log_text().count(REFUSED) - before
@@ -55,12 +55,12 @@ def wrong_password(stage: Stage) -> Outcome:
 
 
 def wrong_database(stage: Stage) -> Outcome:
-    """There is no such database."""
+    """Name a database that is not there."""
     return refusal(stage, stage.settings(dbname="mistaken"))
 
 
 def expired(stage: Stage) -> Outcome:
-    """The server's certificate ends, and is renewed; the time from then to a success."""
+    """Let the certificate expire, and renew it; the time from then to a success."""
     server, certificates = stage.server, make_certificates(stage.folder)
     server.set_tls(certificates.server, certificates.ca)
     server.reload()

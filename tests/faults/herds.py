@@ -20,7 +20,7 @@ TRIAL = 1  # a pool may try one connection before it opens
 
 
 def cold(stage: Stage) -> Outcome:
-    """Many threads ask for a connection at once, of a pool that nobody has opened yet."""
+    """Have many threads ask at once for a connection of a pool that nobody has opened yet."""
     name = f"herd-{uuid.uuid4().hex[:8]}"
     settings = stage.settings(application_name=name)
     began = monotonic()
@@ -51,7 +51,7 @@ def stampede(borrow: Borrow, size: int) -> dict[str, int]:
 
 
 def cancelled(stage: Stage) -> Outcome:
-    """Tasks that wait or run a query are cancelled; afterwards the whole pool can be borrowed."""
+    """Cancel tasks that wait or run a query; afterwards the whole pool can be borrowed."""
     tasks = 200 if stage.short else STORM
     with async_blocks(stage.subject, stage.settings()) as (loop, block):
 

@@ -11,8 +11,12 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 from shutil import which
+from typing import TYPE_CHECKING
 
 from pgstrata.local.account import is_root
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 NEWNET = 0x40000000  # CLONE_NEWNET of sched.h
 NOBODY = "02:00:00:00:00:01"  # a hardware address that no card has
@@ -36,7 +40,7 @@ class Network:
         base = tag.int % (1 << 15) * 4
         self._near, self.host = (_address(base + offset) for offset in (1, 2))
 
-    def __enter__(self) -> Network:
+    def __enter__(self) -> Self:
         _ip("netns", "add", self.name)
         inside = ("-n", self.name)
         _ip("link", "add", self._card, "type", "veth", "peer", self._far, "netns", self.name)
@@ -56,7 +60,7 @@ class Network:
         return made[0]
 
     def lose(self) -> None:
-        """Lose all packets in both directions, without a word: they go to a card that is not there."""
+        """Lose all packets in both directions, without a word: no card has their address."""
         _ip("neigh", "replace", self.host, "lladdr", NOBODY, "dev", self._card, "nud", "permanent")
         _ip(
             *("-n", self.name, "neigh", "replace", self._near, "lladdr", NOBODY),

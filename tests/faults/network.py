@@ -16,7 +16,7 @@ DEADLINE = 2  # seconds, that a client waits for a silent server
 
 
 def black_hole(stage: Stage, hole: float = 0.0) -> Outcome:
-    """Packets to and from the server are lost; the time until a client is told.
+    """Lose all packets to and from the server; the time until a client is told.
 
     ``hole`` is how much longer that lasts; a client then has to be served again.
     """
@@ -36,12 +36,12 @@ def black_hole(stage: Stage, hole: float = 0.0) -> Outcome:
 
 
 def healed(stage: Stage) -> Outcome:
-    """Packets are lost for a minute; the time from its end to the first success."""
+    """Lose packets for a minute; the time from its end to the first success."""
     return black_hole(stage, 60.0)
 
 
 def acknowledging(stage: Stage) -> Outcome:
-    """A balancer takes everything and answers nothing; the time until a client is told."""
+    """Acknowledge everything and answer nothing; the time until a client is told."""
     with Proxy(address(stage.server)) as proxy:
         deadline = {"client_deadline": DEADLINE} if stage.ours else {}
         settings = stage.settings(**through(proxy), **deadline, **KEEPALIVES)
@@ -55,7 +55,7 @@ def acknowledging(stage: Stage) -> Outcome:
 
 
 def cut(stage: Stage) -> Outcome:
-    """A balancer resets all connections at once."""
+    """Reset all connections at once, as a balancer does."""
     with (
         Proxy(address(stage.server)) as proxy,
         stage.loaded(stage.settings(**through(proxy))) as load,
@@ -68,14 +68,14 @@ def cut(stage: Stage) -> Outcome:
 
 
 def slow_log_in(stage: Stage) -> Outcome:
-    """A host answers the first packet and no more; opening the pool fails within the time-out."""
+    """Answer the first packet and no more: opening the pool fails within the time-out."""
     with Proxy(address(stage.server)) as proxy:
         proxy.hang()
         return refusal(stage, stage.settings(**through(proxy), connect_timeout=2))
 
 
 def dropped(stage: Stage) -> Outcome:
-    """A host drops the first packet; opening the pool fails within the time-out."""
+    """Drop the first packet: opening the pool fails within the time-out."""
     listener, filling = unanswering()
     with ExitStack() as stack:
         for each in (listener, *filling):

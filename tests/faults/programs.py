@@ -23,7 +23,7 @@ RUNNING = f"SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND query = '{
 
 
 def killed(stage: Stage) -> Outcome:
-    """The program dies of SIGKILL; how long its query lives on."""
+    """Kill the program; how long its query lives on."""
     settings = stage.settings(session={"client_connection_check_interval": INTERVAL})
     with running(stage, "query", settings) as (program, _):
         until(stage.server, there=True)
@@ -34,7 +34,7 @@ def killed(stage: Stage) -> Outcome:
 
 
 def told_to_end(stage: Stage) -> Outcome:
-    """The program gets SIGTERM during a query; how long until it has ended, and its query too."""
+    """Send SIGTERM during a query; how long until the program has ended, and its query too."""
     with running(stage, "query", stage.settings()) as (program, _):
         until(stage.server, there=True)
         began = monotonic()
@@ -48,7 +48,7 @@ def told_to_end(stage: Stage) -> Outcome:
 
 
 def forked(stage: Stage) -> Outcome:
-    """The program forks under load; parent and children share no connection."""
+    """Fork under load: parent and children share no connection."""
     began = monotonic()
     action = "few_forks" if stage.short else "fork"
     with running(stage, action, stage.settings()) as (program, said):
@@ -90,5 +90,5 @@ def until(server: Server, *, there: bool) -> None:
     """Wait until the program's query runs, or does not any more."""
     deadline = monotonic() + PATIENCE
     while bool(server.sql(RUNNING)) is not there:
-        assert monotonic() < deadline, f"the query of the program {'is not' if there else 'is'} there"
+        assert monotonic() < deadline, f"a query runs: {not there}"
         sleep(0.01)

@@ -11,7 +11,7 @@ from tests.standby import replicating
 
 
 def restart(stage: Stage, down: float = 0.0) -> Outcome:
-    """The server is stopped and started again after ``down`` seconds."""
+    """Stop the server, and start it again after ``down`` seconds."""
     with stage.loaded() as load:
         stage.server.stop()
         load.failure()
@@ -24,7 +24,7 @@ def restart(stage: Stage, down: float = 0.0) -> Outcome:
 
 
 def crash(stage: Stage) -> Outcome:
-    """The server is killed and recovers from its log."""
+    """Kill the server, which then recovers from its log."""
     with stage.loaded() as load:
         stage.server.stop("immediate")
         load.failure()
@@ -36,7 +36,7 @@ def crash(stage: Stage) -> Outcome:
 
 
 def promotion(stage: Stage, gap: float = 0.0) -> Outcome:
-    """The primary dies, and its standby takes over after ``gap`` seconds."""
+    """Kill the primary, and promote its standby after ``gap`` seconds."""
     with replicating(stage.server.bindir) as (primary, standby):
         settings = stage.settings(**hosts(primary, standby))
         with stage.loaded(settings, truth=primary) as load:
@@ -52,7 +52,7 @@ def promotion(stage: Stage, gap: float = 0.0) -> Outcome:
 
 
 def demotion(stage: Stage) -> Outcome:
-    """The primary turns read-only with its sessions left open, and its standby takes over."""
+    """Make the primary read-only, with its sessions left open, and promote its standby."""
     with replicating(stage.server.bindir) as (primary, standby):
         settings = stage.settings(**hosts(primary, standby))
         with stage.loaded(settings, truth=primary) as load:

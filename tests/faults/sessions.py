@@ -25,7 +25,7 @@ IDLE = 0.7  # seconds; from half a second on, pgstrata looks before it lends
 
 
 def idle(stage: Stage, size: int = 4) -> Outcome:
-    """All sessions of an idle pool are ended; the time until the first is served again, and how
+    """End all sessions of an idle pool; the time until the first is served again, and how
     many are not.
     """
     settings = stage.settings(pool={"min_size": size, "max_size": size, "timeout": 30})
@@ -37,7 +37,7 @@ def idle(stage: Stage, size: int = 4) -> Outcome:
 
 
 def busy(stage: Stage) -> Outcome:
-    """All sessions are ended while clients use them."""
+    """End all sessions while clients use them."""
     with stage.loaded() as load:
         began = monotonic()
         terminate(stage.server)
@@ -47,7 +47,7 @@ def busy(stage: Stage) -> Outcome:
 
 
 def killed(stage: Stage) -> Outcome:
-    """One backend dies of SIGKILL, so the server ends all the others and recovers."""
+    """Kill one backend, so that the server ends all the others and recovers."""
     with stage.loaded() as load:
         (pid,) = stage.server.sql(
             "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' "
@@ -61,7 +61,7 @@ def killed(stage: Stage) -> Outcome:
 
 
 def exhausted(stage: Stage) -> Outcome:
-    """The role may have 3 sessions, and the pool asks for 8."""
+    """Allow the role 3 sessions, where the pool asks for 8."""
     with role(stage.server, "CONNECTION LIMIT 3") as name:
         settings = stage.settings(user=name, pool={"min_size": 1, "max_size": 8, "timeout": 30})
         with stage.loaded(settings, clients=8) as load:
@@ -71,7 +71,7 @@ def exhausted(stage: Stage) -> Outcome:
 
 
 def disk_full(stage: Stage) -> Outcome:
-    """The disk below a table is full; the pool keeps its connections, and serves other tables."""
+    """Fill the disk below a table; the pool keeps its connections, and serves other tables."""
     with small_tablespace(stage) as space, stage.opened() as borrow:
         stage.server.sql(f"CREATE TABLE fills TABLESPACE {space} AS SELECT 1 AS n LIMIT 0")
         try:

@@ -34,7 +34,9 @@ SECONDS, EVERY = 1800, 20
 CLIENTS = 25  # of each of the two pools
 SIZE = 10
 ROLE = "soaking"
-PAUSE = 0.05  # a client's, between two transactions: the faults are to be met, not the machine's end
+PAUSE = (
+    0.05  # a client's, between two transactions: the faults are to be met, not the machine's end
+)
 SETTLED = 0.2  # part of the time after which memory must stay as it is
 GROWTH = 1.2
 
@@ -170,7 +172,8 @@ def play(soak: Soak, fault: Callable[[], float]) -> tuple[float, int, int, tuple
 
 def soaked(soak: Soak, seconds: float) -> tuple[int, list[str]]:
     """Play the faults in turn for so long; return the rows written and what was wrong."""
-    began, rows, wrong, first = monotonic(), 0, [], 0
+    began, rows, first = monotonic(), 0, 0
+    wrong: list[str] = []
     faults = (soak.restart, soak.promotion, soak.termination)
     for fault in cycle((*faults, soak.black_hole, soak.rotation, soak.fork)):
         recovered, errors, written, bad = play(soak, fault)

@@ -56,9 +56,9 @@ class Stage:
         """Pgstrata itself is under the fault, whose settings psycopg_pool does not have."""
         return self.subject in ("pool", "async_pool")
 
-    def settings(self, server: Server | None = None, **over: Any) -> Settings:
-        """Return the settings for a pool of SIZE connections to a server, changed by ``over``."""
-        given = (server or self.server).keywords(connect_timeout=5)
+    def settings(self, **over: Any) -> Settings:
+        """Return the settings for a pool of SIZE connections, changed by ``over``."""
+        given = self.server.keywords(connect_timeout=5)
         pool = {"min_size": SIZE, "max_size": SIZE, **over.pop("pool", {})}
         session = over.pop("session", {})
         return {

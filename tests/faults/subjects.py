@@ -13,12 +13,15 @@ import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, cast
 
 import psycopg
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
 from pgstrata import PGConnectionManager
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 T = TypeVar("T")
 GRACE = 1.0  # seconds that a pool of ours gives to what still runs when it ends
@@ -51,7 +54,7 @@ def pool(settings: Settings) -> Iterator[Borrow]:
         with _written(settings) as file:
             yield lambda: manager.get_database_connection(
                 file, "pool", resolve_env=True
-            ).connection()  # type: ignore[return-value] # psycopg's own takes more
+            ).connection()
     finally:
         manager.shutdown(GRACE)
 
@@ -159,7 +162,7 @@ def _raw(settings: Settings) -> dict[str, Any]:
 class Loop:
     """An event loop in a thread of its own, which ends with the ``with`` block."""
 
-    def __enter__(self) -> Loop:
+    def __enter__(self) -> Self:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()

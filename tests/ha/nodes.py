@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from shutil import rmtree, which
 from tempfile import mkdtemp
+from typing import Any
 
 import pytest
 from tests.servers import system_bindir
@@ -59,19 +59,20 @@ def private(path: Path, text: str) -> Path:
 def launch(command: Sequence[str | Path], folder: Path, log: str) -> subprocess.Popen[bytes]:
     """Start a program of the servers' account; what it says goes to a file in ``folder``."""
     found = account.unprivileged_account()
-    as_account = {"user": found.uid, "group": found.gid, "extra_groups": []} if found else {}
-    if sys.platform == "win32":
-        as_account = {}
+    as_account: dict[str, Any] = {}
+    if found:
+        as_account = {"user": found.uid, "group": found.gid, "extra_groups": []}
     with (folder / log).open("ab") as said:
-        return subprocess.Popen(
+        process: subprocess.Popen[bytes] = subprocess.Popen(
             [str(part) for part in command],
             stdin=subprocess.DEVNULL,
             stdout=said,
             stderr=subprocess.STDOUT,
             cwd=folder,
             env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "HOME": str(folder)},
-            **as_account,  # type: ignore[call-overload] # a dict of options
+            **as_account,
         )
+    return process
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
