@@ -20,6 +20,7 @@ SUBJECTS = {
     "borrowing": "Borrowing connections",
     "checking": "Checking environments",
     "sealed_open": "Opening sealed secrets",
+    "faults": "Faults",
 }
 HEAD = """\
 # Benchmarks
