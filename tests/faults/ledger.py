@@ -114,9 +114,9 @@ class Load:
         """Return when the first transaction failed after ``since``; wait for it."""
         return self._first(lambda attempt: attempt.error is not None, since)
 
-    def refused(self, since: float) -> float:
-        """Return when the first transaction failed that began after ``since``; wait for it."""
-        return self._first(lambda each: each.error is not None and each.began >= since, since)
+    def told(self, wanted: Callable[[Exception], bool]) -> float:
+        """Return when the first transaction failed with such an error; wait for it."""
+        return self._first(lambda each: each.error is not None and wanted(each.error), 0.0)
 
     def everybody(self, since: float = 0.0) -> None:
         """Wait until each client has had a transaction acknowledged that began after ``since``."""

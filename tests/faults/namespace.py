@@ -9,6 +9,7 @@ import subprocess
 import threading
 import uuid
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from shutil import which
 from typing import TYPE_CHECKING
@@ -22,9 +23,13 @@ NEWNET = 0x40000000  # CLONE_NEWNET of sched.h
 NOBODY = "02:00:00:00:00:01"  # a hardware address that no card has
 
 
+@cache
 def available() -> bool:
-    """Say whether this process may make a network namespace."""
-    return is_root() and which("ip") is not None and Path("/proc/self/ns/net").exists()
+    """Say whether this process may make namespaces and mounts; root in a container may not."""
+    if not is_root() or which("ip") is None or which("unshare") is None:
+        return False
+    trial = ["unshare", "--mount", "--net", "true"]
+    return subprocess.run(trial, check=False, capture_output=True).returncode == 0
 
 
 class Network:

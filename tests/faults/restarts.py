@@ -9,6 +9,8 @@ from tests.faults.stage import Outcome, Stage, answering, outcome
 from tests.servers import Server
 from tests.standby import replicating
 
+WRITING = "SELECT 1 FROM pg_stat_activity WHERE backend_xid IS NOT NULL"
+
 
 def restart(stage: Stage, down: float = 0.0) -> Outcome:
     """Stop the server, and start it again after ``down`` seconds."""
@@ -60,6 +62,8 @@ def demotion(stage: Stage) -> Outcome:
             primary.sql("ALTER SYSTEM SET default_transaction_read_only = on")
             primary.reload()
             load.failure()
+            while primary.sql(WRITING):  # a commit would wait for ever for a standby that is gone
+                sleep(0.005)
             standby.promote(wait=False)
             restored = answering(standby)
             recovered = load.success(restored) - restored

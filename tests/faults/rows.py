@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -37,14 +38,14 @@ class Row:
     needs: Callable[[Server], str] = lambda _: ""
 
 
-def a_network(_: Server) -> str:
-    """Say whether packets cannot be lost here."""
-    return "" if namespace.available() else "only root on Linux can make a network namespace"
+def root(_: Server) -> str:
+    """Say whether packets cannot be lost, nor a disk be made full."""
+    return "" if namespace.available() else "only root on Linux has networks and disks to break"
 
 
-def a_small_disk(_: Server) -> str:
-    """Say whether a disk cannot be made full here."""
-    return "" if sessions.can_mount() else "only root can mount a small file system"
+def posix(_: Server) -> str:
+    """Say whether there are no signals."""
+    return "" if os.name == "posix" else "this system has no POSIX signals"
 
 
 def tls(server: Server) -> str:
@@ -66,13 +67,13 @@ ROWS = {
     "idle-8": Row("8 sessions ended while idle", partial(idle, size=8), 0.1, 0, ()),
     "idle-32": Row("32 sessions ended while idle", partial(idle, size=32), 0.1, 0, ()),
     "busy": Row("all sessions ended under load", sessions.busy, 0.5, IN_FLIGHT + SIZE, BOTH),
-    "kill-9": Row("kill -9 of a backend, slowest answer", sessions.killed, 1.5),
+    "kill-9": Row("kill -9 of a backend, slowest answer", sessions.killed, 1.5, needs=posix),
     "cut": Row("all connections reset by a proxy", network.cut, 0.5, IN_FLIGHT + SIZE),
     "black-hole": Row(
-        "packets lost, tcp_user_timeout 5 s: detected", network.black_hole, 6, needs=a_network
+        "packets lost, tcp_user_timeout 5 s: detected", network.black_hole, 6, needs=root
     ),
     "healed": Row(
-        "packets lost for 60 s, then back", network.healed, 1, short=(), times=1, needs=a_network
+        "packets lost for 60 s, then back", network.healed, 1, short=(), times=1, needs=root
     ),
     "acknowledging": Row(
         f"proxy acknowledges and hangs, client_deadline {DEADLINE} s: detected",
@@ -85,10 +86,12 @@ ROWS = {
     "wrong-database": Row("wrong database, told", credentials.wrong_database, 0.2, 1),
     "slots": Row("3 of 8 connections admitted", sessions.exhausted, inf, 0),
     "certificate": Row("certificate expired, renewed", credentials.expired, 1, needs=tls),
-    "disk-full": Row("disk full", sessions.disk_full, inf, 0, needs=a_small_disk),
-    "client-killed": Row("client killed, its query ends", programs.killed, 2),
-    "sigterm": Row("SIGTERM during a query, ended", programs.told_to_end, 3),
-    "fork": Row("30 forks under load, bad answers", programs.forked, inf, 0, kinds=("pool",)),
+    "disk-full": Row("disk full", sessions.disk_full, inf, 0, needs=root),
+    "client-killed": Row("client killed, its query ends", programs.killed, 2, needs=posix),
+    "sigterm": Row("SIGTERM during a query, ended", programs.told_to_end, 3, needs=posix),
+    "fork": Row(
+        "30 forks under load, bad answers", programs.forked, inf, 0, kinds=("pool",), needs=posix
+    ),
     "storm": Row(
         "1,344 tasks cancelled, all connections back",
         herds.cancelled,

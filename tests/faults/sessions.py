@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 from time import monotonic, sleep
 
 import psycopg
@@ -18,8 +17,6 @@ from tests.faults.ledger import PATIENCE
 from tests.faults.stage import Outcome, Stage, outcome, terminate
 from tests.faults.subjects import Borrow
 from tests.servers import PASSWORD, Server
-
-from pgstrata.local.account import is_root
 
 IDLE = 0.7  # seconds; from half a second on, pgstrata looks before it lends
 
@@ -143,11 +140,6 @@ def small_tablespace(stage: Stage) -> Iterator[str]:
     finally:
         subprocess.run(["umount", "--lazy", folder], check=True)
         folder.rmdir()
-
-
-def can_mount() -> bool:
-    """Say whether this process may mount a file system."""
-    return is_root() and Path("/bin/mount").exists()
 
 
 def _error(borrow: Borrow, query: str) -> Exception | None:
