@@ -52,7 +52,8 @@ def _keys(keys: Iterable[Key]) -> list[str]:
         default = "" if key.default is None else f"`{str(key.default).lower()}`"
         kind = "secret" if key.secret else "path" if key.path else key.kind
         choices = ", ".join(f"`{choice}`" for choice in key.choices)
-        meaning = f"{key.doc} One of {choices}." if choices else key.doc
+        texts = (key.doc, f"One of {choices}." if choices else "", key.why)
+        meaning = " ".join(text for text in texts if text)
         rows.append(f"| `{key.name}` | {kind} | {default} | {meaning} |")
     return rows
 

@@ -154,6 +154,8 @@ def _keywords(
     values: dict[str, Any] = {}
     left_out = [f"{name}: left to the pooler" for name in made_with.session or ()]
     for key, value in made_with.keywords.items():
+        if libpq.is_own_default(target, key):
+            continue
         if form.holds == ("others" if isinstance(value, Secret) else "secrets"):
             continue
         written = _written(target, key, value, form.references, reveal=reveal)

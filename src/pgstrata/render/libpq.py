@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from urllib.parse import quote
 
 from pgstrata.errors import UsageError
+from pgstrata.model import Setting
 from pgstrata.schema.libpq import keywords as libpq_keywords
 
 # libpq 14 to 18 read a service file in pieces of this size (parseServiceFile in fe-connect.c).
@@ -25,6 +26,20 @@ def variables(keywords: Mapping[str, str]) -> tuple[dict[str, str], dict[str, st
     known = libpq_keywords()
     named = {known[key].variable: text for key, text in keywords.items() if known[key].variable}
     return named, {key: text for key, text in keywords.items() if not known[key].variable}
+
+
+def is_own_default(target: Mapping[str, Setting], name: str) -> bool:
+    """Tell whether a keyword is a default of this project that libpq has no variable for. Another
+    program has its own taste in keepalives, and needs no service file for them.
+    """
+    setting = target.get(f"connection_settings.{name}")
+    known = libpq_keywords().get(name)
+    return (
+        setting is not None
+        and setting.origin.layer == "default"
+        and known is not None
+        and not known.variable
+    )
 
 
 def service(name: str, keywords: Mapping[str, str]) -> str:

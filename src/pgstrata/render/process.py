@@ -68,7 +68,11 @@ def _attempt(config: Config, connection: str) -> Surroundings | PgstrataError:
 
 def _surroundings(config: Config, connection: str) -> Surroundings:
     made_with = conninfo(config, connection, "normal")
-    keywords = made_with.resolve()
+    keywords = {
+        name: text
+        for name, text in made_with.resolve().items()
+        if not libpq.is_own_default(config.connection(connection), name)
+    }
     if made_with.local is not None:
         keywords |= _local_server(made_with.local, keywords.get("dbname", "postgres"))
     else:

@@ -22,7 +22,8 @@ class Key:
 
     ``flag`` is libpq's 0 or 1, written as a boolean or a number. ``many`` keys take a YAML list
     too, which is joined by commas as libpq wants it. ``path`` keys name a file; a relative one
-    starts at the project folder. ``example`` is what the scaffold shows.
+    starts at the project folder. ``example`` is what the scaffold shows, ``why`` a reason that
+    the reference gives.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Key:
     many: bool = False
     path: bool = False
     example: str = ""
+    why: str = ""
 
 
 def _by_name(*keys: Key) -> dict[str, Key]:
@@ -67,6 +69,7 @@ CONNECTION = _by_name(
         default=5,
         minimum=0,
         example="5",
+        why="The system's own is two minutes.",
     ),
     Key(
         "application_name", "text", "Name that the server shows in pg_stat_activity.", example="app"
@@ -77,15 +80,17 @@ CONNECTION = _by_name(
     Key(
         "client_deadline",
         "number",
-        "Seconds that a statement may take as this program sees it; then the connection is closed. "
-        "For proxies that acknowledge and hang, which no other time-out notices.",
+        "Seconds that the server has for an answer.",
         minimum=0.1,
+        why="Then the connection is closed. For proxies that acknowledge and hang, which no "
+        "time-out of libpq or the server notices. It counts for each statement, as this program "
+        "sees it.",
     ),
     Key(
         "prepared_statements",
         "boolean",
-        "Prepare statements that are run often; if left out, unless a pooler of transactions "
-        "stands between.",
+        "Prepare statements that are run often.",
+        why="If left out, they are, unless a pooler of transactions stands between.",
     ),
     Key("autocommit", "boolean", "Each statement is its own transaction.", default=False),
     Key(
@@ -136,32 +141,34 @@ CONNECTION = _by_name(
     Key(
         "keepalives_idle",
         "integer",
-        "Seconds of silence before the first keepalive; the system's own are two hours, in which "
-        "firewalls forget a connection.",
+        "Seconds of silence before the first keepalive.",
         default=30,
         minimum=0,
+        why="The system's own are two hours, in which firewalls forget a connection.",
     ),
     Key(
         "keepalives_interval",
         "integer",
-        "Seconds between keepalives; while an answer is waited for, they alone notice a dead host.",
+        "Seconds between keepalives.",
         default=5,
         minimum=0,
+        why="While an answer is waited for, keepalives alone notice that a host is dead.",
     ),
     Key(
         "keepalives_count",
         "integer",
-        "Lost keepalives before the connection is dead: 45 s after the last sign of life.",
+        "Lost keepalives before the connection is dead.",
         default=3,
         minimum=0,
+        why="With the other two, that is 45 s after the last sign of life.",
     ),
     Key(
         "tcp_user_timeout",
         "integer",
-        "Milliseconds that sent data may stay unacknowledged; the system's own is a quarter of an "
-        "hour.",
+        "Milliseconds that sent data may stay unacknowledged.",
         default=15_000,
         minimum=0,
+        why="The system's own is a quarter of an hour.",
     ),
     Key(
         "target_session_attrs",
@@ -208,10 +215,10 @@ POOL = _by_name(
     Key(
         "max_waiting",
         "integer",
-        "Most callers that wait, 0 for any number; one more fails at once, as a queue this long is "
-        "not served in time, and only grows.",
+        "Most callers that wait; 0 for any number.",
         default=2000,
         minimum=0,
+        why="One more fails at once: a queue that long is not served in time, and only grows.",
     ),
     Key(
         "max_lifetime",
@@ -224,19 +231,20 @@ POOL = _by_name(
     Key(
         "reconnect_timeout",
         "number",
-        "Seconds of trying before a lost connection is given up, until it is asked for. Attempts "
-        "are at most 0.4 s apart, so that recovery does not take longer after a longer outage.",
+        "Seconds of trying before a lost connection is given up.",
         default=300.0,
         minimum=0,
+        why="Attempts are at most 0.4 s apart, however long an outage has lasted. What was given "
+        "up is tried again when a caller asks for it.",
     ),
     Key("num_workers", "integer", "Background workers that connect.", default=3, minimum=1),
     Key("name", "text", "Name of the pool in logs."),
     Key(
         "check_on_checkout",
         "boolean",
-        "Test each connection before it is handed out, and not only one that idled for half a "
-        "second; costs a round trip.",
+        "Test each connection before it is handed out.",
         default=False,
+        why="Without it, one that idled for half a second is, which costs next to nothing.",
     ),
 )
 
