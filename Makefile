@@ -3,6 +3,8 @@
 
 PYTHON ?= python3
 VENV   ?= .venv
+# One file's tests share their servers, so that they stay in one process.
+PARALLEL ?= -n auto --dist loadfile
 BIN     = $(VENV)/bin
 PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
@@ -15,10 +17,10 @@ demo: $(VENV)/demo.stamp  ## Walk through real environments and a real server.
 	@$(BIN)/python examples/demo.py
 
 test: $(VENV)/dev.stamp  ## Run the whole default suite against real servers (ARGS=... for pytest).
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 test-slow: $(VENV)/dev.stamp  ## Run what the default suite leaves out: moving tables.
-	@$(BIN)/python -m pytest -m slow $(ARGS)
+	@$(BIN)/python -m pytest $(PARALLEL) -m slow $(ARGS)
 
 test-faults: $(VENV)/dev.stamp  ## Run every fault against its gate, about half an hour.
 	@$(BIN)/python -m pytest -m faults $(ARGS)

@@ -21,6 +21,8 @@ from pgstrata.schema.keys import CONNECTION, POOL, SECTIONS, Key
 
 REFERENCE = Path(__file__).parent / "reference"
 NOTE = "<!-- made by `make docs`; edit the code, not this page -->\n"
+# A command keeps the help option of the first context that it is asked in.
+SETTINGS = commands.context_settings
 
 
 def settings() -> str:
@@ -64,7 +66,7 @@ def command_line() -> str:
     for title, names in COMMANDS.items():
         lines += [f"## {title.capitalize()}", ""]
         for name in names:
-            command = commands.get_command(click.Context(commands), name)
+            command = commands.get_command(click.Context(commands, **SETTINGS), name)
             assert command is not None
             lines += _command(command, f"pgstrata {name}")
     lines += ["## Exit codes", "", "| code | meaning |", "|---|---|"]
@@ -75,7 +77,7 @@ def command_line() -> str:
 def _command(command: click.Command, path: str) -> list[str]:
     lines = [f"### {path}", "", "```text", _help(command, path), "```", ""]
     if isinstance(command, click.Group):
-        context = click.Context(command, info_name=path)
+        context = click.Context(command, **SETTINGS, info_name=path)
         for name in command.list_commands(context):
             inner = command.get_command(context, name)
             assert inner is not None
@@ -84,7 +86,9 @@ def _command(command: click.Command, path: str) -> list[str]:
 
 
 def _help(command: click.Command, path: str) -> str:
-    context = click.Context(command, info_name=path, terminal_width=80, max_content_width=80)
+    context = click.Context(
+        command, **SETTINGS, info_name=path, terminal_width=80, max_content_width=80
+    )
     return command.get_help(context)
 
 

@@ -23,6 +23,9 @@ LAUNCH = "import os, sys; r, w = map(int, sys.argv[1:3]); r, w = os.dup(r), os.d
 LAUNCH += "os.dup2(r, 13); os.dup2(w, 14); os.dup2(13, 3); os.dup2(14, 4)\n"
 LAUNCH += "os.execv(sys.argv[3], sys.argv[3:])"
 
+# What has `autofocus` gets the focus with the first frame, which may come after the load event.
+PAINTED = "new Promise((r) => requestAnimationFrame(() => requestAnimationFrame(() => r(0))))"
+
 
 def find() -> str | None:
     """Return the browser of this machine, if there is one."""
@@ -57,6 +60,7 @@ class Page:
         self.ask("Page.navigate", url=path.as_uri())
         while not self._loaded:
             self._next()
+        self.value(PAINTED)
 
     def ask(self, method: str, **parameters: Any) -> Any:
         """Send a command and return its result; events that come first are noted."""
@@ -72,8 +76,10 @@ class Page:
         return answer["result"]
 
     def value(self, expression: str) -> Any:
-        """Return what a JavaScript expression yields in the page."""
-        result = self.ask("Runtime.evaluate", expression=expression, returnByValue=True)
+        """Return what a JavaScript expression yields in the page; a promise is awaited."""
+        result = self.ask(
+            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
+        )
         assert "exceptionDetails" not in result, result
         return result["result"].get("value")
 

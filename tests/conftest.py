@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+from tests import versions
 from tests.certificates import Certificates, make_certificates
 from tests.servers import (
     DEFAULT_HBA,
     PASSWORD,
     Server,
     ServerError,
-    embedded_bindir,
     has_tls,
     system_bindir,
 )
@@ -40,7 +40,9 @@ AMBIENT = ("PG", "PGSTRATA_")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let the embedded server's version be chosen, and a missing server with TLS be a failure."""
-    parser.addoption("--pg", type=int, default=18, help="major version of the embedded PostgreSQL")
+    parser.addoption(
+        "--pg", type=int, default=18, help="major version of the PostgreSQL without TLS"
+    )
     parser.addoption(
         "--require-tls", action="store_true", help="fail where a server with TLS is missing"
     )
@@ -55,7 +57,7 @@ def pytest_report_header(config: pytest.Config) -> str:
     """Say which servers and which libpq the tests run with."""
     tls = find_tls()
     return (
-        f"postgresql: embedded {config.getoption('--pg')}, "
+        f"postgresql: {config.getoption('--pg')}, "
         f"with TLS {tls if isinstance(tls, str) else installation.full_version(tls)}, "
         f"libpq {psycopg.pq.version() / 10000:g}"
     )
@@ -88,7 +90,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 @pytest.fixture(scope="session")
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     """Return an embedded server without TLS; leave it running and its settings as they are."""
-    with started(lambda: embedded_bindir(request.config.getoption("--pg"))) as running:
+    with started(lambda: versions.bindir(request.config.getoption("--pg"))) as running:
         yield running
 
 

@@ -9,11 +9,14 @@ import pytest
 
 from pgstrata.cli.group import commands
 
+# A command keeps the help option of the first context that it was asked in.
+SETTINGS = commands.context_settings
+
 
 def _all(command: click.Command, path: str = "pgstrata") -> Iterator[tuple[str, click.Command]]:
     yield path, command
     if isinstance(command, click.Group):
-        context = click.Context(command)
+        context = click.Context(command, **SETTINGS)
         for name in command.list_commands(context):
             found = command.get_command(context, name)
             assert found is not None
@@ -48,6 +51,6 @@ def test_an_option_says_what_it_is_for(path: str) -> None:
 def test_help_fits_a_terminal(path: str) -> None:
     """No line is wider than 80 columns."""
     help_text = EVERY[path].get_help(
-        click.Context(EVERY[path], info_name=path, max_content_width=80)
+        click.Context(EVERY[path], **SETTINGS, info_name=path, max_content_width=80)
     )
     assert max(map(len, help_text.splitlines())) <= 80

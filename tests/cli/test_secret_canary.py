@@ -102,7 +102,7 @@ def shop(project: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> Path
 
 def leaves(group: click.Group, path: str = "") -> Iterator[tuple[str, click.Command]]:
     """Yield all commands with their names, but groups."""
-    context = click.Context(group)
+    context = click.Context(group, **commands.context_settings)
     for name in group.list_commands(context):
         command = group.get_command(context, name)
         if name in SKIPPED and not path:

@@ -20,6 +20,7 @@ from pgstrata.secrets.sealed.keys import new_environment_key
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 
 ROOT = Path(__file__).parents[2]
+KEY = keytext.private_text(new_environment_key("e")).reveal()
 HOOKS = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
 (HOOK,) = (hook for hook in HOOKS if hook["id"] == "pgstrata-secret-scan")
 LITERAL = "connection_settings:\n  password: canary\n"
@@ -69,7 +70,7 @@ def git(project: Path, monkeypatch: pytest.MonkeyPatch) -> Git:
         ("a.yaml", "connection_settings: {password: 'canary${X}'}", "[clear-secret]"),
         ("a.py", "URL = 'postgresql://app:canary@db/app'", "a.py:1:8: error[url-password]"),
         ("a.env", "\nDATABASE_URL=postgres://:canary@db/app", "a.env:2:14"),
-        ("key", f"# canary\n{keytext.private_text(new_environment_key('e')).reveal()}", "key:2:1"),
+        pytest.param("key", f"# canary\n{KEY}", "key:2:1", id="key"),
     ],
 )
 def test_what_is_found(cli: Cli, project: Path, name: str, text: str, place: str) -> None:

@@ -70,7 +70,11 @@ def test_a_member_hands_out_its_public_key() -> None:
         keytext.read_private(Secret(text))
 
 
-@pytest.mark.parametrize("text", [TEXTS[1], "PGSTRATApk1_alice_AAAA_AAAAAAAA", ""])
+@pytest.mark.parametrize(
+    "text",
+    [TEXTS[1], "PGSTRATApk1_alice_AAAA_AAAAAAAA", ""],
+    ids=["private", "checksum", "empty"],  # a key is another one in each process
+)
 def test_no_other_text_is_a_public_key(text: str) -> None:
     """A private key given by mistake is refused, and not repeated."""
     with pytest.raises(SecretError) as caught:
