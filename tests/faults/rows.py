@@ -85,7 +85,7 @@ ROWS = {
     "wrong-password": Row("wrong password, told", credentials.wrong_password, 0.2, 1, BOTH),
     "wrong-database": Row("wrong database, told", credentials.wrong_database, 0.2, 1),
     "slots": Row("3 of 8 connections admitted", sessions.exhausted, inf, 0),
-    "certificate": Row("certificate expired, renewed", credentials.expired, 1, needs=tls),
+    "certificate": Row("certificate expired, renewed", credentials.expired, 2, needs=tls),
     "disk-full": Row("disk full", sessions.disk_full, inf, 0, needs=root),
     "client-killed": Row("client killed, its query ends", programs.killed, 2, needs=posix),
     "sigterm": Row("SIGTERM during a query, ended", programs.told_to_end, 3, needs=posix),
