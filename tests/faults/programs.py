@@ -74,7 +74,11 @@ def running(
             stdout=subprocess.PIPE,
             stderr=stderr,
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+                "TMPDIR": str(stage.folder),  # a program that is killed leaves files behind
+            },
             text=True,
         ) as program,
     ):
