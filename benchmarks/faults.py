@@ -27,6 +27,10 @@ from tests.faults.stage import CONF, Outcome, Stage
 from tests.servers import Server, embedded_bindir
 
 TIMES = 5
+LEGEND = """\
+Medians of up to 5 plays: the seconds until the first success after the fault was over, or until
+what the row says, and the errors that clients saw, of which there are 4 under load.
+"""
 ENOUGH = 15.0  # seconds for each fault of what is only compared with
 OTHERS = {"pool": ("raw_pool", "pgmonkey"), "async_pool": ("raw_async_pool",)}
 
@@ -40,6 +44,7 @@ def main(times: int = TIMES, names: Sequence[str] = tuple(ROWS)) -> int:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         monkey = install(folder)
+        print(LEGEND)
         print("| fault | pgstrata | psycopg_pool | pgmonkey | must reach |")
         print("|---|---|---|---|---|")
         for name in names:
