@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic, sleep
 from typing import IO
@@ -80,6 +81,7 @@ def running(
                 "TMPDIR": str(stage.folder),  # a program that is killed leaves files behind
             },
             text=True,
+            start_new_session=True,
         ) as program,
     ):
         assert program.stdin is not None
@@ -88,7 +90,15 @@ def running(
             print(json.dumps(settings), file=program.stdin, flush=True)
             yield program, program.stdout
         finally:
-            program.kill()
+            end(program)
+
+
+def end(program: subprocess.Popen[str]) -> None:
+    """Kill the program, and children of it that hang."""
+    program.kill()
+    if sys.platform != "win32":
+        with suppress(ProcessLookupError):
+            os.killpg(program.pid, signal.SIGKILL)
 
 
 def until(server: Server, *, there: bool) -> None:

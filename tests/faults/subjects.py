@@ -87,7 +87,8 @@ def pgmonkey_pool(settings: Settings) -> Iterator[Borrow]:
 
     manager = Monkey()
     try:
-        with _written({"connection_type": "pool", **settings}) as file:
+        session = {"sync_settings": settings.get("session_settings", {})}
+        with _written({"connection_type": "pool", **settings, **session}) as file:
             yield lambda: _monkey(manager.get_database_connection(file, "pool", resolve_env=True))
     finally:
         manager.clear_cache()
