@@ -19,8 +19,13 @@ SUBJECTS = {
     "comparing": "Comparing environments",
     "borrowing": "Borrowing connections",
     "checking": "Checking environments",
+    "auditing": "Auditing servers",
     "sealed_open": "Opening sealed secrets",
+<<<<<<< HEAD
     "faults": "Faults",
+=======
+    "tables": "Moving tables",
+>>>>>>> main
 }
 HEAD = """\
 # Benchmarks

@@ -43,11 +43,11 @@ class Certificates:
 class Authority:
     """A private certificate authority."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, lasts: dt.timedelta = DAY) -> None:
         self.key = ec.generate_private_key(ec.SECP256R1())
         self.name = _name(name)
         self.certificate = (
-            _builder(self.name, self.name, self.key, -DAY, DAY)
+            _builder(self.name, self.name, self.key, -DAY, lasts)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(_usage(signs=True), critical=True)
             .sign(self.key, hashes.SHA256())
@@ -64,12 +64,14 @@ class Authority:
         common_name: str,
         *,
         hosts: tuple[str, ...] = (),
+        server: bool = False,
         since: dt.timedelta = -DAY,
         until: dt.timedelta = DAY,
     ) -> Pair:
-        """Write ``stem``.crt and ``stem``.key, for a server if hosts are given, else a client."""
+        """Write ``stem``.crt and ``stem``.key: a server's if hosts are given, else a client's."""
         key = ec.generate_private_key(ec.SECP256R1())
-        role = ExtendedKeyUsageOID.SERVER_AUTH if hosts else ExtendedKeyUsageOID.CLIENT_AUTH
+        usage = ExtendedKeyUsageOID
+        role = usage.SERVER_AUTH if hosts or server else usage.CLIENT_AUTH
         builder = (
             _builder(_name(common_name), self.name, key, since, until)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
@@ -85,16 +87,34 @@ class Authority:
         write_key(pair.key, key)
         return pair
 
+    def revoke(self, path: Path, certificate: Path) -> Path:
+        """Write a list of revoked certificates that has this one."""
+        now = dt.datetime.now(dt.timezone.utc)
+        serial = x509.load_pem_x509_certificate(certificate.read_bytes()).serial_number
+        revoked = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now - DAY)
+        signed = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(self.name)
+            .last_update(now - DAY)
+            .next_update(now + DAY)
+            .add_revoked_certificate(revoked.build())
+            .sign(self.key, hashes.SHA256())
+        )
+        path.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
+        return path
 
-def make_certificates(directory: Path) -> Certificates:
-    """Write one of each kind into the directory."""
-    ca, local = Authority("pgstrata tests"), ("localhost", "127.0.0.1")
-    client = ca.issue(directory / "client", "cert_user")
+
+def make_certificates(directory: Path, lasts: dt.timedelta = DAY) -> Certificates:
+    """Write one of each kind into the directory, good for a day or as long as ``lasts`` says."""
+    ca, local = Authority("pgstrata tests", lasts), ("localhost", "127.0.0.1")
+    client = ca.issue(directory / "client", "cert_user", until=lasts)
     return Certificates(
         ca=ca.write(directory / "ca.crt"),
-        other_ca=Authority("somebody else").write(directory / "other_ca.crt"),
-        server=ca.issue(directory / "server", "localhost", hosts=local),
-        wrong_host=ca.issue(directory / "wrong_host", "db.invalid", hosts=("db.invalid",)),
+        other_ca=Authority("somebody else", lasts).write(directory / "other_ca.crt"),
+        server=ca.issue(directory / "server", "localhost", hosts=local, until=lasts),
+        wrong_host=ca.issue(
+            directory / "wrong_host", "db.invalid", hosts=("db.invalid",), until=lasts
+        ),
         expired=ca.issue(
             directory / "expired", "localhost", hosts=local, since=-3 * DAY, until=-DAY
         ),

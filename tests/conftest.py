@@ -66,7 +66,7 @@ def pytest_report_header(config: pytest.Config) -> str:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that need TLS, so that ``-m "not tls"`` leaves them out."""
     for item in items:
-        if "tls_server" in getattr(item, "fixturenames", ()):
+        if {"tls_server", "tls"} & {*getattr(item, "fixturenames", ())}:
             item.add_marker(pytest.mark.tls)
 
 

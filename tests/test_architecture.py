@@ -18,24 +18,26 @@ ROWS = (
     ("model",),
     ("schema",),
     ("layers", "secrets"),
-    ("effective", "stores", "validation"),
+    ("capacity", "client_addresses", "effective", "statements", "stores", "validation"),
     ("loading", "local"),
     ("diff", "check", "connect"),
     ("impact",),
     ("audit", "tables", "codegen", "promotion"),
+    ("recommend",),
     ("render",),
     ("cli",),
     ("__init__", "__main__"),
 )
 RANKS = {name: rank for rank, row in enumerate(ROWS) for name in row}
 CONFINED = {
-    "click": "cli",
-    "dynaconf": "layers",
-    "keyring": "secrets",
-    "cryptography": "secrets",
-    "ruamel": "promotion",
+    "click": ("cli",),
+    "dynaconf": ("layers",),
+    "keyring": ("secrets",),
+    "cryptography": ("secrets", "audit"),  # an audit reads certificates
+    "ruamel": ("promotion",),
+    "rich": ("cli",),
 }
-SLOW = ("keyring", "cryptography")
+SLOW = ("keyring", "cryptography", "rich")
 MODULES = sorted(SOURCE.rglob("*.py"))
 
 
@@ -76,13 +78,13 @@ def test_imports_only_from_the_left(path: Path) -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
 def test_libraries_stay_where_they_belong(path: Path) -> None:
-    """Each confined library is imported in one package, a slow one only inside functions."""
+    """Each confined library is imported where it belongs, a slow one only inside functions."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     skipped = _for_types_only(tree)
     for name, node in _imports(tree):
         library = name.partition(".")[0]
         if library in CONFINED and node not in skipped:
-            assert _package(path) == CONFINED[library], f"{path.name} imports {name}"
+            assert _package(path) in CONFINED[library], f"{path.name} imports {name}"
             assert library not in SLOW or node not in tree.body, f"{name} at the top"
 
 

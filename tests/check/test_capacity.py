@@ -3,11 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from tests.check.conftest import CLEAN, Case, Check, hold
-
-from pgstrata.check.capacity import Service
 
 WEB = "{name: web, processes: 2, replicas: 3, surge: 1, types: [pool, normal]}"
 POOL = "pool_settings: {max_size: 10, max_lifetime: 60}\n"
@@ -81,20 +77,6 @@ services:
     (finding,) = [f for f in checked(one=text).findings if f.rule == "too-many-connections"]
     assert finding.message.startswith("db.example.com:5432 admits 3 connections")
     assert finding.message.endswith("4: 2 web + 2 reports")
-
-
-@given(st.integers(1, 50), st.integers(0, 50), st.integers(0, 50))
-def test_more_of_anything_is_never_less(processes: int, replicas: int, surge: int) -> None:
-    """Connections grow with processes, replicas and surge."""
-    from pgstrata.check.scope import Connection
-    from pgstrata.loading import load_mapping
-
-    config = load_mapping({"connection_settings": {"host": "a", "dbname": "a", "user": "a"}})
-    connection = Connection(config, "default", config.connection())
-    least = Service("a", processes, replicas, surge, "default", ("normal", "pool"))
-    most = Service("a", processes + 1, replicas + 1, surge, "default", ("normal", "pool"))
-    assert least.connections(connection) == (replicas + surge) * processes * 5
-    assert most.connections(connection) > least.connections(connection)
 
 
 def test_clean_is_clean(checked: Check) -> None:

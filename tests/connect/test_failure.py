@@ -20,6 +20,8 @@ from pgstrata.connect.conninfo import Conninfo
 from pgstrata.connect.failure import connection_failed, scrubbed
 from pgstrata.local.cluster import free_port
 
+# Before 3.3, psycopg's message names neither the host that cannot be resolved nor each that failed.
+NAMES_HOSTS = psycopg.__version__ >= "3.3"
 FAILURES: dict[str, tuple[dict[str, Any], str, str]] = {
     "wrong password": (
         {"password": "guess"},
@@ -30,7 +32,11 @@ FAILURES: dict[str, tuple[dict[str, Any], str, str]] = {
     "wrong user": ({"user": "nobody"}, "password authentication failed", "check the user"),
     "wrong database": ({"dbname": "nowhere"}, 'database "nowhere" does not', "check dbname"),
     "refused port": ({"port": 1}, "Connection refused", "is the port right"),
-    "unresolvable host": ({"host": "no.such.host.invalid"}, "no.such.host.invalid", "spelling"),
+    "unresolvable host": (
+        {"host": "no.such.host.invalid"},
+        "no.such.host.invalid" if NAMES_HOSTS else "not known",
+        "spelling",
+    ),
     "TLS required": ({"sslmode": "require"}, "server does not support SSL", "no TLS"),
 }
 
@@ -93,8 +99,8 @@ async def test_one_of_two_hosts_is_dead(make: Make, server: Server, kind: str) -
     with pytest.raises(ConnectionFailedError) as caught:
         await select(manager.get_database_connection(connection_type=kind))
     message = str(caught.value)
-    assert "port: '1'" in message
-    assert f"port: '{other}'" in message
+    assert f"port: '{other}'" in message if NAMES_HOSTS else f"port {other}" in message
+    assert "port: '1'" in message or not NAMES_HOSTS
 
 
 @pytest.fixture(scope="module")

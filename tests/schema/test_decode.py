@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from pgstrata.schema.decode import decode, may_hold_password
-from pgstrata.schema.keys import CONNECTION, POOL, TYPE, Key
+from pgstrata.schema.keys import CONNECTION, POOL, SECTIONS, TYPE, Key
 
 FLAG, PORT = CONNECTION["keepalives"], CONNECTION["port"]
 TEXT, WHOLE = CONNECTION["dbname"], CONNECTION["connect_timeout"]
 SWITCH, NUMBER = CONNECTION["autocommit"], POOL["timeout"]
+MEMORY = SECTIONS["server_memory"].key or TYPE
 
 
 @pytest.mark.parametrize(
@@ -29,6 +30,8 @@ SWITCH, NUMBER = CONNECTION["autocommit"], POOL["timeout"]
         (PORT, "5432", 5432),
         (PORT, "5432, 5433", "5432,5433"),
         (TYPE, "async_pool", "async_pool"),
+        (MEMORY, "16GB", "16GB"),
+        (MEMORY, "1.5 TB", "1.5 TB"),
     ],
 )
 def test_values(key: Key, text: str, value: object) -> None:
@@ -53,6 +56,10 @@ def test_values(key: Key, text: str, value: object) -> None:
         (PORT, "65536", "not a port"),
         (PORT, "1,", "not a port"),
         (TYPE, "asyncpool", "did you mean 'async_pool'"),
+        (MEMORY, "16", "has no unit"),
+        (MEMORY, "16gb", "is not an amount of memory"),
+        (MEMORY, "0", "out of range"),
+        (MEMORY, "-1GB", "out of range"),
         (TEXT, "a\0b", "NUL"),
         (TEXT, "\udcff", "not Unicode"),
         (PORT, "postgresql://u:secret@h", "holds a URL or a password"),

@@ -10,11 +10,11 @@ from typing import TypeAlias
 from pgstrata.layers.project import FOLDER
 from pgstrata.model import Config, Origin, Secret, Setting, Severity, Value
 from pgstrata.schema import parameters
+from pgstrata.schema.keys import POOL_SECTIONS
 from pgstrata.validation import is_local
 
 FILE_LAYERS = ("base", "overlay", "local")
 SESSION_SECTIONS = ("session_settings", "sync_settings", "async_settings")
-POOL_SECTIONS = {"pool": "pool_settings", "async_pool": "async_pool_settings"}
 _LOOPBACK = ("localhost", "localhost.localdomain", "::1", "")
 
 

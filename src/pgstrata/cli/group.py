@@ -22,7 +22,9 @@ COMMANDS = {
         *("promote", "render", "exec", "schema"),
     ),
     "secrets": ("secret",),
-    "servers": ("test",),
+    "servers": ("test", "recommend", "audit"),
+    "data": ("import", "export", "copy"),
+    "code": ("code",),
     "local server": ("local",),
     "help": ("doctor", "completion"),
 }

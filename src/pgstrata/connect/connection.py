@@ -376,6 +376,15 @@ def _arguments(made_with: Conninfo, local: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
+def keywords(made_with: Conninfo) -> dict[str, Any]:
+    """Return what ``psycopg.connect`` takes, secrets in clear; start the embedded server if that is
+    meant. Raises ``ConfigError``.
+    """
+    local = _start_local(made_with) if made_with.local else {}
+    without = {} if made_with.prepare else {"prepare_threshold": None}
+    return {**made_with.resolve(), **local, **without}
+
+
 def _start_local(made_with: Conninfo) -> dict[str, str]:
     from pgstrata import local
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast
 
+from pgstrata.capacity import pool_sizes
 from pgstrata.model import Config, Secret, Setting
-from pgstrata.schema.keys import CONNECTION, POOL, SYNC_TYPES
+from pgstrata.schema.keys import CONNECTION, POOL, POOL_SECTIONS, SYNC_TYPES
 from pgstrata.schema.libpq import OURS
 from pgstrata.validation import is_local
 
@@ -113,25 +114,19 @@ def options(parameters: Mapping[str, str]) -> str:
 
 
 def pool_options(target: Target, connection_type: ConnectionType) -> dict[str, Any]:
-    """Return the arguments of psycopg_pool's constructor; ``check_on_checkout`` is not among them.
-
-    A default gives way to the size that a file does give, so that ``max_size: 2`` alone is no
-    contradiction.
+    """Return the arguments of psycopg_pool's constructor; ``check_on_checkout`` is not among
+    them.
     """
-    section = "async_pool_settings" if connection_type == "async_pool" else "pool_settings"
-    given = {name: target[f"{section}.{name}"] for name in POOL if f"{section}.{name}" in target}
-    values = {name: setting.value for name, setting in given.items() if setting.value is not None}
+    section = POOL_SECTIONS[connection_type]
+    given = {name: _value(target, f"{section}.{name}") for name in POOL}
+    values = {name: value for name, value in given.items() if value is not None}
     values.pop("check_on_checkout", None)
-    most = values.get("max_size")
-    if isinstance(most, int) and given["min_size"].origin.layer == "default":
-        values["min_size"] = min(cast(int, values["min_size"]), most)
-    return values
+    return {**values, "min_size": pool_sizes(target, connection_type)[0]}
 
 
 def checks_on_checkout(target: Target, connection_type: ConnectionType) -> bool:
     """Tell whether each connection is tested before it is handed out."""
-    section = "async_pool_settings" if connection_type == "async_pool" else "pool_settings"
-    return bool(_value(target, f"{section}.check_on_checkout"))
+    return bool(_value(target, f"{POOL_SECTIONS[connection_type]}.check_on_checkout"))
 
 
 def _prepares(target: Target, pooler: object) -> bool:

@@ -137,7 +137,10 @@ _ADVICE = (
     (r"password authentication failed", "check the user and the password{password}"),
     (r"no password supplied", "set connection_settings.password, or a passfile"),
     (r"Connection refused", "is a server running there, and is the port right?"),
-    (r"failed to resolve|translate host name", "check the spelling of the host"),
+    (
+        r"failed to resolve|translate host name|service not known|getaddrinfo failed",
+        "check the spelling of the host",
+    ),
     (r'database "[^"]*" does not exist', "check dbname, or create the database"),
     (r'role "[^"]*" does not exist', "check user, or create the role"),
     (r"no pg_hba\.conf entry", "the server admits no such client; see its pg_hba.conf"),

@@ -9,11 +9,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
+from pgstrata.connect.connection import AsyncConnection, Connection, keywords
+from pgstrata.connect.conninfo import ConnectionType, Conninfo, conninfo
 from pgstrata.connect.handles import AsyncHandle, AsyncPoolHandle, NormalHandle, PoolHandle
 from pgstrata.connect.pgmonkey import PathLike, PgmonkeyCalls
 from pgstrata.model import Config
 
 if TYPE_CHECKING:
+    import psycopg
     from typing_extensions import Self
 
 GRACE = 10.0
@@ -65,6 +68,27 @@ class PGConnectionManager(PgmonkeyCalls):
         """Return the asynchronous handle whose blocks borrow from a pool."""
         known: AsyncPoolHandle | None = self._cache.ready.get((connection, "async_pool"))
         return known or cast("AsyncPoolHandle", self._made(connection, "async_pool"))
+
+    def connect(self, connection: str = "default") -> psycopg.Connection:
+        """Return a new connection that the caller closes, for libraries with pools of their own.
+
+        Raises ``ConnectionFailedError``.
+        """
+        return Connection.connect(made_with=self._conninfo(connection, "normal"))
+
+    async def connect_async(self, connection: str = "default") -> psycopg.AsyncConnection:
+        """Return a new asynchronous connection that the caller closes."""
+        return await AsyncConnection.connect(made_with=self._conninfo(connection, "async"))
+
+    def keywords(self, connection: str = "default") -> dict[str, Any]:
+        """Return what ``psycopg.connect`` takes, for libraries that connect by themselves.
+
+        Secrets are in it in clear: give it to the library, and nobody else. Raises ``ConfigError``.
+        """
+        return keywords(self._conninfo(connection, "normal"))
+
+    def _conninfo(self, connection: str, connection_type: ConnectionType) -> Conninfo:
+        return conninfo(self.config, connection, connection_type)
 
     def _made(self, connection: str, connection_type: str) -> Any:
         return self._cache.handle(self._environment(), connection, connection_type)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 
 from pgstrata.model import Value
+from pgstrata.schema import parameters
 from pgstrata.schema.keys import Key
 from pgstrata.schema.suggest import closest
 
@@ -83,6 +84,16 @@ def _port(text: str) -> int:
     return int(text)
 
 
+def _memory(text: str) -> str:
+    """Return the text as it is, once PostgreSQL's own reading of memory takes it."""
+    memory = parameters.find("effective_cache_size")
+    assert memory is not None  # the table has it
+    if parameters.lacks_unit(memory, text):
+        raise ValueError(f"{text!r} has no unit; write e.g. 16GB")
+    parameters.canonical(memory, text)
+    return text
+
+
 _DECODERS: dict[str, Callable[[str], Value]] = {
     "text": _text,
     "integer": _integer,
@@ -90,6 +101,7 @@ _DECODERS: dict[str, Callable[[str], Value]] = {
     "boolean": _boolean,
     "flag": _flag,
     "ports": _ports,
+    "memory": _memory,
 }
 
 

@@ -7,20 +7,23 @@ added by ``schema.libpq``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-Kind: TypeAlias = Literal["text", "integer", "number", "boolean", "flag", "ports"]
+Kind: TypeAlias = Literal["text", "integer", "number", "boolean", "flag", "ports", "memory"]
 
 CONNECTION_TYPES = ("normal", "pool", "async", "async_pool")
 SYNC_TYPES = ("normal", "pool")
+POOL_SECTIONS = {"pool": "pool_settings", "async_pool": "async_pool_settings"}
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
     """One key: how its text is decoded, what it may be, and what it is for.
 
-    ``flag`` is libpq's 0 or 1, written as a boolean or a number. ``many`` keys take a YAML list
+    ``flag`` is libpq's 0 or 1, written as a boolean or a number; ``memory`` is a text such as
+    16GB. ``many`` keys take a YAML list
     too, which is joined by commas as libpq wants it. ``path`` keys name a file; a relative one
     starts at the project folder. ``example`` is what the scaffold shows, ``why`` a reason that
     the reference gives.
@@ -248,6 +251,43 @@ POOL = _by_name(
     ),
 )
 
+# Facts that no connection can see, and that only audits and recommendations read.
+SERVER = _by_name(
+    Key("cpus", "integer", "CPU cores of the server.", minimum=1, example="8"),
+    Key("memory_gb", "number", "Memory of the server, in GiB.", minimum=0.25, example="32"),
+    Key("storage", "text", "What its data is stored on.", choices=("ssd", "hdd"), example="ssd"),
+    Key(
+        "workload",
+        "text",
+        "What it mostly does; dw is a data warehouse.",
+        choices=("web", "oltp", "dw", "mixed", "desktop"),
+        example="web",
+    ),
+    Key(
+        "idle_limit",
+        "integer",
+        "Seconds of silence that load balancers and firewalls allow.",
+        minimum=1,
+        example="350",
+    ),
+    Key(
+        "other_connections",
+        "integer",
+        "Connections of programs that are no services.",
+        minimum=0,
+        example="10",
+    ),
+    Key("system_identifier", "text", "The cluster that is meant, by pg_control_system()."),
+    Key("shared", "boolean", "Another environment is meant to share the cluster."),
+    Key("pooler_clients", "integer", "Most clients that the pooler takes.", minimum=1),
+    Key(
+        "pooler_connections",
+        "integer",
+        "Most connections of the pooler to the server.",
+        minimum=1,
+    ),
+)
+
 TYPE = Key(
     "connection_type",
     "text",
@@ -263,7 +303,14 @@ POOLER = Key(
 )
 
 # What a section holds: a table of keys, PostgreSQL parameters, a single value, or a list.
-Shape: TypeAlias = Literal["connection", "pool", "parameters", "scalar", "list", "connections"]
+Shape: TypeAlias = Literal[
+    "connection", "pool", "server", "parameters", "scalar", "list", "connections"
+]
+TABLES: Mapping[Shape, Mapping[str, Key]] = {
+    "connection": CONNECTION,
+    "pool": POOL,
+    "server": SERVER,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,6 +329,18 @@ class Section:
         """Whether it holds keys of its own, and not one value or a list."""
         return self.shape not in ("scalar", "list")
 
+    @property
+    def has_keys(self) -> bool:
+        """Whether what it holds are single values by their names."""
+        return self.is_map and self.shape != "connections"
+
+
+def _server_key(
+    name: str, kind: Kind, doc: str, *, choices: tuple[str, ...] = (), minimum: float | None = None
+) -> Section:
+    key = Key(name, kind, doc, choices=choices, minimum=minimum)
+    return Section(name, "scalar", doc, target=True, key=key)
+
 
 SECTIONS = {
     section.name: section
@@ -296,6 +355,7 @@ SECTIONS = {
         Section("pool_settings", "pool", "The pool of type pool.", target=True),
         Section("async_pool_settings", "pool", "The pool of type async_pool.", target=True),
         Section("pooler", "scalar", POOLER.doc, target=True, key=POOLER),
+        Section("server", "server", "What is known of the server, for audits.", target=True),
         Section("secret_stores", "list", "Stores that secrets are looked up in, weakest first."),
         Section(
             "connection_limit",
@@ -308,6 +368,21 @@ SECTIONS = {
                 "Most connections that the server has for the services.",
                 minimum=1,
             ),
+        ),
+        _server_key(
+            "server_memory", "memory", "Memory of the server's machine, for recommend and audit."
+        ),
+        _server_key(
+            "server_cpus",
+            "integer",
+            "CPUs of the server's machine, for recommend and audit.",
+            minimum=1,
+        ),
+        _server_key(
+            "server_storage",
+            "text",
+            "What the server's data lies on, for recommend and audit.",
+            choices=("ssd", "disk"),
         ),
         Section("connections", "connections", "Named targets; each inherits what it leaves out."),
         Section("services", "list", "Programs that connect, for capacity checks."),

@@ -1,0 +1,1 @@
+"""Whether servers agree with what their clients' configuration wants; read-only."""
