@@ -21,11 +21,8 @@ SUBJECTS = {
     "checking": "Checking environments",
     "auditing": "Auditing servers",
     "sealed_open": "Opening sealed secrets",
-<<<<<<< HEAD
     "faults": "Faults",
-=======
     "tables": "Moving tables",
->>>>>>> main
 }
 HEAD = """\
 # Benchmarks
