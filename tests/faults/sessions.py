@@ -14,10 +14,11 @@ from time import monotonic, sleep
 
 import psycopg
 from tests.faults.ledger import PATIENCE
-from tests.faults.stage import Outcome, Stage, outcome, terminate
+from tests.faults.stage import Outcome, Stage, answering, outcome, terminate
 from tests.faults.subjects import Borrow
 from tests.servers import PASSWORD, Server
 
+RECOVERS = "all server processes terminated; reinitializing"
 IDLE = 0.7  # seconds; from half a second on, pgstrata looks before it lends
 
 
@@ -45,6 +46,7 @@ def busy(stage: Stage) -> Outcome:
 
 def killed(stage: Stage) -> Outcome:
     """Kill one backend, so that the server ends all the others and recovers."""
+    before = stage.server.log_text().count(RECOVERS)
     with stage.loaded() as load:
         (pid,) = stage.server.sql(
             "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' "
@@ -53,7 +55,9 @@ def killed(stage: Stage) -> Outcome:
         began = monotonic()
         os.kill(pid, signal.SIGKILL)
         load.failure(began)
-        load.everybody(monotonic())
+        while stage.server.log_text().count(RECOVERS) == before:
+            sleep(0.02)  # until then, sessions that will be ended still answer
+        load.everybody(answering(stage.server))
         return outcome(load, load.slowest(began))
 
 
