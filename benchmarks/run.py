@@ -21,6 +21,7 @@ SUBJECTS = {
     "checking": "Checking environments",
     "auditing": "Auditing servers",
     "sealed_open": "Opening sealed secrets",
+    "faults": "Faults",
     "tables": "Moving tables",
 }
 HEAD = """\

@@ -13,6 +13,8 @@ HBA = (*DEFAULT_HBA, f"local replication {SUPERUSER} scram-sha-256")
 # A commit is acknowledged when the standby has it too: so a promotion loses none, even after the
 # primary was killed.
 PRIMARY = "synchronous_commit = on\nwal_level = replica\nmax_wal_senders = 8\nhot_standby = on\n"
+# Commits wait for the standby, so how soon it comes back after a restart must not be measured too.
+PRIMARY += "wal_retrieve_retry_interval = 100ms\n"
 SYNCHRONOUS = "ALTER SYSTEM SET synchronous_standby_names = '*'"
 
 
@@ -34,13 +36,8 @@ class Standby(Server):
             f"passfile={passfile} application_name=standby"
         )
         self._run(
-            "pg_basebackup",
-            *("-d", source, "-D", str(self.data)),
-            "-R",
-            "-X",
-            "stream",
-            "-c",
-            "fast",
+            *("pg_basebackup", "-d", source, "-D", str(self.data)),
+            *("--write-recovery-conf", "--wal-method=stream", "--checkpoint=fast"),
         )
 
     def follow(self) -> None:

@@ -12,11 +12,13 @@ from tests.audit.program import (
 )
 from tests.audit.program import (
     CONF,
+    DB,
     HBA,
     Well,
     environments,
     prepared,
     settings,
+    wait_for,
     with_hba,
 )
 from tests.certificates import DAY, Certificates, make_certificates
@@ -112,6 +114,8 @@ def pair() -> Iterator[tuple[Server, Standby]]:
     """Return a primary with the program's role and database, and its standby."""
     with replicating(embedded_bindir(18)) as (primary, standby):
         prepared(primary)
+        # A commit waits until the standby has it, not until it has applied it.
+        wait_for(standby, f"SELECT count(*) = 1 FROM pg_database WHERE datname = '{DB}'")
         for server in (primary, standby):
             with_hba(server, (*HBA, "local replication postgres scram-sha-256"))
         yield primary, standby

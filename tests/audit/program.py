@@ -77,8 +77,8 @@ def settings(server: Server, **over: Any) -> dict[str, Any]:
         "services": [{"name": "web", "replicas": 2}],
         "server": {
             "cpus": 4,
-            "memory_gb": 0.5,
-            "storage": "hdd",
+            "memory": "512MB",
+            "storage": "disk",
             "idle_limit": 350,
             "other_connections": 2,
         },

@@ -15,6 +15,8 @@ import pytest
 from tests.connect.conftest import settings, write
 from tests.servers import Server
 
+PROMPT = 10  # seconds; 2 on a machine that does nothing else, 20 where a thread is waited for
+
 START = """
 import asyncio, atexit, sys, threading, time
 from pgstrata import PGConnectionManager
@@ -107,7 +109,7 @@ def test_exit(server: Server, tmp_path: Path, program: str) -> None:
         "",
         "",
     )
-    assert seconds < 2
+    assert seconds < PROMPT
 
 
 @pytest.fixture
@@ -186,7 +188,7 @@ def test_exit_while_the_server_hangs(
         finally:
             process.kill()
     assert (process.returncode, errors) == (7, "")
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < PROMPT
 
 
 RUNNING = {

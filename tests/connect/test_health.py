@@ -301,11 +301,14 @@ def test_outage(own_server: Server, caplog: pytest.LogCaptureFixture) -> None:
 
 def test_time_out_in_an_outage(own_server: Server) -> None:
     """Whoever cannot wait longer is told what the last attempt to connect came to."""
-    data = {"connection_settings": settings(own_server), "pool_settings": {"timeout": 1}}
+    sizes = {"min_size": 1, "timeout": 1}
+    data = {"connection_settings": settings(own_server), "pool_settings": sizes}
     manager = PGConnectionManager()
     handle = manager.get_database_connection_from_dict(data, "pool")
-    aged(handle.open(), 1)
+    pool = handle.open()
+    pool.wait(PATIENCE)
     own_server.stop()
+    aged(pool, 1)
     with pytest.raises(PoolTimeoutError) as caught, handle:
         raise AssertionError
     assert "0 idle" in str(caught.value)

@@ -17,6 +17,7 @@ from pgstrata.capacity import Demand, declared, demands
 from pgstrata.check.scope import Connection, is_remote
 from pgstrata.model import Value
 from pgstrata.schema.keys import SYNC_TYPES
+from pgstrata.statements import identifier
 
 # pg_settings leaves these rows out for who is not in pg_read_all_settings, so that absent means
 # hidden, not missing.
@@ -39,7 +40,8 @@ class View:
 
     Each look at something that nobody could read raises ``UnreadError``, which makes the check's
     answer ``unknown``: a check need not think of privileges. A check that has nothing to judge,
-    because the client does not use what it is about, returns no outcome.
+    because the client does not use what it is about, or nobody has described the machine, returns
+    no outcome.
     """
 
     client: Connection
@@ -83,7 +85,7 @@ class View:
         if row is not None:
             return row
         if name in HIDDEN_SETTINGS and not self.row("caps")["all_settings"]:
-            grant = ALL_SETTINGS.format(viewer=self.snapshot.viewer)
+            grant = ALL_SETTINGS.format(viewer=self.viewer)
             raise UnreadError(Gap(f"{name} is shown to members of pg_read_all_settings", grant))
         raise UnreadError(Gap(f"PostgreSQL {self.version} has no {name}"))
 
@@ -126,6 +128,11 @@ class View:
         return Handshake.from_json(found)
 
     # What the client wants.
+
+    @cached_property
+    def viewer(self) -> str:
+        """The role that looked, as SQL takes its name."""
+        return identifier(self.snapshot.viewer)
 
     @cached_property
     def user(self) -> str:

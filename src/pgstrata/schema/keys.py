@@ -251,11 +251,11 @@ POOL = _by_name(
     ),
 )
 
-# Facts that no connection can see, and that only audits and recommendations read.
+# What no connection can see, and only audits and recommendations read.
 SERVER = _by_name(
     Key("cpus", "integer", "CPU cores of the server.", minimum=1, example="8"),
-    Key("memory_gb", "number", "Memory of the server, in GiB.", minimum=0.25, example="32"),
-    Key("storage", "text", "What its data is stored on.", choices=("ssd", "hdd"), example="ssd"),
+    Key("memory", "memory", "Memory of the server's machine.", example="32GB"),
+    Key("storage", "text", "What its data is stored on.", choices=("ssd", "disk"), example="ssd"),
     Key(
         "workload",
         "text",
@@ -335,13 +335,6 @@ class Section:
         return self.is_map and self.shape != "connections"
 
 
-def _server_key(
-    name: str, kind: Kind, doc: str, *, choices: tuple[str, ...] = (), minimum: float | None = None
-) -> Section:
-    key = Key(name, kind, doc, choices=choices, minimum=minimum)
-    return Section(name, "scalar", doc, target=True, key=key)
-
-
 SECTIONS = {
     section.name: section
     for section in (
@@ -355,7 +348,9 @@ SECTIONS = {
         Section("pool_settings", "pool", "The pool of type pool.", target=True),
         Section("async_pool_settings", "pool", "The pool of type async_pool.", target=True),
         Section("pooler", "scalar", POOLER.doc, target=True, key=POOLER),
-        Section("server", "server", "What is known of the server, for audits.", target=True),
+        Section(
+            "server", "server", "What is known of the server, for recommend and audit.", target=True
+        ),
         Section("secret_stores", "list", "Stores that secrets are looked up in, weakest first."),
         Section(
             "connection_limit",
@@ -368,21 +363,6 @@ SECTIONS = {
                 "Most connections that the server has for the services.",
                 minimum=1,
             ),
-        ),
-        _server_key(
-            "server_memory", "memory", "Memory of the server's machine, for recommend and audit."
-        ),
-        _server_key(
-            "server_cpus",
-            "integer",
-            "CPUs of the server's machine, for recommend and audit.",
-            minimum=1,
-        ),
-        _server_key(
-            "server_storage",
-            "text",
-            "What the server's data lies on, for recommend and audit.",
-            choices=("ssd", "disk"),
         ),
         Section("connections", "connections", "Named targets; each inherits what it leaves out."),
         Section("services", "list", "Programs that connect, for capacity checks."),

@@ -183,6 +183,20 @@ def test_an_md5_hash_under_a_scram_line(well: Well, tmp_path: Path) -> None:
     assert said_after.status == "ok"
 
 
+def test_a_role_without_a_password(well: Well, tmp_path: Path) -> None:
+    """It cannot log in where one is asked for, and can where none is."""
+    well.server.sql(f"ALTER ROLE {APP} PASSWORD NULL")
+    try:
+        (said,) = of(tmp_path, settings(well.server), "auth.hash")
+        assert (said.status, said.outcome.observed) == ("fail", "none")
+        with_hba(well.server, (app("trust"), ADMIN))
+        (said,) = of(tmp_path, settings(well.server), "auth.hash")
+        assert said.status == "ok"
+    finally:
+        well.server.sql(f"ALTER ROLE {APP} PASSWORD '{PASSWORD}'")
+        with_hba(well.server, HBA)
+
+
 def test_a_client_of_scram_alone_and_an_md5_hash(well: Well, tmp_path: Path) -> None:
     """A client that demands channel binding cannot use the hash either."""
     well.server.sql(f"SET password_encryption = 'md5'; ALTER ROLE {APP} PASSWORD '{PASSWORD}'")

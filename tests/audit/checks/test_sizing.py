@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from tests.audit.program import Case, Well, shown
 
-LARGE = {"server": {"memory_gb": 64}}
-SMALL = {"server": {"memory_gb": 0.5}}
+LARGE = {"server": {"memory": "64GB"}}
+SMALL = {"server": {"memory": "512MB"}}
 CASES = (
     Case(
         "size.shared_buffers",

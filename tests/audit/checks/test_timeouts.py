@@ -70,9 +70,9 @@ CASES = (
     Case(
         "to.units",
         "warn",
-        "statement_timeout 30 is 30 milliseconds",
-        client={"session_settings": {"statement_timeout": None}},
-        sql=("ALTER SYSTEM SET statement_timeout = 30",),
+        "idle_in_transaction_session_timeout 30 is 30 milliseconds",
+        client={"session_settings": {"idle_in_transaction_session_timeout": None}},
+        sql=("ALTER SYSTEM SET idle_in_transaction_session_timeout = 30",),
     ),
     Case(
         "to.connect",
@@ -112,8 +112,8 @@ CASES = (
     Case(
         "ka.client",
         "info",
-        "tcp_user_timeout is not set",
-        client={"connection_settings": {"tcp_user_timeout": None}},
+        "tcp_user_timeout is left to the system",
+        client={"connection_settings": {"tcp_user_timeout": 0}},
         mended={"connection_settings": {"tcp_user_timeout": 30000}},
     ),
     Case(

@@ -10,24 +10,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
+from pgstrata import sizing
 from pgstrata.audit.model import Check, LookAtOne, Outcome
-from pgstrata.audit.reading import reading, size
+from pgstrata.audit.reading import reading
 from pgstrata.audit.remedy import for_server
 from pgstrata.audit.view import View
+from pgstrata.schema import parameters
 
 Formula: TypeAlias = "Callable[[View], str]"  # the value that would fit; raises UnreadError
 
-_GIB = 1024 * 1024  # in KiB, in which all amounts of memory are here
-_MIB = 1024
-_LEAST_WORK_MEM = 4 * _MIB
-_SHARE = {"web": 1.0, "oltp": 1.0, "dw": 0.5, "mixed": 0.5, "desktop": 1 / 6}
 _WAL_GIB = {"web": 4, "oltp": 8, "dw": 16, "mixed": 4, "desktop": 2}
 # What initdb writes into postgresql.conf itself, so that it looks like a choice.
 _INITDB = {"shared_buffers": 16384.0, "max_wal_size": 1024.0}
 
 
-def _memory(view: View) -> float:
-    return float(view.declared("memory_gb")) * _GIB
+def _memory(view: View) -> int:
+    return parameters.kilobytes(str(view.declared("memory")))
 
 
 def _workload(view: View) -> str:
@@ -35,23 +33,20 @@ def _workload(view: View) -> str:
 
 
 def _buffers(view: View) -> str:
-    return _megabytes(_memory(view) / (16 if _workload(view) == "desktop" else 4))
+    return str(sizing.shared_buffers(_memory(view), _workload(view)))
 
 
 def _cache(view: View) -> str:
-    return _megabytes(_memory(view) * (0.25 if _workload(view) == "desktop" else 0.75))
+    return str(sizing.effective_cache_size(_memory(view), _workload(view)))
 
 
 def _maintenance(view: View) -> str:
-    share = 8 if _workload(view) == "dw" else 16
-    return _megabytes(min(_memory(view) / share, 8 * _GIB))
+    return str(sizing.maintenance_work_mem(_memory(view), _workload(view)))
 
 
 def _work(view: View) -> str:
-    left = _memory(view) * 0.75
-    sessions = view.count("max_connections") + view.count("max_worker_processes")
-    each = left / (sessions * 3) * _SHARE[_workload(view)]
-    return _megabytes(max(each, _LEAST_WORK_MEM))
+    slots, workers = view.count("max_connections"), view.count("max_worker_processes")
+    return str(sizing.work_mem(_memory(view), slots, workers, _workload(view)))
 
 
 def _wal(view: View) -> str:
@@ -61,10 +56,6 @@ def _wal(view: View) -> str:
 
 def _random_page(view: View) -> str:
     return "1.1" if view.declared("storage") == "ssd" else "4"
-
-
-def _megabytes(kilobytes: float) -> str:
-    return size(kilobytes // _MIB * _MIB)
 
 
 def _hint(name: str, formula: Formula, key: str) -> LookAtOne:
@@ -92,7 +83,7 @@ def _hint(name: str, formula: Formula, key: str) -> LookAtOne:
     return find
 
 
-def _check(name: str, formula: Formula, what: str, why: str, key: str = "memory_gb") -> Check:
+def _check(name: str, formula: Formula, what: str, why: str, key: str = "memory") -> Check:
     return Check(
         f"size.{name}",
         "info",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -138,7 +139,7 @@ def gaps(report: Report) -> Iterator[tuple[str, str, list[str]]]:
 def grants(results: Iterable[Result]) -> list[str]:
     """Return the statements that would show what was not, each once."""
     said = (result.gap.grant for result in results if result.gap)
-    lines = (line for grant in said for line in grant.replace("; ", ";\n").splitlines())
+    lines = (line for grant in said for line in re.split(r"(?<=;) (?=GRANT )", grant))
     return list(dict.fromkeys(filter(None, lines)))
 
 

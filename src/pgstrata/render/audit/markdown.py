@@ -52,5 +52,5 @@ def _folded(report: Report) -> Iterator[str]:
             items = "\n".join(f"- {plain(line)}" for line in lines)
             yield f"<details><summary>{title} ({len(lines)})</summary>\n\n{items}\n\n</details>"
     if statements := grants(report.shown):
-        lines = [f"- {code(statement)}" for statement in statements]
+        lines = [f"- {_inline(statement)}" for statement in statements]
         yield "\n".join(("To see more, a superuser runs:", "", *lines))

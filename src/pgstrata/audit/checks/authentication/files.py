@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pgstrata.audit.checks.authentication.simulated import file_of, memberships, unsettled
+from pgstrata.audit.checks.authentication.known import memberships, unsettled
+from pgstrata.audit.checks.authentication.simulated import file_of
 from pgstrata.audit.hba import Known, Rule, unreachable
 from pgstrata.audit.hba.step import certificate_demand
 from pgstrata.audit.model import Check, Fix, Outcome

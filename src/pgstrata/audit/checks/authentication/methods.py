@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from pgstrata.audit.checks.authentication.known import known
 from pgstrata.audit.checks.authentication.simulated import (
     Answer,
     answer,
     answers,
     attempt_of,
     file_of,
-    known,
     networks,
     own_address,
 )

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pgstrata.audit.checks.authentication.simulated import answers, networks, own_kind
+from pgstrata.audit.checks.authentication.known import own_kind
+from pgstrata.audit.checks.authentication.simulated import answers, networks
 from pgstrata.audit.model import Check, Fix, Outcome, UnreadError
 from pgstrata.audit.remedy import for_client, for_server
 from pgstrata.audit.view import View
 from pgstrata.statements import identifier, literal
 
+_PASSWORDS = ("password", "md5", "scram-sha-256")  # the methods that use the server's own
+
 
 def hash_(view: View) -> Iterator[Outcome]:
     """Compare the kept password with the line that asks for it, and with the client."""
-    kind = _kind(view)
+    kind, asked = _kind(view), _method(view)
+    if kind == "none":
+        yield _without_any(view, asked)
+        return
     if kind != "md5":
         yield Outcome("ok", f"the password of {view.user} is kept as {kind}", view.user, kind)
         return
-    asked = _method(view)
     useless = asked == "scram-sha-256"
     yield Outcome(
         "fail" if useless else "warn",
@@ -41,6 +46,20 @@ def hash_(view: View) -> Iterator[Outcome]:
             key="connection_settings.channel_binding",
             fix=(_renewed(view), for_client(view, "-- until then without channel_binding")),
         )
+
+
+def _without_any(view: View, asked: str) -> Outcome:
+    needed = asked in _PASSWORDS
+    return Outcome(
+        "fail" if needed else "ok",
+        f"role {view.user} has no password" + (f", and {asked} asks for one" if needed else ""),
+        object=view.user,
+        observed="none",
+        expected="a password" if needed else "none",
+        key="connection_settings.password",
+        fix=(_renewed(view),) if needed else (),
+        evidence=(f"asked for: {asked or 'unknown'}",),
+    )
 
 
 def _kind(view: View) -> str:

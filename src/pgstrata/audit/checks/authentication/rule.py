@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from pgstrata.audit.checks.authentication.known import known
 from pgstrata.audit.checks.authentication.simulated import (
     Answer,
     answers,
     attempted,
     file_of,
-    known,
     networks,
     own_address,
 )

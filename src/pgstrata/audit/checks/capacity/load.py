@@ -8,6 +8,7 @@ from pgstrata.audit.model import Check, Outcome
 from pgstrata.audit.reading import size
 from pgstrata.audit.remedy import for_client, for_program
 from pgstrata.audit.view import View
+from pgstrata.schema import parameters
 
 _PER_CPU = 10
 _KIB_PER_GIB = 1024 * 1024
@@ -16,7 +17,7 @@ _KIB_PER_BLOCK = 8  # shared_buffers counts blocks of 8 kB
 
 def cpu(view: View) -> Iterator[Outcome]:
     """Compare the connections with the cores."""
-    if view.client.value("pooler"):
+    if view.client.value("pooler") or view.client.value("server.cpus") is None:
         return
     cpus, demand = int(view.declared("cpus")), view.demand
     most = _PER_CPU * cpus
@@ -35,7 +36,9 @@ def cpu(view: View) -> Iterator[Outcome]:
 
 def work_mem(view: View) -> Iterator[Outcome]:
     """Compare one sort or hash in each connection with the memory that is left."""
-    memory = float(view.declared("memory_gb")) * _KIB_PER_GIB
+    if view.client.value("server.memory") is None:
+        return
+    memory = parameters.kilobytes(str(view.declared("memory")))
     buffers = view.server("shared_buffers")
     left = memory - buffers.number * _KIB_PER_BLOCK
     each, factor = view.session("work_mem"), view.session("hash_mem_multiplier")
@@ -56,7 +59,7 @@ def work_mem(view: View) -> Iterator[Outcome]:
 
 def _key(view: View, name: str) -> str:
     wanted = view.wanted(name)
-    return f"session_settings.{name}" if wanted else "server.memory_gb"
+    return f"session_settings.{name}" if wanted else "server.memory"
 
 
 CHECKS = (
@@ -77,7 +80,7 @@ CHECKS = (
     Check(
         "cap.work_mem",
         "warn",
-        what="work_mem * hash_mem_multiplier * connections against `server.memory_gb` less"
+        what="work_mem * hash_mem_multiplier * connections against `server.memory` less"
         " shared_buffers.",
         why="Each hash of each session may use it; at the worst moment the kernel ends the server.",
         verify="SHOW work_mem; SHOW hash_mem_multiplier; SHOW shared_buffers;",

@@ -21,11 +21,17 @@ _FOLLOWED = (
 
 
 def free_slots(view: View) -> int:
-    """Return how many sessions a role without privileges may have. Raises ``UnreadError``."""
-    reserved = view.count("superuser_reserved_connections")
-    if view.has("reserved_connections"):
-        reserved += view.count("reserved_connections")
-    return view.count("max_connections") - reserved
+    """Return how many sessions the program's role may have: some are reserved for superusers, some
+    for members of pg_use_reserved_connections. Raises ``UnreadError``.
+    """
+    free = view.count("max_connections")
+    if any(row["rolsuper"] for row in view.rows("role")):
+        return free
+    free -= view.count("superuser_reserved_connections")
+    held = {row["role"] for row in view.rows("memberships")}
+    if view.has("reserved_connections") and "pg_use_reserved_connections" not in held:
+        free -= view.count("reserved_connections")
+    return free
 
 
 def others(view: View) -> int:

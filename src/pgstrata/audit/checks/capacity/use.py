@@ -19,7 +19,7 @@ def headroom_now(view: View) -> Iterator[Outcome]:
             yield Outcome("fail", f"the server refuses everybody: {probe['message']}", "now")
             return
     if not view.row("caps")["all_stats"]:
-        grant = f"GRANT pg_read_all_stats TO {view.snapshot.viewer};"
+        grant = f"GRANT pg_read_all_stats TO {view.viewer};"
         known = sum(row["n"] for row in view.rows("connections"))
         gap = Gap("which sessions are clients is shown to members of pg_read_all_stats", grant)
         raise UnreadError(gap, f"{known} sessions of any kind are connected")

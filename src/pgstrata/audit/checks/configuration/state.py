@@ -36,7 +36,7 @@ def pending_restart(view: View) -> Iterator[Outcome]:
     if not view.row("caps")["all_settings"]:
         gap = Gap(
             "some parameters are shown to members of pg_read_all_settings only",
-            ALL_SETTINGS.format(viewer=view.snapshot.viewer),
+            ALL_SETTINGS.format(viewer=view.viewer),
         )
         raise UnreadError(gap, "none of the visible ones waits for a restart")
     yield Outcome("ok", "nothing waits for a restart")

@@ -42,16 +42,16 @@ def client(view: View) -> Iterator[Outcome]:
 
 def _in_flight(view: View) -> Outcome:
     given = view.client.keyword("tcp_user_timeout")
-    line = "connection_settings: {tcp_user_timeout: 30000}"
+    line = "connection_settings: {tcp_user_timeout: 15000}"
     return Outcome(
         "ok" if given else "info",
         f"tcp_user_timeout is {given} ms"
         if given
         else "a query that was sent to a server that is"
-        " gone is waited for some 15 minutes: tcp_user_timeout is not set",
+        " gone is waited for some 15 minutes: tcp_user_timeout is left to the system",
         object="tcp_user_timeout",
-        observed=f"{given} ms" if given else "not set",
-        expected="some 30000 ms",
+        observed=f"{given} ms" if given else "0",
+        expected="some 15000 ms",
         key="connection_settings.tcp_user_timeout",
         fix=() if given else (for_client(view, line),),
     )
@@ -104,10 +104,10 @@ CHECKS = (
         what="The client's first keepalive against `server.idle_limit`, and tcp_user_timeout.",
         why="Load balancers, NAT and firewalls forget a silent connection without telling anyone:"
         " the next query hangs.",
-        fix="`keepalives_idle` below the limit, e.g. half of it; `tcp_user_timeout: 30000`.",
+        fix="`keepalives_idle` below the limit, e.g. half of it; `tcp_user_timeout: 15000`.",
         ignore="When nothing lies between.",
-        cannot_see="The limit, unless it is declared; what the system sets where the client sets"
-        " nothing: two hours are assumed, as Linux has it.",
+        cannot_see="The limit, unless it is declared; what the system sets where the client says"
+        " 0: two hours are assumed, as Linux has it.",
         source="libpq documentation: keepalives_idle, tcp_user_timeout; tcp(7).",
         find=client,
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pgstrata.audit.model import Check, Gap, Outcome, UnreadError
+from pgstrata.audit.model import Check, Outcome
 from pgstrata.audit.remedy import for_client
 from pgstrata.audit.view import Fleet, View
 
@@ -41,17 +41,16 @@ def _alone_or_not(view: View, identifier: str, environments: tuple[str, ...]) ->
 
 def wrong_cluster(view: View) -> Iterator[Outcome]:
     """Compare the cluster with the one that is meant."""
+    wanted = view.client.value("server.system_identifier")
+    if wanted is None:
+        return
     there = str(view.row("control")["system_identifier"])
-    try:
-        wanted = str(view.declared("system_identifier"))
-    except UnreadError as error:
-        raise UnreadError(Gap(error.gap.why), f"it is {there} now") from None
     line = f"server: {{system_identifier: '{there}'}}, if it was rebuilt; else the right host"
     yield Outcome(
         "fail" if there != wanted else "ok",
         f"this is cluster {there}" + ("" if there == wanted else f", and {wanted} is meant"),
         observed=there,
-        expected=wanted,
+        expected=str(wanted),
         key="server.system_identifier",
         fix=() if there == wanted else (for_client(view, line, _VERIFY),),
         evidence=(f"system_identifier = {there}",),

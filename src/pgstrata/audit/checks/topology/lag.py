@@ -8,6 +8,7 @@ from pgstrata.audit.model import Check, Outcome, Status
 from pgstrata.audit.view import View
 
 _LATE = 30.0  # seconds
+_NOISE = 8192  # bytes: what a quiet primary writes by itself, now and then
 _FAR = 64 * 1024 * 1024  # bytes
 
 
@@ -20,7 +21,7 @@ def lag(view: View) -> Iterator[Outcome]:
             yield Outcome(
                 "warn", "replay is paused", object="replay", observed="paused", expected="replaying"
             )
-        yield _behind("replay", waiting, behind if waiting else 0)
+        yield _behind("replay", waiting, behind if waiting > _NOISE else 0)
         return
     for row in view.rows("replication"):
         name = str(row["application_name"])
