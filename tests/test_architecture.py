@@ -22,7 +22,7 @@ ROWS = (
     ("loading", "local"),
     ("diff", "check", "connect"),
     ("impact",),
-    ("audit", "tables", "codegen", "promotion"),
+    ("audit", "tables", "codegen", "observe", "promotion"),
     ("recommend",),
     ("render",),
     ("cli",),
@@ -35,6 +35,8 @@ CONFINED = {
     "keyring": ("secrets",),
     "cryptography": ("secrets", "audit"),  # an audit reads certificates
     "ruamel": ("promotion",),
+    "opentelemetry": ("observe",),
+    "prometheus_client": ("observe",),
 }
 SLOW = ("keyring", "cryptography")
 MODULES = sorted(SOURCE.rglob("*.py"))
