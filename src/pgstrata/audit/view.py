@@ -68,7 +68,10 @@ class View:
         if name in HIDDEN_SETTINGS and not self.row("caps")["all_settings"]:
             viewer = self.snapshot.viewer
             raise UnreadError(
-                Gap(f"{name} is shown to members of pg_read_all_settings", ALL_SETTINGS.format(viewer=viewer))
+                Gap(
+                    f"{name} is shown to members of pg_read_all_settings",
+                    ALL_SETTINGS.format(viewer=viewer),
+                )
             )
         raise UnreadError(Gap(f"PostgreSQL {self.version} has no {name}"))
 

@@ -22,7 +22,7 @@ COMMANDS = {
         *("promote", "render", "exec", "schema"),
     ),
     "secrets": ("secret",),
-    "servers": ("test", "recommend"),
+    "servers": ("test", "recommend", "top"),
     "code": ("code",),
     "local server": ("local",),
     "help": ("doctor", "completion"),

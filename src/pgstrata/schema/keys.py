@@ -78,7 +78,7 @@ CONNECTION = _by_name(
         "text",
         "Name that the server shows in pg_stat_activity.",
         example="app",
-        why="If nobody gives one, it is program@environment#fingerprint, whose fingerprint stands for "
+        why="If nobody gives one, it is program@environment#fingerprint; the fingerprint stands for "
         "the effective settings without secrets.",
     ),
     Key("fallback_application_name", "text", "application_name for when none is given."),
@@ -250,7 +250,7 @@ POOL = _by_name(
         "number",
         "Seconds after which a connection that is still borrowed is reported, with its borrower.",
         minimum=0.1,
-        why="If left out, nobody is watched. A warning tells the file, line, and thread or task, once.",
+        why="If left out, nobody is watched. One warning tells file, line, and thread or task.",
     ),
     Key(
         "check_on_checkout",
