@@ -24,7 +24,8 @@ def activity(environment: str, seen: Activity) -> str:
         f"{environment}: database {_shown(seen.database)}, PostgreSQL {seen.version}, "
         f"{seen.connections} of {seen.allowed} connections"
     )
-    lines = [head, "", columns([_client(one) for one in seen.clients], header=_CLIENTS)]
+    rows = [_client(one) for one in seen.clients]
+    lines = [head, "", columns(rows, header=_CLIENTS) if rows else "nobody else uses the database"]
     if hidden := sum(one.hidden for one in seen.clients):
         lines += ["", f"of {hidden} connections only members of pg_read_all_stats see the state"]
     if any(one.settings == "other" for one in seen.clients):
