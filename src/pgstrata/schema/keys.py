@@ -87,10 +87,11 @@ CONNECTION = _by_name(
     Key(
         "client_deadline",
         "number",
-        "Seconds that the server has for an answer; then the connection is closed.",
+        "Seconds that the server has for an answer.",
         minimum=0.1,
-        why="For proxies that acknowledge and hang, which no time-out of libpq or the server "
-        "notices. It counts for each statement, as this program sees it.",
+        why="Then the connection is closed. For proxies that acknowledge and hang, which no "
+        "time-out of libpq or the server notices. It counts for each statement, as this program "
+        "sees it.",
     ),
     Key(
         "prepared_statements",
@@ -257,7 +258,7 @@ POOL = _by_name(
         "boolean",
         "Test each connection before it is handed out.",
         default=False,
-        why="Without, only one that idled for half a second is tested, which costs next to nothing.",
+        why="Without it, one that idled for half a second is, which costs next to nothing.",
     ),
 )
 
