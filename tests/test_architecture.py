@@ -18,7 +18,7 @@ ROWS = (
     ("model",),
     ("schema",),
     ("layers", "secrets"),
-    ("capacity", "client_addresses", "effective", "stores", "validation"),
+    ("capacity", "client_addresses", "effective", "sizing", "statements", "stores", "validation"),
     ("loading", "local"),
     ("diff", "check", "connect"),
     ("impact",),
@@ -37,8 +37,9 @@ CONFINED = {
     "ruamel": ("promotion",),
     "opentelemetry": ("observe",),
     "prometheus_client": ("observe",),
+    "rich": ("cli",),
 }
-SLOW = ("keyring", "cryptography")
+SLOW = ("keyring", "cryptography", "rich")
 MODULES = sorted(SOURCE.rglob("*.py"))
 
 
