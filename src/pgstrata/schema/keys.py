@@ -79,7 +79,7 @@ CONNECTION = _by_name(
         "text",
         "Name that the server shows in pg_stat_activity.",
         example="app",
-        why="If nobody gives one, it is program@environment#fingerprint; the fingerprint stands for "
+        why="If nobody gives one, it is program@environment#fingerprint, which stands for "
         "the effective settings without secrets.",
     ),
     Key("fallback_application_name", "text", "application_name for when none is given."),
