@@ -22,7 +22,7 @@ ROWS = (
     ("loading", "local"),
     ("diff", "check", "connect"),
     ("impact", "pgmonkey"),
-    ("audit", "tables", "codegen", "promotion"),
+    ("audit", "tables", "codegen", "observe", "promotion"),
     ("adoption", "recommend"),
     ("render",),
     ("cli",),
@@ -35,6 +35,8 @@ CONFINED = {
     "keyring": ("secrets",),
     "cryptography": ("secrets", "audit"),  # an audit reads certificates
     "ruamel": ("promotion",),
+    "opentelemetry": ("observe",),
+    "prometheus_client": ("observe",),
     "rich": ("cli",),
 }
 SLOW = ("keyring", "cryptography", "rich")

@@ -22,7 +22,7 @@ COMMANDS = {
         *("promote", "render", "exec", "schema"),
     ),
     "secrets": ("secret",),
-    "servers": ("test", "recommend", "audit"),
+    "servers": ("test", "recommend", "audit", "top"),
     "data": ("import", "export", "copy"),
     "code": ("code",),
     "local server": ("local",),
