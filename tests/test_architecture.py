@@ -22,7 +22,7 @@ ROWS = (
     ("loading", "local"),
     ("diff", "check", "connect"),
     ("impact",),
-    ("audit", "tables", "codegen", "promotion"),
+    ("audit", "tables", "codegen", "promotion", "pytest_plugin"),
     ("recommend",),
     ("render",),
     ("cli",),
