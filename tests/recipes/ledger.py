@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import os
 import re
-import signal
 import subprocess
 import sys
 import threading
@@ -51,6 +50,15 @@ def serving(
     command: Sequence[str], folder: Path, environ: Mapping[str, str], log: Path
 ) -> Iterator[int]:
     """Run an HTTP server, and yield the port that its log tells; end it as an orchestrator does."""
+    with running(command, folder, environ, log) as process:
+        yield _port(process, log)
+
+
+@contextmanager
+def running(
+    command: Sequence[str], folder: Path, environ: Mapping[str, str], log: Path
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a module of Python; SIGTERM at the end gives it and its workers the time to end."""
     with (
         log.open("w") as file,
         subprocess.Popen(
@@ -62,11 +70,13 @@ def serving(
         ) as process,
     ):
         try:
-            yield _port(process, log)
-            process.send_signal(signal.SIGTERM)
-            process.wait(PATIENCE)
+            yield process
         finally:
-            process.kill()
+            process.terminate()
+            try:
+                process.wait(PATIENCE)
+            finally:
+                process.kill()
 
 
 def _port(process: subprocess.Popen[bytes], log: Path) -> int:
