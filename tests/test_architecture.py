@@ -35,6 +35,7 @@ CONFINED = {
     "keyring": ("secrets",),
     "cryptography": ("secrets", "audit"),  # an audit reads certificates
     "ruamel": ("promotion",),
+    "pytest": ("pytest_plugin",),
 }
 SLOW = ("keyring", "cryptography")
 MODULES = sorted(SOURCE.rglob("*.py"))
