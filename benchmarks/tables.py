@@ -1,139 +1,51 @@
 """Import, export and copy against psql and pg_dump: whole processes, paired in rounds.
 
-Run from the project's folder: ``python -m benchmarks.tables --rounds 9 --rows 1000000``. Every
-round runs each case once, next to its baseline; printed are the median seconds, and the median of
-the rounds' ratios to the baseline with its limit. ``peak`` is the largest resident memory of a
-case; it is never less than this program's own, from which the case was started.
+Run from the project's folder: ``python -m benchmarks.tables`` takes a quarter of an hour, with
+``--quick`` two minutes, whose start-up weighs too much for the limits to mean anything. Every round
+runs each case once, next to its baseline; a ratio is the median of the rounds' ratios. It prints a
+markdown table, and ends with 1 where something is above its limit. ``peak`` is the largest resident
+memory of the process; it is never less than that of this program, which starts it.
+
+The code runs compiled, as an installed package does. Other work on the machine spoils the numbers:
+the load before the first round is printed with them.
 """
 
 from __future__ import annotations
 
 import argparse
-import gzip
 import os
-import random
-import resource
-import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-import uuid
-from dataclasses import dataclass
+from contextlib import ExitStack
 from pathlib import Path
 
 from tests.servers import Server, embedded_bindir
 
-DDL = "(id int, big bigint, txt text, amount numeric, ts timestamptz, flag bool, uid uuid, opt int)"
-WORDS = ("alpha", "beta, gamma", 'say ""q""', "line\nbreak", "kůň", "plain text for a while", "x")
-CONNECT = """
-import sys, psycopg
-from pgstrata.tables import *
-def c(database="one"): return psycopg.connect(sys.argv[1] + " dbname=" + database)
-"""
-IMPORT = CONNECT + "import_csv(c(), 'm', {file!r}, ImportOptions({options}))"
-PARALLEL = (
-    CONNECT
-    + "cs = [c() for _ in range({jobs})]; import_csv(cs[0], '{table}', {file!r}, workers=cs[1:])"
+from benchmarks.table_cases import (
+    EARLY,
+    EXPORT,
+    Case,
+    importing,
+    large,
+    leaving,
+    ours,
+    psql,
+    rejecting,
 )
-EXPORT = CONNECT + "export_csv(c(), 'full_m', {file!r}, ExportOptions(overwrite=True))"
-COPY = CONNECT + "copy_table(c(), c('two'), 'full_m')"
+from benchmarks.table_files import DDL, make_file, repeat, spoil
+
+SECONDS, SENT = 0.5, 2_000_000  # of a bad row near the start: time to its report, bytes sent
+BIG = 10**9  # bytes
 
 
-@dataclass(frozen=True)
-class Case:
-    """A command, its baseline, the limit of their ratio, and the statement that goes before it."""
-
-    name: str
-    command: list[str]
-    baseline: str = ""
-    limit: float = 0.0
-    before: str = "TRUNCATE m"
-    database: str = "one"
-
-
-def make_file(path: Path, rows: int, bad: int = 0) -> Path:
-    """Write a file of 8 mixed columns with some bad values spread evenly; the same every time."""
-    chance = random.Random(7)
-    step = rows // bad if bad else rows + 1
-    with path.open("w", encoding="utf-8", newline="") as out:
-        out.write("id,big,txt,amount,ts,flag,uid,opt\n")
-        for n in range(rows):
-            text = " ".join(chance.choices(WORDS, (8, 2, 2, 0.3, 2, 6, 4), k=3))
-            amount = "bad" if n % step == step - 1 else chance.randrange(10**8) / 100
-            moment = f"2026-0{chance.randrange(1, 9)}-11 12:00:33.{chance.randrange(10**6):06d}+00"
-            key, opt = uuid.UUID(int=chance.getrandbits(128)), "" if n % 3 else n
-            out.write(f'{n},{chance.getrandbits(50)},"{text}",{amount},{moment},t,{key},{opt}\n')
-    return path
-
-
-def cases(folder: Path, rows: int, dsn: str, bindir: Path) -> list[Case]:
-    """Return what is measured; a baseline stands before the cases that refer to it."""
-    psql, dump = str(bindir / "psql"), str(bindir / "pg_dump")
-    clean, out = str(make_file(folder / "m.csv", rows)), str(folder / "out.csv")
-    packed = shutil.which("gzip") and str(folder / "m.csv.gz")
-    with Path(clean).open("rb") as plain, gzip.open(folder / "m.csv.gz", "wb", 6) as archive:
-        shutil.copyfileobj(plain, archive)
-
-    def ours(text: str) -> list[str]:
-        return [sys.executable, "-c", text, dsn]
-
-    def meta(text: str, database: str = "one") -> list[str]:
-        return [psql, "-qX", f"{dsn} dbname={database}", "-c", text]
-
-    found = [
-        Case("psql import", meta(f"\\copy m from '{clean}' (format csv, header)")),
-        Case("import", ours(IMPORT.format(file=clean, options="")), "psql import", 1.05),
-        Case(
-            "import, 2 jobs",
-            ours(PARALLEL.format(file=clean, jobs=2, table="m")),
-            "psql import",
-            0.7,
-        ),
-        Case(
-            "import, 4 jobs",
-            ours(PARALLEL.format(file=clean, jobs=4, table="m")),
-            "psql import",
-            0.7,
-        ),
-        Case(
-            "psql import, key",
-            meta(f"\\copy keyed from '{clean}' (format csv, header)"),
-            before="TRUNCATE keyed",
-        ),
-        Case(
-            "import, key, 2 jobs",
-            ours(PARALLEL.format(file=clean, jobs=2, table="keyed")),
-            "psql import, key",
-            0.77,
-            before="TRUNCATE keyed",
-        ),
-        Case("import .gz", ours(IMPORT.format(file=packed, options="")), "import", 1.05),
-    ]
-    for bad, limit in ((0, 1.08), (100, 1.2), (10_000, 1.5)):
-        file = clean if not bad else str(make_file(folder / f"bad{bad}.csv", rows, bad))
-        options = f"rejects={str(folder / 'rejects')!r}, max_rejects=10**6, overwrite=True"
-        text = IMPORT.format(file=file, options=options)
-        found.append(Case(f"import, {bad} rejects", ours(text), "import", limit))
-    return [
-        *found,
-        Case("psql export", meta(f"\\copy full_m to '{out}' (format csv, header)")),
-        Case("export", ours(EXPORT.format(file=out)), "psql export", 1.05),
-        Case(
-            "pg_dump | psql",
-            ["sh", "-c", f"{dump} -a -t full_m '{dsn} dbname=one' | {psql} -qX '{dsn} dbname=two'"],
-            before="TRUNCATE full_m",
-            database="two",
-        ),
-        Case("copy", ours(COPY), "pg_dump | psql", 0.55, "TRUNCATE full_m", "two"),
-    ]
-
-
-def timed(case: Case, server: Server) -> tuple[float, int]:
+def timed(case: Case) -> tuple[float, int]:
     """Run a case; return its seconds and the largest resident memory of its processes in MiB."""
-    server.sql(case.before, case.database)
-    server.sql("CHECKPOINT")
+    if case.table:
+        case.server.sql(f"TRUNCATE {case.table}", case.database)
+    case.server.sql("CHECKPOINT")
     start = time.perf_counter()
     process = subprocess.Popen(case.command, stdout=subprocess.DEVNULL)
     _, status, used = os.wait4(process.pid, 0)
@@ -144,53 +56,83 @@ def timed(case: Case, server: Server) -> tuple[float, int]:
     return seconds, int(used.ru_maxrss / 1024)
 
 
-def report(found: list[Case], measured: dict[str, list[float]], peak: dict[str, int]) -> None:
-    """Print the table."""
-    print(f"{'case':<24}{'seconds':>9}{'ratio':>8}{'limit':>8}{'peak MiB':>10}")
+def measure(found: list[Case], rounds: int) -> bool:
+    """Run the cases, print their rows of the table, and return whether all kept their limits."""
+    taken = [{case.name: timed(case) for case in found} for _ in range(rounds)]
+    kept = True
     for case in found:
-        seconds = statistics.median(measured[case.name])
-        line = f"{case.name:<24}{seconds:>9.2f}"
+        seconds = statistics.median(one[case.name][0] for one in taken)
+        peak = max(one[case.name][1] for one in taken)
+        row = f"| {case.name} | {seconds:.2f} s |"
         if case.baseline:
-            pairs = zip(measured[case.name], measured[case.baseline], strict=True)
-            ratio = statistics.median(own / other for own, other in pairs)
-            line += f"{ratio:>8.2f}{case.limit:>8.2f}"
+            ratio = statistics.median(one[case.name][0] / one[case.baseline][0] for one in taken)
+            kept &= ratio <= case.limit
+            row += f" {ratio:.2f} x {case.baseline} | <= {case.limit} |"
         else:
-            line += " " * 16
-        print(f"{line}{peak[case.name]:>10}")
+            row += " | |"
+        kept &= not case.memory or peak <= case.memory
+        print(f"{row} {peak} |" + (f" <= {case.memory} |" if case.memory else " |"), flush=True)
+    return kept
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=9)
+def early(server: Server, big: Path) -> bool:
+    """Import a file with a bad row near its start, print when that is said, and return if early."""
+    bad = spoil(big, big.with_name("early.csv"))
+    command = ours(server, EARLY.format(file=str(bad)))
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    seconds, sent = map(float, done.stdout.split())
+    kept = seconds <= SECONDS and sent <= SENT
+    print(f"\nA bad first row in {bad.stat().st_size / 1e6:.0f} MB is reported after", end=" ")
+    print(f"{seconds:.2f} s (<= {SECONDS}); at most {sent / 1e6:.2f} MB were sent (<= 2).")
+    return kept
+
+
+def prepare(server: Server) -> None:
+    """Create the databases and tables."""
+    for database in ("one", "two"):
+        server.sql(f"CREATE DATABASE {database}")
+        for table in ("m", "keyed", "full_m"):
+            server.sql(f"CREATE TABLE {table} {DDL}", database)
+        server.sql("ALTER TABLE keyed ADD PRIMARY KEY (id)", database)
+
+
+def main() -> int:
+    """Measure and print. Return 1 if a limit was missed."""
+    parser = argparse.ArgumentParser(description="see the top of the file")
+    parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--pg", type=int, default=18, help="major version of the embedded server")
+    parser.add_argument("--quick", action="store_true", help="3 rounds of a tenth of the rows")
     given = parser.parse_args()
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    bindir = embedded_bindir(given.pg)
+    rows, rounds = (100_000, 3) if given.quick else (given.rows, given.rounds)
     conf = "shared_buffers = 1GB\nmax_wal_size = 8GB\nautovacuum = off\nfsync = on"
-    with tempfile.TemporaryDirectory() as name, Server.running(bindir, conf=conf) as server:
-        os.environ["PGPASSWORD"] = server.password
-        for database in ("one", "two"):
-            server.sql(f"CREATE DATABASE {database}")
-            for table in ("m", "keyed", "full_m"):
-                server.sql(f"CREATE TABLE {table} {DDL}", database)
-            server.sql("ALTER TABLE keyed ADD PRIMARY KEY (id)", database)
-        dsn = f"host={server.host} port={server.port} user={server.superuser}"
-        found = cases(Path(name), given.rows, dsn, bindir)
-        subprocess.run(
-            [*found[0].command[:-1], found[0].command[-1].replace("copy m", "copy full_m")],
-            check=True,
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        new, old = (
+            stack.enter_context(Server.running(embedded_bindir(v), conf=conf)) for v in (18, 16)
         )
-        measured: dict[str, list[float]] = {case.name: [] for case in found}
-        peak = dict.fromkeys(measured, 0)
-        for _ in range(given.rounds):
-            for case in found:
-                seconds, memory = timed(case, server)
-                measured[case.name].append(seconds)
-                peak[case.name] = max(peak[case.name], memory)
-        report(found, measured, peak)
+        os.environ.update(PGPASSWORD=new.password, PYTHONPYCACHEPREFIX=str(folder / "compiled"))
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        for server in (new, old):
+            prepare(server)
+        files = {
+            b: make_file(folder / f"{b}.csv", rows, b) for b in (0, rows // 10**4, rows // 100)
+        }
+        filled = f"\\copy full_m from '{files[0]}' (format csv, header)"
+        subprocess.run(psql(new, filled), check=True)
+        subprocess.run(ours(new, EXPORT.format(file=str(folder / "warm"))), check=True)
+        print(f"{rows} rows, {files[0].stat().st_size / 1e6:.0f} MB, {rounds} rounds;", end=" ")
+        print(f"load before the first {os.getloadavg()[0]:.1f} of {os.cpu_count()} cores\n")
+        print("| process | median | ratio | must reach | peak MiB | must reach |")
+        print("|---|---:|---:|---:|---:|---:|")
+        kept = measure(importing(new, files[0]), rounds)
+        kept &= measure(rejecting(new, files, (1.08, 1.2, 1.5)), rounds)
+        kept &= measure(rejecting(old, files, (1.08, 2.5, 10.0)), min(rounds, 3))
+        kept &= measure(leaving(new, folder), rounds)
+        big = repeat(files[0], folder / "big.csv", BIG // 10 if given.quick else BIG)
+        kept &= measure(large(new, big), min(rounds, 3))
+        kept &= early(new, big)
+    return 0 if kept else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

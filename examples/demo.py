@@ -36,7 +36,7 @@ with manager.pool() as connection:
     print(connection.execute("SELECT 'hello from ' || current_database()").fetchone()[0])
 """
 
-
+MENDED = "ALTER ROLE shop IN DATABASE shop SET idle_in_transaction_session_timeout = '1min';"
 STAND_IN = """\
 connection_settings:
   host: {server.host}
@@ -90,6 +90,8 @@ def tour(walk: Walk) -> None:
     walk.say("The same from Python.")
     walk.python(PROGRAM)
     seal_a_password(walk)
+    move_tables(walk)
+    audit_the_server(walk)
 
 
 def seal_a_password(walk: Walk) -> None:
@@ -105,6 +107,44 @@ def seal_a_password(walk: Walk) -> None:
     walk.say("Rotated, on the server and in the file at once; the next connection has the new one.")
     walk.run("secret", "rotate", "connection_settings.password", "-e", "production", "--apply")
     walk.run("test", "-e", "production", "--type", "normal")
+
+
+def move_tables(walk: Walk) -> None:
+    """Show CSV going in, out, and to another environment."""
+    walk.say("A CSV file into a table that is made for it; what was found out is shown before.")
+    walk.file("people.csv", "id;name;email\n1;Ada;ada@example.com\n2;'Alan; M';\n")
+    walk.run("import", "people", "people.csv", "--create")
+    walk.say("All or nothing: one bad row, and nothing is loaded. The error says where it is.")
+    walk.file("more.csv", "id;name;email\n3;Grace;grace@example.com\nfour;Edith;\n")
+    walk.run("import", "people", "more.csv", expect=1)
+    walk.say("Or the good rows go in, and the bad one into a file, with the reason beside it.")
+    walk.run("import", "people", "more.csv", "--rejects", "bad.csv", expect=4)
+    walk.show("bad.csv")
+    walk.say("Out again; it can be imported as it is.")
+    walk.run("export", "people", "people.csv.gz", "--order", "id")
+    walk.say("To another environment, masked: the addresses never leave the first server.")
+    walk.write("test.local.yaml", "connection_settings:\n  dbname: shop_test\n")
+    masked = ("--create", "--mask", "email=fake-email")
+    walk.run("copy", "people", "--from", "development", "--to", "test", *masked)
+    walk.run("export", "people", "-", "-e", "test")
+
+
+def audit_the_server(walk: Walk) -> None:
+    """Show what a server and its client's configuration disagree about, and that fixes end it."""
+    audit = ("audit", "-e", "production", "--connection", "default")
+    walk.say(
+        "Does this server agree with production? It is only read; what may not be, is unknown."
+    )
+    walk.run(*audit, expect=1)
+    walk.say("Mended as it says, by hand: a smaller pool, and a time-out for the role.")
+    name = "production.local.yaml"
+    text = (walk.project / "environments" / name).read_text()
+    walk.write(name, f"{text}pool_settings:\n  max_size: 8\n")
+    keywords: dict[str, Any] = local.start(walk.project, environ=walk.environ).keywords("shop")
+    with psycopg.connect(**keywords, autocommit=True) as admin:
+        admin.execute(MENDED)
+    print(f"shop=# {MENDED}", flush=True)
+    walk.run(*audit)
 
 
 def stand_in(walk: Walk) -> local.LocalServer:
@@ -136,6 +176,15 @@ class Walk:
         """Show a file and write it."""
         print(f"$ cat environments/{name}\n{text.rstrip()}", flush=True)
         (self.project / "environments" / name).write_text(text)
+
+    def file(self, name: str, text: str) -> None:
+        """Write a file beside the environments, and show it."""
+        (self.project / name).write_text(text)
+        self.show(name)
+
+    def show(self, name: str) -> None:
+        """Show a file beside the environments."""
+        print(f"$ cat {name}\n{(self.project / name).read_text().rstrip()}", flush=True)
 
     def set(self, name: str, value: str) -> None:
         """Show a variable and set it."""

@@ -18,7 +18,7 @@ ROWS = (
     ("model",),
     ("schema",),
     ("layers", "secrets"),
-    ("capacity", "client_addresses", "effective", "stores", "validation"),
+    ("capacity", "client_addresses", "effective", "sizing", "statements", "stores", "validation"),
     ("loading", "local"),
     ("diff", "check", "connect"),
     ("impact",),
@@ -36,8 +36,9 @@ CONFINED = {
     "cryptography": ("secrets", "audit"),  # an audit reads certificates
     "ruamel": ("promotion",),
     "pytest": ("pytest_plugin",),
+    "rich": ("cli",),
 }
-SLOW = ("keyring", "cryptography")
+SLOW = ("keyring", "cryptography", "rich")
 MODULES = sorted(SOURCE.rglob("*.py"))
 
 

@@ -6,12 +6,15 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+import uuid
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
+from tests.servers import PASSWORD, Server
 
 from pgstrata.cli.group import run
 
@@ -76,6 +79,30 @@ def write(project: Path) -> Callable[..., None]:
             (folder / f"{name.replace('__', '.')}.yaml").write_text(text, encoding="utf-8")
 
     return files
+
+
+@pytest.fixture(scope="module")
+def own_database(server: Server) -> Iterator[str]:
+    """Return the name of a database of the module's own."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    server.sql(f"CREATE DATABASE {name}")
+    yield name
+    server.sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def people(
+    write: Callable[..., None], server: Server, own_database: str
+) -> Iterator[psycopg.Connection[Any]]:
+    """Return a connection to the development database of a project, with an empty table."""
+    settings = SERVER.format(host=server.host, port=server.port, user="postgres", password=PASSWORD)
+    own = f"connection_settings: {{dbname: {own_database}}}\n"
+    write(base=settings, development=own, production=own + "protected: true\n", other="")
+    with psycopg.connect(**server.keywords(dbname=own_database), autocommit=True) as connection:
+        connection.execute("CREATE TABLE people (id int PRIMARY KEY, name text, amount numeric)")
+        yield connection
+        connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+        connection.execute("GRANT ALL ON SCHEMA public TO public")
 
 
 def process(*arguments: str, python: tuple[str, ...] = ()) -> list[str]:

@@ -33,7 +33,7 @@ def test_no_command_is_wrong_usage(cli: Cli) -> None:
     ("arguments", "said"),
     [
         (("shwo",), ("no such command 'shwo'", "did you mean 'show'?")),
-        (("exp",), ("no such command 'exp'", "did you mean 'explain'?")),
+        (("expl",), ("no such command 'expl'", "did you mean 'explain'?")),
         (("xyz",), ("no such command 'xyz'", "pgstrata --help lists them")),
         (("--projet", "x"), ("no such option '--projet'", "--project")),
         (("show", "--conection", "x"), ("no such option '--conection'", "--connection")),

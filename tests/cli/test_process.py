@@ -20,7 +20,7 @@ from pgstrata.schema.keys import CONNECTION_TYPES
 
 GOOD = "connection_settings: {host: db.example.com, user: app, dbname: app}\n"
 SLOW_IMPORTS = re.compile(
-    r"\| +((?:dynaconf|psycopg|psycopg_pool|keyring|cryptography|asyncio)\S*)$", re.MULTILINE
+    r"\| +((?:dynaconf|psycopg|psycopg_pool|keyring|cryptography|asyncio|rich)\S*)$", re.MULTILINE
 )
 COMPLETION = {"_PGSTRATA_COMPLETE": "bash_complete", "COMP_WORDS": "pgstrata sh", "COMP_CWORD": "1"}
 posix = pytest.mark.skipif(os.name != "posix", reason="signals and terminals are POSIX's here")
@@ -39,6 +39,9 @@ def _project(write: Callable[..., None]) -> None:
         (("envs",), {}),
         (("show", "--help"), {}),
         (("test", "--help"), {}),
+        (("import", "--help"), {}),
+        (("export", "--help"), {}),
+        (("copy", "--help"), {}),
         ((), COMPLETION),
         (("completion", "bash"), {}),
     ],

@@ -17,6 +17,7 @@ from _pytest.mark import ParameterSet
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+TOUR = ROOT / "docs" / "how-to" / "broken-server-tour.md"  # its own test breaks the servers first
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -24,6 +25,8 @@ def blocks(language: str) -> list[ParameterSet]:
     """Return the code blocks of all pages in one language, each named after its place."""
     found = []
     for page in PAGES:
+        if page == TOUR:
+            continue
         text = page.read_text(encoding="utf-8")
         for match in BLOCK.finditer(text):
             if match[1] == language:

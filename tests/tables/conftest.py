@@ -29,6 +29,13 @@ def old_server() -> Iterator[Server]:
         yield running
 
 
+@pytest.fixture
+def own_server() -> Iterator[Server]:
+    """Return a server that a test may crash."""
+    with Server.running(embedded_bindir()) as running:
+        yield running
+
+
 @pytest.fixture(params=["new", "old"])
 def either(request: pytest.FixtureRequest) -> Iterator[psycopg.Connection[Any]]:
     """Return a connection to an empty database on a new and on an old server."""

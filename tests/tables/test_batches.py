@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
-from tests.servers import Server, embedded_bindir
+from tests.servers import Server
 from tests.tables.conftest import create_people
 
 from pgstrata.errors import UsageError
@@ -21,7 +21,6 @@ from pgstrata.tables import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 HEADER = "id,full name,amount\n"
@@ -34,13 +33,6 @@ options = ImportOptions(batch=100, resume=True, rejects=sys.argv[2], max_rejects
 import_csv(connection, "people", sys.argv[1], options,
            progress=lambda now: print(now.committed, flush=True))
 """
-
-
-@pytest.fixture
-def own_server() -> Iterator[Server]:
-    """Return a server that a test may crash."""
-    with Server.running(embedded_bindir()) as running:
-        yield running
 
 
 def ids(connection: psycopg.Connection[Any]) -> list[int]:

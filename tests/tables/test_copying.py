@@ -17,6 +17,8 @@ from pgstrata.tables import (
     VerificationError,
     copy_table,
     copy_table_async,
+    copy_tables,
+    copy_tables_async,
 )
 
 if TYPE_CHECKING:
@@ -307,3 +309,41 @@ async def test_the_asynchronous_function(
         result = await copy_table_async(here, there, "people", CopyOptions(create=True))
     assert result.rows_loaded == 501
     assert everything(target) == everything(source)
+
+
+def test_several_tables_are_one_transaction(
+    source: psycopg.Connection[Any], target: psycopg.Connection[Any], server: Server
+) -> None:
+    """As of one moment of the source, whatever happens between the first and the second."""
+    for connection in (source, target):
+        connection.execute("CREATE TABLE one (a int); CREATE TABLE two (a int)")
+        connection.commit()
+
+    def meanwhile(plan: CopyPlan) -> None:
+        if plan.source_table == "public.two":
+            server.sql("INSERT INTO two VALUES (1)", source.info.dbname)
+
+    tables = {"one": CopyOptions(), "two": CopyOptions()}
+    results = copy_tables(source, target, tables, on_plan=meanwhile)
+    assert [(result.rows_loaded, result.committed) for result in results] == [(0, True)] * 2
+    source.execute("INSERT INTO one VALUES (1)")
+    source.commit()
+    target.execute("ALTER TABLE two ADD CHECK (a > 1)")
+    target.commit()
+    with pytest.raises(TransferError, match=r"check constraint"):
+        copy_tables(source, target, tables)
+    assert target.execute("SELECT count(*) FROM one").fetchone() == (0,)
+
+
+async def test_several_tables_asynchronously(
+    source: psycopg.Connection[Any], target: psycopg.Connection[Any]
+) -> None:
+    """The same."""
+    source.execute("CREATE TABLE one AS SELECT 1 AS a; CREATE TABLE two AS SELECT 2 AS a")
+    source.commit()
+    options = CopyOptions(create=True)
+    here = await psycopg.AsyncConnection.connect(source.info.dsn, password=source.info.password)
+    there = await psycopg.AsyncConnection.connect(target.info.dsn, password=target.info.password)
+    async with here, there:
+        results = await copy_tables_async(here, there, {"one": options, "two": options})
+    assert [result.rows_loaded for result in results] == [1, 1]

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pgstrata.errors import UsageError
 from pgstrata.tables.dialect import Dialect, guess_delimiter, guess_quote, split
@@ -20,6 +22,13 @@ from pgstrata.tables.dialect import Dialect, guess_delimiter, guess_quote, split
 def test_a_record_is_split_as_the_server_does(record: str, fields: list[str | None]) -> None:
     """Empty is NULL unless it is quoted; quotes count anywhere."""
     assert split(record, Dialect()) == fields
+
+
+@given(st.lists(st.text('a",;\n'), min_size=1, max_size=4))
+def test_what_is_quoted_comes_back(values: list[str]) -> None:
+    """Doubled quotes, separators and newlines within quotes are text."""
+    record = ",".join('"' + value.replace('"', '""') + '"' for value in values)
+    assert split(record + "\n", Dialect()) == values
 
 
 def test_an_escape_other_than_the_quote() -> None:

@@ -65,6 +65,16 @@ def test_a_failed_import_leaves_no_table(
     import_csv(connection, "t", path, ImportOptions(create=True))
 
 
+@pytest.mark.parametrize("columns", [["Nr", "b"], ["number", "b"]])
+def test_some_fields_under_other_names(
+    connection: psycopg.Connection[Any], csv_file: Any, columns: list[str]
+) -> None:
+    """They are chosen by the name of the field or of the column."""
+    options = ImportOptions(create=True, columns=columns, rename={"Nr": "number"})
+    import_csv(connection, "made", csv_file("Nr,a,b\n1,x,y\n"), options)
+    assert connection.execute("SELECT number, b FROM made").fetchone() == (1, "y")
+
+
 def test_a_table_without_a_header(connection: psycopg.Connection[Any], csv_file: Any) -> None:
     """Its columns are numbered."""
     path = csv_file("1,a\n2,b\n")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 import random
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from pgstrata.tables import (
     TooManyRejectsError,
     TransferError,
     import_csv,
-    tolerant,
+    pieces,
 )
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def test_bad_rows_go_to_the_file_and_good_ones_to_the_table(  # fixtures
     place: str,
 ) -> None:
     """Whatever is wrong and wherever it is, the numbers and the bytes are right."""
-    monkeypatch.setattr(tolerant, "PART", 1000)
+    monkeypatch.setattr(pieces, "PART", 1000)
     create_people(either)
     either.execute("INSERT INTO people (id) VALUES (-1)")
     places = {
@@ -106,7 +107,7 @@ def test_any_mixture_adds_up(
     either: psycopg.Connection[Any], csv_file: Any, rejects: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Random kinds in random places: every row is in the table or in the file, once."""
-    monkeypatch.setattr(tolerant, "PART", 5000)
+    monkeypatch.setattr(pieces, "PART", 5000)
     create_people(either)
     either.execute("INSERT INTO people (id) VALUES (-1)")
     either.commit()
@@ -225,3 +226,17 @@ def test_without_a_reject_file_a_bad_row_is_an_error(
     with pytest.raises(RowError) as caught:
         import_csv(people, "people", csv_file(HEADER + "1,a,x\n"))
     assert "rejects" in caught.value.hint
+
+
+def test_a_damaged_archive_is_no_end_of_the_file(
+    people: psycopg.Connection[Any],
+    csv_file: Any,
+    rejects: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is noticed while a part is ending, and nothing of the parts before it stays."""
+    monkeypatch.setattr(pieces, "PART", 1000)
+    data = gzip.compress(HEADER.encode() + b"".join(b"%d,x,1\n" % n for n in range(300_000)))
+    with pytest.raises(InputError, match=r"damaged or cut off"):
+        import_csv(people, "people", csv_file(data[:-1000]), ImportOptions(rejects=rejects))
+    assert people.execute("SELECT count(*) FROM people").fetchone() == (0,)

@@ -13,7 +13,8 @@ BEFORE_THE_COMMAND = ("-C", "--project", "-v", "--verbose", "--version")
 def exit_code_of(error: BaseException, *, verbose: bool) -> int:
     """Tell about an error on stderr and return the exit code for it."""
     if isinstance(error, KeyboardInterrupt | click.Abort):
-        tell("interrupted")
+        said = str(error.__cause__ or "") if isinstance(error, click.Abort) else str(error)
+        tell(f"interrupted: {said}" if said else "interrupted")
         return INTERRUPTED
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         error.show()

@@ -43,8 +43,12 @@ def print_findings(findings: Iterable[Finding], *, err: bool = False) -> None:
 
 def has_colour(stream: TextIO | None) -> bool:
     """Whether a stream leads to eyes that want colour."""
-    eyes = stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
-    return eyes and not os.environ.get("NO_COLOR")
+    return has_eyes(stream) and not os.environ.get("NO_COLOR")
+
+
+def has_eyes(stream: TextIO | None) -> bool:
+    """Whether a stream leads to a terminal on which something can be drawn and redrawn."""
+    return stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def accept_all_characters() -> None:

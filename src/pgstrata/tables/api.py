@@ -1,23 +1,22 @@
-"""The functions to call: each a thin shell, blocking or asynchronous, over the same steps."""
+"""The functions to call: each a thin shell, blocking or asynchronous, over the same steps.
+
+What only one of them needs is imported when it is called: a process that exports a small table
+spends more time on imports than on rows.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pgstrata.tables.batches import in_batches
 from pgstrata.tables.catalog import server_version
-from pgstrata.tables.copying import Copy, copy_steps
-from pgstrata.tables.exporting import export_all_steps, export_steps
-from pgstrata.tables.importing import Run, at_once, new_run
 from pgstrata.tables.job import Tally
 from pgstrata.tables.options import CopyOptions, ExportOptions, ImportOptions
-from pgstrata.tables.parallel import together
 from pgstrata.tables.session import commit_status_steps
 from pgstrata.tables.steps import AnyConnection, Steps, run, run_async
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
     from typing import IO
 
@@ -60,8 +59,7 @@ def import_csv(  # three callbacks and helpers by keyword
     ``TooManyRejectsError``, ``VerificationError`` or another ``TransferError`` (nothing was kept),
     ``PartialTransferError`` or ``OutcomeUnknownError`` (the message says what is in the table).
     """
-    started = new_run(connection, table, source, options, Tally(progress), on_plan)
-    return run(_imported(started, workers))
+    return run(_imported(connection, table, source, options, Tally(progress), on_plan, workers))
 
 
 async def import_csv_async(  # three callbacks and helpers by keyword
@@ -75,8 +73,8 @@ async def import_csv_async(  # three callbacks and helpers by keyword
     workers: Sequence[psycopg.AsyncConnection[Any]] = (),
 ) -> ImportResult:
     """Load CSV files into a table; see ``import_csv``."""
-    started = new_run(connection, table, source, options, Tally(progress), on_plan)
-    return await run_async(_imported(started, workers))
+    steps = _imported(connection, table, source, options, Tally(progress), on_plan, workers)
+    return await run_async(steps)
 
 
 def export_csv(
@@ -97,6 +95,8 @@ def export_csv(
     Raises ``InputError`` if there is no such table or the file exists, ``TransferError`` if the
     server or the disk said no: then there is no file.
     """
+    from pgstrata.tables.exporting import export_steps
+
     return run(export_steps(connection, what, target, options, Tally(progress)))
 
 
@@ -109,6 +109,8 @@ async def export_csv_async(
     progress: OnProgress | None = None,
 ) -> ExportResult:
     """Write a table or query into a CSV file; see ``export_csv``."""
+    from pgstrata.tables.exporting import export_steps
+
     return await run_async(export_steps(connection, what, target, options, Tally(progress)))
 
 
@@ -125,6 +127,8 @@ def export_schema(
     The files are named ``schema.table.csv``. Raises as ``export_csv`` does; files that are complete
     stay.
     """
+    from pgstrata.tables.exporting import export_all_steps
+
     return run(export_all_steps(connection, schema, folder, options, Tally(progress)))
 
 
@@ -137,6 +141,8 @@ async def export_schema_async(
     progress: OnProgress | None = None,
 ) -> ExportResult:
     """Write all tables of a schema into a folder; see ``export_schema``."""
+    from pgstrata.tables.exporting import export_all_steps
+
     return await run_async(export_all_steps(connection, schema, folder, options, Tally(progress)))
 
 
@@ -158,6 +164,9 @@ def copy_table(  # three callbacks and helpers by keyword
     Raises ``InputError`` if the tables do not fit or are the same, ``VerificationError``,
     ``OutcomeUnknownError`` or another ``TransferError``, after which nothing was kept.
     """
+    from pgstrata.tables.copying import copy_steps
+    from pgstrata.tables.copyplan import Copy
+
     return run(copy_steps(Copy(source, target, table, options, Tally(progress), on_plan)))
 
 
@@ -171,8 +180,42 @@ async def copy_table_async(  # three callbacks and helpers by keyword
     on_plan: Callable[[CopyPlan], None] | None = None,
 ) -> CopyResult:
     """Copy a table from one server to another; see ``copy_table``."""
+    from pgstrata.tables.copying import copy_steps
+    from pgstrata.tables.copyplan import Copy
+
     copy = Copy(source, target, table, options, Tally(progress), on_plan)
     return await run_async(copy_steps(copy))
+
+
+def copy_tables(
+    source: psycopg.Connection[Any],
+    target: psycopg.Connection[Any],
+    tables: Mapping[str, CopyOptions],
+    *,
+    progress: OnProgress | None = None,
+    on_plan: Callable[[CopyPlan], None] | None = None,
+) -> tuple[CopyResult, ...]:
+    """Copy tables, each with its options, in their order: all or nothing, and as of one moment.
+
+    See ``copy_table``. They are a dry run if the first is.
+    """
+    from pgstrata.tables.copying import copy_all_steps
+
+    return run(copy_all_steps(source, target, tables, progress, on_plan))
+
+
+async def copy_tables_async(
+    source: psycopg.AsyncConnection[Any],
+    target: psycopg.AsyncConnection[Any],
+    tables: Mapping[str, CopyOptions],
+    *,
+    progress: OnProgress | None = None,
+    on_plan: Callable[[CopyPlan], None] | None = None,
+) -> tuple[CopyResult, ...]:
+    """Copy several tables; see ``copy_tables``."""
+    from pgstrata.tables.copying import copy_all_steps
+
+    return await run_async(copy_all_steps(source, target, tables, progress, on_plan))
 
 
 def commit_status(connection: psycopg.Connection[Any], xid: str) -> str | None:
@@ -188,8 +231,25 @@ async def commit_status_async(connection: psycopg.AsyncConnection[Any], xid: str
     return await run_async(commit_status_steps(connection, xid))
 
 
-def _imported(started: Run, workers: Sequence[AnyConnection]) -> Steps[ImportResult]:
-    server_version(started.connection)
+def _imported(  # what the caller gave, as it was given
+    connection: AnyConnection,
+    table: str,
+    source: Source | Sequence[Source],
+    options: ImportOptions,
+    tally: Tally,
+    on_plan: Callable[[ImportPlan], None] | None,
+    workers: Sequence[AnyConnection],
+) -> Steps[ImportResult]:
+    from pgstrata.tables.importing import at_once, new_run
+
+    started = new_run(connection, table, source, options, tally, on_plan)
+    server_version(connection)
     if workers:
+        from pgstrata.tables.parallel import together
+
         return together(started, workers)
-    return in_batches(started) if started.options.batch else at_once(started)
+    if options.batch:
+        from pgstrata.tables.batches import in_batches
+
+        return in_batches(started)
+    return at_once(started)

@@ -13,7 +13,12 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from pgstrata.errors import PgstrataError, UsageError
-from pgstrata.tables.errors import InputError, OutcomeUnknownError, PartialTransferError
+from pgstrata.tables.errors import (
+    InputError,
+    Interrupted,
+    OutcomeUnknownError,
+    PartialTransferError,
+)
 from pgstrata.tables.importing import Fitted, Run, close_files, fit_files, load_file, ready_table
 from pgstrata.tables.ledger import Ledger, State
 from pgstrata.tables.modes import Merge, empty, merge_for
@@ -44,6 +49,8 @@ def in_batches(run: Run) -> Steps[ImportResult]:
         return run.result(committed=True)
     except PgstrataError as error:
         raise _partial(run, error) from error
+    except KeyboardInterrupt as error:
+        raise _interrupted(run, error) from error
     finally:
         close_files(run)
         if run.rejects:
@@ -92,7 +99,7 @@ class _File:
         if known and not known.done and not run.options.resume:
             raise UsageError(
                 f"an earlier import of {file.name} has committed {known.loaded} rows and not ended",
-                hint="resume it, or load under another import_id",
+                hint="--resume goes on with it, another --import-id begins anew",
             )
         if known is None or not run.options.resume:
             fresh = State(len(file.before), file.line, 1, self._digest.hexdigest())
@@ -119,7 +126,7 @@ class _File:
         if left or not ended or self._digest.hexdigest() != known.digest:
             raise InputError(
                 f"{file.name} has changed within the {known.record - 1} records that are loaded",
-                hint="resume with the file as it was, or load this one under another import_id",
+                hint="--resume with the file as it was, or load this one under another --import-id",
             )
 
     def _blocks(self, state: State) -> Iterator[Block]:
@@ -171,6 +178,12 @@ class _Pushback:
             digest.update(block.data)
             self.offset, self.line = block.offset + len(block.data), block.line + block.lines
             yield block
+
+
+def _interrupted(run: Run, error: KeyboardInterrupt) -> Interrupted:
+    late = isinstance(error, Interrupted) and error.committed
+    committed = run.loaded + run.resumed if late else run.tally.committed
+    return Interrupted(f"{committed} rows of {run.name} are committed; it can be resumed")
 
 
 def _partial(run: Run, error: PgstrataError) -> PgstrataError:

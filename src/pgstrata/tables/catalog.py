@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -132,13 +131,15 @@ def find_table(connection: AnyConnection, name: str) -> Steps[Table | None]:
     return Table(**about, columns=found, key=tuple(name for (name,) in key))
 
 
-def get_table(connection: AnyConnection, name: str) -> Steps[Table]:
-    """Look a table up. Raises ``InputError`` with the nearest names if there is none."""
+def get_table(connection: AnyConnection, name: str, *, advice: str = "") -> Steps[Table]:
+    """Look a table up. Raises ``InputError`` with the nearest names if there is none, or else with
+    the ``advice``.
+    """
     table = yield from find_table(connection, name)
     if table is None:
         names = [row[0] for row in (yield from query(connection, _NAMES))]
         quote = "" if _PLAIN.fullmatch(name) else _QUOTE
-        raise InputError(f"there is no table {name}", hint=nearest(name, names) or quote)
+        raise InputError(f"there is no table {name}", hint=nearest(name, names) or quote or advice)
     return table
 
 
@@ -157,6 +158,8 @@ def names(columns: Sequence[str]) -> sql.Composed:
 
 def nearest(name: str, candidates: Sequence[str]) -> str:
     """Return a hint with the candidates that look like ``name``, also in another case or schema."""
+    import difflib
+
     bare = {c.rpartition(".")[2].strip('"').lower(): c for c in candidates}
     wanted = name.rpartition(".")[2].strip('"').lower()
     found = [bare[match] for match in difflib.get_close_matches(wanted, bare, 3, 0.6)]

@@ -1,66 +1,36 @@
-"""From a table of one server into a table of another, through this process.
-
-Binary COPY costs half of the text's time, but it reinterprets bytes where types differ: an int8
-becomes a timestamp without a word. So it is used only where every column has the same type of
-PostgreSQL's own on both sides, and one whose binary form does not depend on the server; else text.
-"""
+"""From a table of one server into a table of another, through this process."""
 
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg import sql
 
 from pgstrata.errors import UsageError
-from pgstrata.tables import definition, wire
-from pgstrata.tables.catalog import Column, Table, find_table, get_table, names, server_version
-from pgstrata.tables.errors import InputError, TransferError, VerificationError
-from pgstrata.tables.header import matched
+from pgstrata.tables import wire
+from pgstrata.tables.catalog import Column, Table, names
+from pgstrata.tables.copyplan import Copy, chosen, planned
+from pgstrata.tables.errors import TransferError, VerificationError
+from pgstrata.tables.job import Tally
 from pgstrata.tables.masks import SALT, masked
 from pgstrata.tables.modes import close_target, merge_for, open_target
-from pgstrata.tables.results import CopyPlan, CopyResult, Endpoint
+from pgstrata.tables.results import CopyResult
 from pgstrata.tables.session import READING, WRITING, apply, in_transaction, refused, transaction
-from pgstrata.tables.steps import AnyConnection, Steps, Wire, query
+from pgstrata.tables.steps import AnyConnection, Steps, Wire
 from pgstrata.tables.strict import give_up, stop_reading
 from pgstrata.tables.verify import checksum, checksum_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from pgstrata.tables.job import Tally
     from pgstrata.tables.options import CopyOptions
+    from pgstrata.tables.results import CopyPlan, OnProgress
     from pgstrata.tables.statement import Target
 
 BLOCK = 32 * 1024  # bytes; larger ones fall out of the processor's cache and are slower
-_OWN = (
-    "oid",
-    "xid",
-    "xid8",
-    "cid",
-    "tid",
-    "pg_lsn",
-    "money",
-)  # meant for one server, or its locale
-# Not the system identifier: a staging server that was cloned from production has the same one.
-_IDENTITY = (
-    "SELECT pg_catalog.date_part('epoch', pg_catalog.pg_postmaster_start_time())::text, oid"
-    " FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Copy:
-    """One copy while it runs."""
-
-    source: AnyConnection
-    target: AnyConnection
-    table: str
-    options: CopyOptions
-    tally: Tally
-    on_plan: Callable[[CopyPlan], None] | None = None
 
 
 def copy_steps(copy: Copy) -> Steps[CopyResult]:
@@ -73,29 +43,46 @@ def copy_steps(copy: Copy) -> Steps[CopyResult]:
     return (yield from transaction(copy.source, written, READING, read_only=True))
 
 
-def endpoint(connection: AnyConnection) -> Endpoint:
-    """Return what a person wants to know of a connection before data moves through it."""
-    info = connection.info
-    return Endpoint(
-        host=info.host,
-        port=info.port,
-        database=info.dbname,
-        role=info.user,
-        tls=bool(connection.pgconn.ssl_in_use),
-        server_version=info.server_version // 10000,
-    )
+def copy_all_steps(
+    source: AnyConnection,
+    target: AnyConnection,
+    tables: Mapping[str, CopyOptions],
+    progress: OnProgress | None = None,
+    on_plan: Callable[[CopyPlan], None] | None = None,
+) -> Steps[tuple[CopyResult, ...]]:
+    """Copy several tables between the same ends, all or nothing; see ``copy_tables``."""
+    copies = [
+        Copy(source, target, table, options, Tally(progress), on_plan)
+        for table, options in tables.items()
+    ]
+    if len(copies) == 1:
+        return ((yield from copy_steps(copies[0])),)
+    keep = not copies[0].options.dry_run
+    committed = keep and not in_transaction(target)
+    written = transaction(target, _each(copies), WRITING, keep=keep)
+    results = yield from transaction(source, written, READING, read_only=True)
+    return tuple(replace(result, committed=committed) for result in results)
+
+
+def _each(copies: Sequence[Copy]) -> Steps[list[CopyResult]]:
+    results = []
+    for copy in copies:
+        result = yield from copy_steps(copy)
+        results.append(result)
+    return results
 
 
 def _filled(copy: Copy, *, committed: bool) -> Steps[CopyResult]:
     source, target, options = copy.source, copy.target, copy.options
-    plan, origin, goal = yield from _planned(copy)
-    selected = _selected(origin, _columns(origin, options), options)
+    plan, origin, goal = yield from planned(copy)
+    selected = _selected(origin, chosen(origin, options), options)
     if copy.on_plan:
         copy.on_plan(plan)
     yield from _salt(source, options)
     merge = merge_for(goal, options.mode, options.on_conflict, options.key)
     into = yield from open_target(target, goal, plan.columns, merge)
-    rows = yield from _piped(copy, selected, into, plan.format)
+    read = _plain(origin, chosen(origin, options), options) or selected
+    rows = yield from _piped(copy, read, into, plan.format)
     merged = yield from close_target(target, goal, into, merge, rows)
     proof = (yield from _verified(copy, selected, goal, plan.columns)) if options.verify else ""
     copy.tally.tell()
@@ -112,70 +99,6 @@ def _filled(copy: Copy, *, committed: bool) -> Steps[CopyResult]:
     )
 
 
-def _planned(copy: Copy) -> Steps[tuple[CopyPlan, Table, Table]]:
-    server_version(copy.source)
-    server_version(copy.target)
-    origin = yield from get_table(copy.source, copy.table)
-    columns = _columns(origin, copy.options)
-    goal, ddl = yield from _goal(copy, origin, columns)
-    yield from _refuse_same(copy, origin, goal)
-    placed = matched([column.name for column in columns], goal)
-    plan = CopyPlan(
-        source=endpoint(copy.source),
-        target=endpoint(copy.target),
-        source_table=str(origin),
-        target_table=str(goal),
-        columns=placed,
-        format=_form(columns, [goal.column(name) for name in placed]),
-        masks=dict(copy.options.masks),
-        ddl=ddl,
-    )
-    return plan, origin, goal
-
-
-def _columns(table: Table, options: CopyOptions) -> list[Column]:
-    for name in options.masks:
-        table.column(name)
-    if options.columns is not None:
-        return [table.column(name) for name in options.columns]
-    return [column for column in table.columns if not column.generated]
-
-
-def _goal(copy: Copy, origin: Table, columns: Sequence[Column]) -> Steps[tuple[Table, str]]:
-    """Return the table to fill, created if it is missing and may be, and the statement for that."""
-    name = copy.options.target or origin.identifier.as_string(None)
-    table = (yield from find_table(copy.target, name)) if copy.options.create else None
-    ddl = ""
-    if copy.options.create and table is None:
-        ddl = yield from definition.of(copy.source, origin, columns, name)
-        try:
-            yield from query(copy.target, sql.SQL(ddl))
-        except psycopg.Error as error:
-            raise refused(error, f"cannot create {name}") from error
-    return (yield from get_table(copy.target, name)), ddl
-
-
-def _refuse_same(copy: Copy, origin: Table, goal: Table) -> Steps[None]:
-    here = yield from query(copy.source, _IDENTITY)
-    there = yield from query(copy.target, _IDENTITY)
-    if here == there and origin.oid == goal.oid:
-        raise InputError(f"source and target are the same table, {origin}, of the same server")
-
-
-def _form(source: Sequence[Column], target: Sequence[Column]) -> Literal["binary", "text"]:
-    pairs = zip(source, target, strict=True)
-    return "binary" if all(_same_bytes(here, there) for here, there in pairs) else "text"
-
-
-def _same_bytes(here: Column, there: Column) -> bool:
-    """Return whether both types are PostgreSQL's own, the same, and the same on any server."""
-    own = here.builtin and there.builtin and here.binary and there.binary
-    bound = {here.type_name, here.element} & set(_OWN) or here.type_name.lstrip("_").startswith(
-        "reg"
-    )
-    return own and not bound and (here.type, here.modifier) == (there.type, there.modifier)
-
-
 def _salt(source: AnyConnection, options: CopyOptions) -> Steps[None]:
     if options.masks:
         salt = options.salt.reveal() if options.salt else secrets.token_hex(16)
@@ -183,7 +106,7 @@ def _salt(source: AnyConnection, options: CopyOptions) -> Steps[None]:
 
 
 def _selected(table: Table, columns: Sequence[Column], options: CopyOptions) -> sql.Composed:
-    """Return the query in parentheses; a plain table is read without one, which is faster."""
+    """Return the query in parentheses."""
     fields = [
         masked(column, options.masks[column.name])
         if column.name in options.masks
@@ -196,6 +119,17 @@ def _selected(table: Table, columns: Sequence[Column], options: CopyOptions) -> 
         table.identifier,
         sql.SQL(where),
     )
+
+
+def _plain(table: Table, columns: Sequence[Column], options: CopyOptions) -> sql.Composed | None:
+    """Return the table as COPY reads it without a query, which is faster, if the rows are the same.
+
+    COPY leaves out what inherits from a table, and refuses row security and generated columns.
+    """
+    special = table.kind != "r" or table.has_children or table.row_security or not columns
+    if special or options.where or options.masks or any(column.generated for column in columns):
+        return None
+    return sql.SQL("{} ({})").format(table.identifier, names([column.name for column in columns]))
 
 
 def _piped(copy: Copy, selected: sql.Composed, into: Target, form: str) -> Steps[int]:

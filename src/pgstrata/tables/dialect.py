@@ -47,29 +47,52 @@ def split(record: str, dialect: Dialect) -> list[str | None]:
     A quote toggles wherever it stands, also in the middle of a field: the server does that,
     Python's csv module does not.
     """
+    text = record if _open(record, dialect) else record.rstrip("\r\n")
+    return (_split_doubled if dialect.escape == dialect.quote else _split_escaped)(text, dialect)
+
+
+def _split_doubled(record: str, dialect: Dialect) -> list[str | None]:
+    """Split where a quote is written by doubling it, going from quote to quote."""
+    fields: list[str | None] = []
+    field, quoted = "", False
+    parts = record.split(dialect.quote)
+    for place, part in enumerate(parts):
+        if place & 1:
+            field, quoted = field + part, True
+        elif not part and 0 < place < len(parts) - 1:
+            field += dialect.quote
+        else:
+            first, *others = part.split(dialect.delimiter)
+            field += first
+            for other in others:
+                fields.append(_field(field, dialect, quoted=quoted))
+                field, quoted = other, False
+    fields.append(_field(field, dialect, quoted=quoted))
+    return fields
+
+
+def _split_escaped(record: str, dialect: Dialect) -> list[str | None]:
+    """Split where another character stands before a quote, going by the character."""
     fields: list[str | None] = []
     text: list[str] = []
     quoted = inside = False
-    characters = iter(record.rstrip("\r\n") if not _open(record, dialect) else record)
+    characters = iter(record)
     for character in characters:
         if inside and character == dialect.escape:
             following = next(characters, "")
             if following in (dialect.quote, dialect.escape) and following:
                 text.append(following)
                 continue
-            if dialect.escape != dialect.quote:
-                text.append(character + following)
-                continue
-            inside = False
-            character = following  # noqa: PLW2901  # the quote closed; go on with what came after it
+            text.append(character + following)
+            continue
         if character == dialect.quote:
             quoted, inside = True, not inside
         elif character == dialect.delimiter and not inside:
-            fields.append(_field(text, dialect, quoted=quoted))
+            fields.append(_field("".join(text), dialect, quoted=quoted))
             text, quoted = [], False
         else:
             text.append(character)
-    fields.append(_field(text, dialect, quoted=quoted))
+    fields.append(_field("".join(text), dialect, quoted=quoted))
     return fields
 
 
@@ -105,6 +128,5 @@ def _open(record: str, dialect: Dialect) -> bool:
     return bool(record.count(dialect.quote) & 1) and dialect.escape == dialect.quote
 
 
-def _field(text: list[str], dialect: Dialect, *, quoted: bool) -> str | None:
-    value = "".join(text)
+def _field(value: str, dialect: Dialect, *, quoted: bool) -> str | None:
     return None if not quoted and value == dialect.null else value

@@ -82,7 +82,9 @@ class Encoding:
         return "utf-8" if self.transcoded else self.name
 
 
-def find_encoding(sample: bytes, given: str = AUTO, *, whole: bool = True) -> Encoding:
+def find_encoding(
+    sample: bytes, given: str = AUTO, *, whole: bool = True, file: str = "the file"
+) -> Encoding:
     """Return the encoding of a file that begins with ``sample``, or is all of it.
 
     Raises ``UsageError`` for an unknown name, ``InputError`` if it cannot be told.
@@ -99,15 +101,17 @@ def find_encoding(sample: bytes, given: str = AUTO, *, whole: bool = True) -> En
         )
     if _is_utf8(sample, whole=whole):
         return Encoding()
-    return _guess(sample)
+    return _guess(sample, file)
 
 
-def transcoded(chunks: Iterable[bytes], encoding: Encoding) -> Iterator[bytes]:
+def transcoded(
+    chunks: Iterable[bytes], encoding: Encoding, file: str = "the file"
+) -> Iterator[bytes]:
     """Yield the chunks as the server is to get them. Raises ``InputError`` with the line."""
     if encoding.transcoded:
-        yield from _decoded(chunks, encoding)
+        yield from _decoded(chunks, encoding, file)
     elif encoding.doubt:
-        yield from _watched(chunks)
+        yield from _watched(chunks, file)
     else:
         yield from chunks
 
@@ -117,11 +121,11 @@ def likely(record: bytes) -> str:
     try:
         shown = record.decode("cp1252").strip()
     except UnicodeDecodeError:
-        return "give the encoding the file was written in"
+        return "give the encoding the file was written in (--encoding)"
     return f'if this reads right: "{shown[:60]}", give the encoding cp1252'
 
 
-def _decoded(chunks: Iterable[bytes], encoding: Encoding) -> Iterator[bytes]:
+def _decoded(chunks: Iterable[bytes], encoding: Encoding, file: str) -> Iterator[bytes]:
     decoder = codecs.getincrementaldecoder(encoding.name)()
     line = 1
     for chunk in _ending(chunks):
@@ -130,8 +134,8 @@ def _decoded(chunks: Iterable[bytes], encoding: Encoding) -> Iterator[bytes]:
         except UnicodeDecodeError as error:
             line += error.object[: error.start].decode(encoding.name, "replace").count("\n")
             raise InputError(
-                f"line {line} is not {encoding.name}: {error.reason}",
-                hint="give the encoding the file was written in",
+                f"{file}: line {line} is not {encoding.name}: {error.reason}",
+                hint="give the encoding the file was written in (--encoding)",
             ) from error
         line += text.count("\n")
         yield text.encode()
@@ -142,28 +146,28 @@ def _ending(chunks: Iterable[bytes]) -> Iterator[bytes | None]:
     yield None
 
 
-def _watched(chunks: Iterable[bytes]) -> Iterator[bytes]:
+def _watched(chunks: Iterable[bytes], file: str) -> Iterator[bytes]:
     line = 1
     for chunk in chunks:
         if found := _FOREIGN.search(chunk):
             line += chunk.count(b"\n", 0, found.start())
             raise InputError(
-                f"line {line} has the byte 0x{found[0][0]:02x}: the file is not cp1252 after all",
-                hint="give the encoding the file was written in",
+                f"{file}: line {line} has the byte 0x{found[0][0]:02x}: it is not cp1252 after all",
+                hint="give the encoding the file was written in (--encoding)",
             )
         line += chunk.count(b"\n")
         yield chunk
 
 
-def _guess(sample: bytes) -> Encoding:
+def _guess(sample: bytes, file: str) -> Encoding:
     characters = len(_MULTIBYTE.findall(sample))
     if characters and characters >= len(_HIGH.findall(_MULTIBYTE.sub(b"", sample))):
         return Encoding()  # a few bad rows, which the server will name
     if characters or not _is_western(sample):
         bad = _first_bad_line(sample)
         raise InputError(
-            f"line {bad} is not UTF-8, and which encoding it is cannot be told",
-            hint="give the encoding it was written in, e.g. cp1250, cp1251, cp1252, shift_jis",
+            f"{file}: line {bad} is not UTF-8, and which encoding it is cannot be told",
+            hint="give the encoding it was written in (--encoding), e.g. cp1250 or shift_jis",
         )
     word = re.search(rb"[A-Za-z]*[\x80-\xff]+[A-Za-z]*", sample)
     shown = word[0].decode("cp1252") if word else ""

@@ -10,6 +10,8 @@
         ├── VerificationError    a count or a checksum is not what it has to be
         ├── PartialTransferError some of it is committed, and the message says what    exit 5
         └── OutcomeUnknownError  the answer to COMMIT was lost                         exit 5
+    KeyboardInterrupt
+    └── Interrupted              Ctrl-C, and what is in the table                      exit 130
 """
 
 from __future__ import annotations
@@ -68,6 +70,17 @@ class OutcomeUnknownError(TransferError):
     def __init__(self, message: str, *, xid: str = "", hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.xid = xid
+
+
+class Interrupted(KeyboardInterrupt):  # as the one it is
+    """Ctrl-C. The message says what is in the table.
+
+    ``committed``: it came too late for the transaction, which is kept.
+    """
+
+    def __init__(self, message: str, *, committed: bool = False) -> None:
+        super().__init__(message)
+        self.committed = committed
 
 
 def shorten(text: str) -> str:

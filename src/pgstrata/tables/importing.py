@@ -7,19 +7,18 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
-from pgstrata.tables import strict, tolerant
+from pgstrata.tables import strict
 from pgstrata.tables.catalog import Table, find_table, get_table
 from pgstrata.tables.errors import TransferError
 from pgstrata.tables.header import IGNORED, is_header, matched, positional
-from pgstrata.tables.infer import create_table
 from pgstrata.tables.job import Job, Tally
 from pgstrata.tables.modes import Merge, Merged, close_target, merge_for, open_target
 from pgstrata.tables.prepare import Opened, open_file
+from pgstrata.tables.proof import proof_of, prove
 from pgstrata.tables.rejectfile import RejectFile
-from pgstrata.tables.results import ImportPlan, ImportResult
+from pgstrata.tables.results import ImportPlan, ImportResult, Reject
 from pgstrata.tables.session import WRITING, in_transaction, transaction
 from pgstrata.tables.steps import AnyConnection, Local, Steps
-from pgstrata.tables.verify import checksum, count_rows, verify_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -57,6 +56,8 @@ class Run:
     updated: int = 0
     resumed: int = 0
     checksum: str = ""
+    verified: str = ""
+    rejected: dict[int, set[int]] = field(default_factory=dict)
 
     @property
     def settings(self) -> dict[str, str]:
@@ -71,6 +72,14 @@ class Run:
         self.loaded += merged.loaded
         self.skipped += merged.skipped
         self.updated += merged.updated
+
+    def reject(self, rejects: list[Reject], file: Opened) -> None:
+        """Write bad records to their file, and remember which they are, to verify without them."""
+        assert self.rejects is not None
+        self.rejects.add(rejects, file)
+        if self.options.verify:
+            known = self.rejected.setdefault(id(file), set())
+            known.update(bad.record for bad in rejects)
 
     def result(self, *, committed: bool) -> ImportResult:
         """Return the numbers. Raises ``TransferError`` if a row is missing in them."""
@@ -95,6 +104,7 @@ class Run:
             committed=committed,
             rejects_file=str(self.rejects.path) if self.rejects and rejected else "",
             checksum=self.checksum,
+            verified=self.verified,
             plans=tuple(fitted.plan for fitted in self.files),
         )
 
@@ -140,14 +150,12 @@ def _whole(run: Run, *, committed: bool) -> Steps[ImportResult]:
     yield from fit_files(run, table)
     options = run.options
     merge = merge_for(table, options.mode, options.on_conflict, options.key)
-    before = (yield from count_rows(run.connection, table)) if options.verify else 0
+    before = (yield from proof_of(run, table)) if options.verify else None
     for fitted in run.files:
         yield from load_file(run, table, merge, fitted, fitted.file.blocks())
         merge = replace(merge, mode="append")
-    if options.verify:
-        kept = before if options.mode == "append" else 0
-        yield from verify_count(run.connection, table, kept + run.loaded - run.updated)
-        run.checksum = yield from checksum(run.connection, table)
+    if before is not None:
+        yield from prove(run, table, before)
     if run.rejects:
         yield Local(run.rejects.sync)
     return run.result(committed=committed)
@@ -156,10 +164,12 @@ def _whole(run: Run, *, committed: bool) -> Steps[ImportResult]:
 def ready_table(run: Run) -> Steps[Table]:
     """Return the table, made from the first file if it is missing and may be."""
     if run.options.create:
+        from pgstrata.tables.infer import create_table
+
         table = yield from find_table(run.connection, run.name)
         if table is None:
             run.ddl = yield from create_table(run.connection, run.name, run.sources[0], run.options)
-    return (yield from get_table(run.connection, run.name))
+    return (yield from get_table(run.connection, run.name, advice="--create makes it for the file"))
 
 
 def fit_files(run: Run, table: Table) -> Steps[None]:
@@ -183,7 +193,9 @@ def load_file(
     earlier = sum(other.file.input.position() for other in run.files if other is not fitted)
     told = partial(_told, run.tally, file, earlier)
     if run.rejects:
-        keep = partial(run.rejects.add, file=file)
+        from pgstrata.tables import tolerant
+
+        keep = partial(run.reject, file=file)
         read, loaded = yield from tolerant.load(job, table, blocks, keep, told)
     else:
         read = loaded = yield from strict.load(job, blocks, told)

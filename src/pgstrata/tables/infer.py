@@ -96,7 +96,8 @@ def _columns(file: Opened, options: ImportOptions) -> list[tuple[str, str]]:
     else:
         names = [f"column_{number}" for number in range(1, len(names) + 1)]
     named = [(options.rename.get(name, name), index) for index, name in enumerate(names)]
-    chosen = [(n, i) for n, i in named if options.columns is None or n in options.columns]
+    only = options.columns  # by name of field or column
+    chosen = [(n, i) for n, i in named if only is None or n in only or names[i] in only]
     if len({name for name, _ in chosen}) < len(chosen) or not all(name for name, _ in chosen):
         raise InputError(f"{file.name}: the header has empty or doubled names: {', '.join(names)}")
     types = _types(file, len(names), options)

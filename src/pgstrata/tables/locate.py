@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections import deque
 from dataclasses import dataclass
 from itertools import accumulate
@@ -105,18 +106,22 @@ def records_at(block: Block, marks: Sequence[int], scanner: Scanner) -> list[Rec
     to the record for as long as the number of quotes is odd.
     """
     plain = scanner.blank(block.data)
+    if plain.count(scanner.quote) & 1:  # at the end of a file: the last record is never closed
+        records = split_block(block, scanner)
+        counts = list(accumulate(record.data.count(scanner.mark) for record in records))
+        return [records[min(bisect_left(counts, mark), len(records) - 1)] for mark in marks]
     lines = plain.split(scanner.mark)
-    ends = list(accumulate(len(line) + 1 for line in lines))
+    lengths = list(accumulate(map(len, lines)))  # without the marks between them
     after = int(scanner.mark != scanner.end)  # the line feed behind a carriage return
     found, number, line, start = [], block.record, block.line, 0
     for mark in marks:
         first = last = min(mark, len(lines)) - 1
         while first and b"".join(lines[first : last + 1]).count(scanner.quote) & 1:
             first -= 1
-        before, start = start, ends[first - 1] + after if first else 0
+        before, start = start, lengths[first - 1] + first + after if first else 0
         number += scanner.count(plain[before:start])
         line += plain.count(scanner.end, before, start)
-        data = block.data[start : ends[last] + after]
+        data = block.data[start : lengths[last] + last + 1 + after]
         found.append(Record(data, number, line, block.offset + start))
     return found
 
@@ -149,6 +154,8 @@ def row_error(bad: Reject) -> RowError:
     """Return the error of a strict import, with the advice that fits."""
     hint = {
         "22021": likely(bad.data),
-        "23505": "on_conflict skip or update says what to do with rows that exist",
-    }.get(bad.sqlstate, "give a file for rejects to load the good rows and keep the bad ones")
+        "23505": "--on-conflict skip or update says what to do with rows that exist",
+    }.get(
+        bad.sqlstate, "a file for rejects (--rejects) takes the bad rows and lets the good ones in"
+    )
     return RowError(bad, hint=hint)

@@ -7,7 +7,7 @@ with its line; one statement then moves the rows.
 
 from __future__ import annotations
 
-import uuid
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -55,7 +55,8 @@ def merge_for(table: Table, mode: Mode, on_conflict: OnConflict, key: Sequence[s
     wanted = tuple(table.column(name).name for name in key) or table.key
     if on_conflict != "error" and not wanted:
         raise UsageError(
-            f"{table} has no primary key to tell which rows exist", hint="name the key columns"
+            f"{table} has no primary key to tell which rows exist",
+            hint="name the key columns (--key)",
         )
     return Merge(mode, on_conflict, wanted)
 
@@ -70,7 +71,7 @@ def open_target(
         yield from empty(connection, table)
     if not merge.staged(columns):
         return Target(table.identifier, table.name, columns)
-    name = f"pgstrata_staging_{uuid.uuid4().hex[:8]}"
+    name = f"pgstrata_staging_{os.urandom(4).hex()}"
     staging = sql.Identifier("pg_temp", name)
     filled = tuple(f"{name}_{i}" if c == IGNORED else c for i, c in enumerate(columns))
     yield from query(
@@ -90,7 +91,10 @@ def open_target(
         yield from query(
             connection, sql.SQL("ALTER TABLE {} {}").format(staging, sql.SQL(", ").join(changes))
         )
-    return Target(staging, name, filled)
+    target = Target(staging, name, filled)
+    if merge.on_conflict != "error":
+        yield from _try_key(connection, table, target, merge)
+    return target
 
 
 def close_target(
@@ -101,19 +105,39 @@ def close_target(
         return Merged(loaded)
     if merge.mode == "replace":
         yield from empty(connection, table)
-    columns = [c for c in target.columns if any(c == own.name for own in table.columns)]
+    columns = _own(table, target)
     try:
         rows = yield from query(connection, _move(table, target, merge, columns))
     except psycopg.errors.CardinalityViolation as error:
         raise TransferError(
             f"the file holds rows with the same {', '.join(merge.key)}; nothing was loaded",
-            hint="on_conflict skip keeps the first of them",
+            hint="--on-conflict skip keeps the first of them",
         ) from error
     except psycopg.Error as error:
         raise refused(error, f"the rows do not fit into {table}; nothing was loaded") from error
     yield from query(connection, sql.SQL("DROP TABLE {}").format(target.relation))
     touched, updated = rows[0]
     return Merged(touched, loaded - touched, updated)
+
+
+def _try_key(connection: AnyConnection, table: Table, target: Target, merge: Merge) -> Steps[None]:
+    """Plan the last statement before the first row is sent: only that tells whether a key is one.
+
+    Raises ``UsageError`` if rows cannot be told apart by the key.
+    """
+    move = _move(table, target, merge, _own(table, target))
+    try:
+        yield from query(connection, sql.SQL("EXPLAIN {}").format(move))
+    except psycopg.errors.InvalidColumnReference as error:
+        raise UsageError(
+            f"{table} has no unique index on {', '.join(merge.key)}",
+            hint="name the columns of its primary key or of another unique index",
+        ) from error
+
+
+def _own(table: Table, target: Target) -> list[str]:
+    """Return the columns of a staging table that the table has too."""
+    return [c for c in target.columns if any(c == own.name for own in table.columns)]
 
 
 def empty(connection: AnyConnection, table: Table) -> Steps[None]:

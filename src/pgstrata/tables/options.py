@@ -37,8 +37,8 @@ class ImportOptions:
     ``rejects`` is where bad records go, at most ``max_rejects`` of them; ``overwrite`` allows to
     replace that file.
 
-    ``verify`` counts the table before and after and reports its checksum. ``dry_run`` does it all
-    and rolls back.
+    ``verify`` counts the table before and after, reads the files once more and compares what they
+    hold with what the table has gained. ``dry_run`` does it all and rolls back.
     """
 
     delimiter: str | None = None
@@ -74,6 +74,7 @@ class ImportOptions:
             (self.max_rejects < 1, "max_rejects must be at least 1"),
             (self.resume and not self.batch, "resume goes with batch only"),
             (bool(self.batch) and self.mode == "replace", "replace is one transaction: no batch"),
+            (bool(self.batch) and self.verify, "verify is one transaction: no batch"),
             (bool(self.batch) and self.dry_run, "a dry run commits nothing: no batch"),
             (self.mode == "replace" and self.on_conflict != "error", "replace meets no conflicts"),
             (bool(self.key) and self.on_conflict == "error", "key goes with on_conflict only"),

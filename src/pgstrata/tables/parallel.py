@@ -7,6 +7,7 @@ milliseconds of the commits themselves are not one transaction: what they leave 
 
 from __future__ import annotations
 
+from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,12 @@ from psycopg.errors import LockNotAvailable
 
 from pgstrata.errors import UsageError
 from pgstrata.tables import strict
-from pgstrata.tables.errors import OutcomeUnknownError, PartialTransferError, TransferError
+from pgstrata.tables.errors import (
+    Interrupted,
+    OutcomeUnknownError,
+    PartialTransferError,
+    TransferError,
+)
 from pgstrata.tables.header import IGNORED
 from pgstrata.tables.importing import Fitted, Run, close_files, fit_files, ready_table
 from pgstrata.tables.job import Job
@@ -54,6 +60,10 @@ def together(run: Run, workers: Sequence[AnyConnection]) -> Steps[ImportResult]:
         result = run.result(committed=not run.options.dry_run)
         if not run.options.dry_run:
             yield from _commit(run, connections, ranges)
+    except Interrupted:
+        raise
+    except KeyboardInterrupt as error:
+        raise Interrupted("nothing was kept") from error
     finally:
         close_files(run)
         yield Together([_undo(connection) for connection in connections])
@@ -124,12 +134,22 @@ def _load(run: Run, connections: list[AnyConnection]) -> Steps[list[list[tuple[i
             _lane(run, _job(connection, table, fitted, run, len(connections)), shared, taken)
             for connection, taken in zip(connections, ranges, strict=True)
         ]
-        outcomes: list[int | BaseException] = yield Together(lanes)
+        outcomes: list[int | BaseException] = yield Together(
+            lanes, partial(_stop, shared, connections)
+        )
         if errors := [outcome for outcome in outcomes if isinstance(outcome, BaseException)]:
             raise _explained(errors[0])
         read = sum(outcome for outcome in outcomes if isinstance(outcome, int))
         run.count(read, Merged(read))
     return ranges
+
+
+def _stop(shared: Shared, connections: list[AnyConnection]) -> None:
+    """Let all lanes end now, also one that waits for a lock."""
+    shared.fail()
+    for connection in connections:
+        if not connection.closed:
+            connection.pgconn.get_cancel().cancel()
 
 
 def _job(connection: AnyConnection, table: Table, fitted: Fitted, run: Run, lanes: int) -> Job:
@@ -156,15 +176,31 @@ def _commit(
     for number, connection in enumerate(connections):
         try:
             yield from commit(connection)
+        except Interrupted as error:
+            ended = number + int(error.committed)
+            if ended in (0, len(connections)):
+                raise
+            raise _divided(run, ranges, ended, "are not", error) from error
         except Exception as error:  # each commit has an end of its own
             if number == 0 and not isinstance(error, OutcomeUnknownError):
                 raise TransferError(f"nothing was loaded into {run.name}: {error}") from error
             doubtful = "are or are not" if isinstance(error, OutcomeUnknownError) else "are not"
-            raise PartialTransferError(
-                f"{run.name} holds the records {_listed(ranges[:number])}; those from"
-                f" {_listed(ranges[number : number + 1])} {doubtful}, the others are not: {error}",
-                hint="delete what is there, or load the other records",
-            ) from error
+            raise _divided(run, ranges, number, doubtful, error) from error
+
+
+def _divided(
+    run: Run,
+    ranges: list[list[tuple[int, int]]],
+    number: int,
+    doubtful: str,
+    error: BaseException,
+) -> PartialTransferError:
+    """Return the error that says what the first ``number`` connections have committed."""
+    return PartialTransferError(
+        f"{run.name} holds the records {_listed(ranges[:number])}; those from"
+        f" {_listed(ranges[number : number + 1])} {doubtful}, the others are not: {error}",
+        hint="delete what is there, or load the other records",
+    )
 
 
 def _listed(ranges: list[list[tuple[int, int]]]) -> str:

@@ -96,8 +96,9 @@ def _looked_at(
     sample = opened.read(SAMPLE)
     if not sample:
         raise InputError(f"{opened.name} is empty", hint="there is not even a header")
-    encoding = find_encoding(sample, options.encoding, whole=len(sample) < SAMPLE)
-    chunks = transcoded(opened.chunks(sample[len(encoding.bom) :]), encoding)
+    name = opened.name
+    encoding = find_encoding(sample, options.encoding, whole=len(sample) < SAMPLE, file=name)
+    chunks = transcoded(opened.chunks(sample[len(encoding.bom) :]), encoding, name)
     head = next(chunks, b"")
     before, head = _skipped(head, options.skip)
     dialect, doubt = _dialect(head, encoding, options)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from pgstrata.tables.prepare import Opened
     from pgstrata.tables.results import Reject
 
+_ENCODE = json.JSONEncoder(ensure_ascii=False).encode
+
 
 class RejectFile:
     """Holds the header of the import file and the bytes of its bad records as they were.
@@ -50,11 +52,11 @@ class RejectFile:
                 self.sync()
                 raise TooManyRejectsError(
                     f"more than {self._maximum} bad rows; nothing was kept. The next is {bad}",
-                    hint=f"the first {self._maximum} are in {self.path}; see max_rejects",
+                    hint=f"the first {self._maximum} are in {self.path}; --max-rejects allows more",
                 )
             records, details = self._files or self._open(file)
             records.write(_with_newline(file.original(bad.data), file))
-            details.write(json.dumps(bad.as_json(), ensure_ascii=False).encode() + b"\n")
+            details.write(_ENCODE(bad.as_json()).encode() + b"\n")
             self.count += 1
 
     def sync(self) -> tuple[int, int]:
@@ -102,7 +104,9 @@ class RejectFile:
     def _refuse_existing(self) -> None:
         for path in (self.path, self.details):
             if path.exists():
-                raise InputError(f"{path} exists", hint="give another name, or overwrite it")
+                raise InputError(
+                    f"{path} exists", hint="give another name, or overwrite it (--force)"
+                )
 
 
 def _with_newline(data: bytes, file: Opened) -> bytes:

@@ -60,7 +60,7 @@ class Reject:
 
     def as_json(self) -> dict[str, Any]:
         """Return everything but the bytes."""
-        return {key: value for key, value in asdict(self).items() if key != "data"}
+        return {name: getattr(self, name) for name in self.__slots__ if name != "data"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,8 @@ class ImportResult:
     ``rows_skipped`` rows met a conflict and were left out (or, while updating, changed nothing);
     ``rows_updated`` of the loaded rows replaced an existing one. ``rows_resumed`` were committed by
     an earlier run and are not in any other number. ``committed`` is False for a dry run, and inside
-    a transaction of the caller. ``checksum`` is the table's after loading, if it was asked for.
+    a transaction of the caller. ``checksum`` is the table's after loading, and ``verified`` what
+    was compared, if that was asked for.
     """
 
     table: str
@@ -102,6 +103,7 @@ class ImportResult:
     committed: bool = True
     rejects_file: str = ""
     checksum: str = ""
+    verified: str = ""
     plans: tuple[ImportPlan, ...] = ()
 
     def as_json(self) -> dict[str, Any]:

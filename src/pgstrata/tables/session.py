@@ -12,7 +12,7 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 from pgstrata.errors import UsageError
-from pgstrata.tables.errors import OutcomeUnknownError, TransferError
+from pgstrata.tables.errors import Interrupted, OutcomeUnknownError, TransferError
 from pgstrata.tables.steps import AnyConnection, Steps, query
 
 if TYPE_CHECKING:
@@ -68,6 +68,8 @@ def transaction(
         yield from _undo(connection, nested=nested)
         if isinstance(error, psycopg.Error):
             raise refused(error, "nothing was kept") from error
+        if isinstance(error, KeyboardInterrupt) and not read_only:
+            raise Interrupted("nothing was kept") from error
         raise
     try:
         yield from (_keep if keep else _undo)(connection, nested=nested)
@@ -108,7 +110,10 @@ def apply(connection: AnyConnection, settings: Mapping[str, str]) -> Steps[dict[
 
 
 def commit(connection: AnyConnection) -> Steps[None]:
-    """COMMIT. Raises ``OutcomeUnknownError`` if the connection is lost before the answer."""
+    """COMMIT. Raises ``OutcomeUnknownError`` if the connection is lost before the answer.
+
+    Raises ``Interrupted`` on Ctrl-C: the server may have been faster.
+    """
     rows = yield from query(connection, "SELECT pg_catalog.pg_current_xact_id_if_assigned()::text")
     try:
         yield from query(connection, "COMMIT")
@@ -116,6 +121,13 @@ def commit(connection: AnyConnection) -> Steps[None]:
         if connection.closed:
             raise _unknown(rows[0][0]) from error
         raise
+    except KeyboardInterrupt as error:
+        if connection.closed:
+            raise _unknown(rows[0][0]) from error
+        status = (yield from commit_status_steps(connection, rows[0][0])) if rows[0][0] else None
+        if status == "committed":
+            raise Interrupted("too late: all is in the table", committed=True) from error
+        raise Interrupted("nothing was kept") from error
 
 
 def commit_status_steps(connection: AnyConnection, xid: str) -> Steps[str | None]:

@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 
 Source: TypeAlias = "str | os.PathLike[str] | IO[bytes]"
 
-CHUNK = (
-    512 * 1024
-)  # bytes; smaller ones leave the server waiting, larger ones react later to a bad row
+CHUNK = 256 * 1024  # bytes; larger ones fall out of the processor's cache and fill the memory
 _BROKEN = (EOFError, lzma.LZMAError, zlib.error, OSError, ValueError)
 
 

@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from inspect import GEN_SUSPENDED, getgeneratorstate
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import psycopg
@@ -68,9 +69,13 @@ class Local:
 
 @dataclass(frozen=True, slots=True)
 class Together:
-    """Run several generators at the same time; the answer is their results or exceptions."""
+    """Run several generators at the same time; the answer is their results or exceptions.
+
+    ``stop`` is called on Ctrl-C, which reaches none of them, and has to make them end.
+    """
 
     lanes: Sequence[Generator[Any, Any, Any]]
+    stop: Callable[[], None] = lambda: None
 
 
 Step: TypeAlias = "Query | Describe | Wire | Cancel | Local | Together"
@@ -85,7 +90,16 @@ def query(connection: AnyConnection, text: Text, *parameters: Any) -> Steps[list
 
 def run(steps: Steps[T]) -> T:
     """Do all the steps, blocking, and return what the generator returns."""
-    advance = steps.__next__
+    try:
+        return _run(steps, steps.__next__)
+    except KeyboardInterrupt as error:
+        if getgeneratorstate(steps) != GEN_SUSPENDED:
+            raise
+        # Ctrl-C came between two steps, where the generator did not hear of it.
+        return _run(steps, _thrower(steps, error))
+
+
+def _run(steps: Steps[T], advance: Callable[[], Step]) -> T:
     while True:
         try:
             step = advance()
@@ -128,7 +142,12 @@ def _perform(step: Step) -> Any:
         return step.call()
     if isinstance(step, Together):
         with ThreadPoolExecutor(len(step.lanes)) as threads:
-            return list(threads.map(_outcome, step.lanes))
+            lanes = threads.map(_outcome, step.lanes)
+            try:
+                return list(lanes)
+            except BaseException:
+                step.stop()
+                raise
     connection = step.connection
     if isinstance(connection, psycopg.AsyncConnection):
         raise TypeError("an asynchronous connection needs the asynchronous function")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -48,7 +49,7 @@ def begin(job: Job, statements: bytes) -> Steps[None]:
     pgconn = job.connection.pgconn
     try:
         yield Wire(job.connection, wire.start(pgconn, statements))
-        yield Wire(job.connection, wire.write(pgconn, job.header))
+        pgconn.put_copy_data(job.header)  # which waits in libpq for the first rows
     except psycopg.Error as error:
         raise refused(error, f"cannot load {job.file.name}") from error
 
@@ -68,12 +69,11 @@ def accepted(data: bytes, job: Job, scanner: Scanner) -> bytes:
 
 def give_up(connection: AnyConnection) -> Steps[None]:
     """End a COPY that cannot go on, if it has not ended, so that the transaction can end."""
-    if connection.closed or connection.info.transaction_status != TransactionStatus.ACTIVE:
-        return
-    try:
-        yield Wire(connection, wire.finish(connection.pgconn, _STOPPED))
-    except psycopg.Error:
-        return  # that is what breaking off means; what caused it is raised by the caller
+    for last in (wire.finish(connection.pgconn, _STOPPED), wire.taken(connection.pgconn)):
+        if connection.closed or connection.info.transaction_status != TransactionStatus.ACTIVE:
+            return
+        with suppress(psycopg.Error):  # that is breaking off; what caused it the caller raises
+            yield Wire(connection, last)  # the second one for a COPY whose end was already sent
 
 
 def stop_reading(connection: AnyConnection) -> Steps[None]:

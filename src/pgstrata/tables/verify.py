@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from psycopg import sql
 
@@ -13,6 +13,8 @@ from pgstrata.tables.steps import AnyConnection, Steps, query
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+Digest: TypeAlias = tuple[int, int]
 
 
 def count_rows(connection: AnyConnection, table: Table) -> Steps[int]:
@@ -48,15 +50,31 @@ def checksum(
 
 def checksum_of(connection: AnyConnection, what: sql.Composable) -> Steps[str]:
     """Return the checksum of the rows of a query in parentheses; see ``checksum``."""
+    count, total = yield from digest_of(connection, what)
+    return f"{count}:{total}"
+
+
+def digest(
+    connection: AnyConnection, relation: sql.Composable, columns: Sequence[str]
+) -> Steps[Digest]:
+    """Return the digest of some columns of a table."""
+    what = sql.SQL("(SELECT {} FROM {})").format(names(columns), relation)
+    return (yield from digest_of(connection, what))
+
+
+def digest_of(connection: AnyConnection, what: sql.Composable) -> Steps[Digest]:
+    """Return the number of rows of a query in parentheses, and the sum of their texts' hashes.
+
+    Digests add up: that of all rows is the sum of those of its parts.
+    """
     before = yield from apply(connection, {k: v for k, v in READING.items() if "timeout" not in k})
     rows = yield from query(
         connection,
         sql.SQL(
-            "SELECT count(*) || ':' || "
-            "coalesce(sum(pg_catalog.hashtextextended(r::text, 0)::numeric), 0)"
-            " FROM {} AS r"
+            "SELECT count(*), coalesce(sum(pg_catalog.hashtextextended(r::text, 0)::numeric), 0)"
+            "::text FROM {} AS r"
         ).format(what),
     )
     yield from apply(connection, before)
-    text: str = rows[0][0]
-    return text
+    count, total = rows[0]
+    return count, int(total)

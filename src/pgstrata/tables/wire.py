@@ -7,6 +7,7 @@ looks at an error only when all has been sent, which for a large file is hours l
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn, PGresult
 
 _COPYING = (pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT)
+_NONE_YET, _END = (0, b""), -1  # what get_copy_data returns for a row, and for its length
 _FAILED = (pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.BAD_RESPONSE)
 
 
@@ -51,10 +53,15 @@ def write(pgconn: PGconn, data: bytes) -> PQGen[bool]:
 
 def finish(pgconn: PGconn, reason: bytes | None = None) -> PQGen[int]:
     """End the data, or break it off for a ``reason``; return how many rows the server took."""
+    yield from end(pgconn, reason)
+    return (yield from taken(pgconn))
+
+
+def end(pgconn: PGconn, reason: bytes | None = None) -> PQGen[None]:
+    """Say that there is no more data, or break it off for a ``reason``."""
     while pgconn.put_copy_end(reason) == 0:
         yield Wait.W
     yield from _flush(pgconn)
-    return (yield from _end(pgconn))
 
 
 def read(pgconn: PGconn, size: int) -> PQGen[tuple[bytes, int, int]]:
@@ -63,25 +70,40 @@ def read(pgconn: PGconn, size: int) -> PQGen[tuple[bytes, int, int]]:
     One message of the server is one row. The count is -1 until the end, which may come with the
     last data.
     """
-    rows: list[memoryview | bytes] = []
-    length, total = 0, -1
-    while length < size:
-        count, row = pgconn.get_copy_data(1)
-        if count > 0:
-            rows.append(row)
-            length += count
-        elif count == 0:
-            if rows:
-                break
-            yield Wait.R
-            pgconn.consume_input()
-        else:
-            total = yield from _end(pgconn)
-            break
-    return b"".join(rows), len(rows), total
+    blocks: list[bytes] = []
+    count = length = 0
+    while True:
+        rows, ended = _received(pgconn)
+        blocks.append(b"".join([row for _, row in rows]))
+        count, length = count + len(rows), length + len(blocks[-1])
+        if ended:
+            total = yield from taken(pgconn)
+            return b"".join(blocks), count, total
+        if length >= size:
+            return b"".join(blocks), count, -1
+        yield Wait.R
+        pgconn.consume_input()
 
 
-def _end(pgconn: PGconn) -> PQGen[int]:
+def _received(pgconn: PGconn) -> tuple[list[tuple[int, bytes | memoryview]], bool]:
+    """Return the rows that have arrived, with their lengths, and whether they were the last.
+
+    A loop in Python over every row would take as long as the server does. ``extend`` stops by
+    itself at what stands for "none yet"; the call after the end of the data fails.
+    """
+    rows: list[tuple[int, bytes | memoryview]] = []
+    try:
+        rows.extend(iter(partial(pgconn.get_copy_data, 1), _NONE_YET))
+    except psycopg.OperationalError:
+        if not rows or rows[-1][0] != _END:
+            raise
+        rows.pop()
+        return rows, True
+    return rows, False
+
+
+def taken(pgconn: PGconn) -> PQGen[int]:
+    """Wait for the end of a COPY; return how many rows the server says it was."""
     failure: PGresult | None = None
     count = 0
     while (result := (yield from _result(pgconn))) is not None:

@@ -1,0 +1,135 @@
+"""What benchmarks/tables.py runs: our programs, what they are compared with, and the limits."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.servers import Server
+
+from benchmarks.table_files import compress
+
+CONNECT = """
+import sys, psycopg
+from pgstrata.tables import *
+def c(database="one"): return psycopg.connect(sys.argv[1] + " dbname=" + database)
+"""
+IMPORT = CONNECT + "import_csv(c(), '{table}', {file!r}, ImportOptions({options}))"
+PARALLEL = (
+    CONNECT
+    + "cs = [c() for _ in range({jobs})]; import_csv(cs[0], '{table}', {file!r}, workers=cs[1:])"
+)
+EXPORT = CONNECT + "export_csv(c(), 'full_m', {file!r}, ExportOptions(overwrite=True))"
+COPY = CONNECT + "copy_table(c(), c('two'), 'full_m')"
+EARLY = (
+    CONNECT
+    + """
+import time
+connection, source = c(), open({file!r}, "rb")
+start = time.perf_counter()
+try:
+    import_csv(connection, "m", source)
+except RowError:
+    print(time.perf_counter() - start, source.tell())
+"""
+)
+MEMORY = 64  # MiB
+
+
+@dataclass(frozen=True)
+class Case:
+    """A command, its baseline, the limit of their ratio, and the table to be emptied before it."""
+
+    name: str
+    server: Server
+    command: list[str]
+    baseline: str = ""
+    limit: float = 0.0
+    table: str = "m"
+    database: str = "one"
+    memory: int = 0
+
+
+def dsn(server: Server, database: str = "") -> str:
+    """Return how to connect; the password is in the environment."""
+    name = f" dbname={database}" if database else ""
+    return f"host={server.host} port={server.port} user={server.superuser}{name}"
+
+
+def ours(server: Server, text: str) -> list[str]:
+    """Return the command of one of the programs above."""
+    return [sys.executable, "-c", text, dsn(server)]
+
+
+def psql(server: Server, text: str) -> list[str]:
+    """Return a command of psql."""
+    return [str(server.bindir / "psql"), "-qX", dsn(server, "one"), "-c", text]
+
+
+def importing(server: Server, file: Path) -> list[Case]:
+    """Return the cases of one clean file, plain and compressed."""
+    gz, zst = compress(file)
+    copy, plain = "\\copy {} from '{}' (format csv, header)", str(file)
+
+    def parallel(jobs: int, table: str = "m") -> list[str]:
+        return ours(server, PARALLEL.format(file=plain, jobs=jobs, table=table))
+
+    def single(path: Path, table: str = "m") -> list[str]:
+        return ours(server, IMPORT.format(file=str(path), options="", table=table))
+
+    keyed = "psql import, primary key"
+    return [
+        Case("psql import", server, psql(server, copy.format("m", plain))),
+        Case("import", server, single(file), "psql import", 1.05),
+        Case("import, 2 jobs", server, parallel(2), "psql import", 0.7),
+        Case("import .gz", server, single(gz), "import", 1.05),
+        Case("import .zst", server, single(zst), "import", 1.05),
+        Case(keyed, server, psql(server, copy.format("keyed", plain)), table="keyed"),
+        Case("import, primary key, 2 jobs", server, parallel(2, "keyed"), keyed, 0.77, "keyed"),
+    ]
+
+
+def rejecting(server: Server, files: dict[int, Path], limits: tuple[float, ...]) -> list[Case]:
+    """Return the cases of files with so many bad rows, against the clean import without rejects."""
+    version = f"PostgreSQL {server.version}"
+    rejects = str(files[0].with_name("rejects"))
+    options = f"rejects={rejects!r}, max_rejects=10**6, overwrite=True"
+    clean = IMPORT.format(file=str(files[0]), options="", table="m")
+    found = [Case(f"import, {version}", server, ours(server, clean))]
+    for (bad, file), limit in zip(files.items(), limits, strict=True):
+        text = IMPORT.format(file=str(file), options=options, table="m")
+        name = f"import, {bad} rejects, {version}"
+        found.append(Case(name, server, ours(server, text), found[0].name, limit))
+    return found
+
+
+def leaving(server: Server, folder: Path) -> list[Case]:
+    """Return the cases of an export and of a copy to another database."""
+    out = str(folder / "out.csv")
+    programs, there = server.bindir, dsn(server, "two")
+    dumped = f"{programs}/pg_dump -a -t full_m '{dsn(server, 'one')}'"
+    piped = f"{dumped} | {programs}/psql -qX '{there}' >{os.devnull}"
+    to_file = psql(server, f"\\copy full_m to '{out}' (format csv, header)")
+    ratio, both = 0.55, ("full_m", "two")
+    return [
+        Case("psql export", server, to_file, table=""),
+        Case("export", server, ours(server, EXPORT.format(file=out)), "psql export", 1.05, ""),
+        Case("pg_dump piped to psql", server, ["sh", "-c", piped], "", 0.0, *both),
+        Case("copy", server, ours(server, COPY), "pg_dump piped to psql", ratio, *both),
+    ]
+
+
+def large(server: Server, big: Path) -> list[Case]:
+    """Return the cases of a file that is larger than the memory they may take."""
+    size = f"{big.stat().st_size / 1e9:.1f} GB"
+    copy = psql(server, f"\\copy m from '{big}' (format csv, header)")
+    one = ours(server, IMPORT.format(file=str(big), options="", table="m"))
+    four = ours(server, PARALLEL.format(file=str(big), jobs=4, table="m"))
+    base = Case(f"psql import, {size}", server, copy)
+    return [
+        base,
+        Case(f"import, {size}", server, one, base.name, 1.05, memory=MEMORY),
+        Case(f"import, {size}, 4 jobs", server, four, base.name, 0.7, memory=MEMORY),
+    ]

@@ -1,0 +1,124 @@
+"""Rows that refer to other rows of their own table, which may come later in the file.
+
+The server checks such a key at the end of each COPY. Where a file is loaded in parts a row may so
+be refused only because the one it refers to is in a later part: it has to wait for the others, and
+is a bad row if even all of them together lack it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from psycopg import sql
+
+from pgstrata.tables import wire
+from pgstrata.tables.locate import Record, value_of
+from pgstrata.tables.modes import Merge, open_target
+from pgstrata.tables.results import Reject
+from pgstrata.tables.statement import copy_in
+from pgstrata.tables.steps import AnyConnection, Steps, Wire, query
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from pgstrata.tables.catalog import Table
+    from pgstrata.tables.job import Job
+
+_KEYS = """
+SELECT k.conname,
+  ARRAY(SELECT a.attname::text FROM pg_catalog.unnest(k.conkey) WITH ORDINALITY AS n(num, place)
+        JOIN pg_catalog.pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = n.num
+        ORDER BY n.place),
+  ARRAY(SELECT a.attname::text FROM pg_catalog.unnest(k.confkey) WITH ORDINALITY AS n(num, place)
+        JOIN pg_catalog.pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = n.num
+        ORDER BY n.place)
+FROM pg_catalog.pg_constraint k
+WHERE k.contype = 'f' AND k.conrelid = %s AND k.confrelid = k.conrelid
+"""
+_STAGED = Merge(mode="replace")  # only for its staging table
+_NUMBER = "pgstrata_record"
+
+
+@dataclass(frozen=True, slots=True)
+class OwnKey:
+    """A foreign key of a table to itself: ``columns`` refer to ``referred``, in the same order."""
+
+    name: str
+    columns: Sequence[str]
+    referred: Sequence[str]
+
+
+def own_keys(connection: AnyConnection, table: Table) -> Steps[tuple[OwnKey, ...]]:
+    """Return the foreign keys of a table to itself."""
+    rows = yield from query(connection, _KEYS, table.oid)
+    return tuple(OwnKey(*row) for row in rows)
+
+
+def orphans(
+    job: Job, table: Table, keys: Iterable[OwnKey], data: Iterable[bytes]
+) -> Steps[list[tuple[int, OwnKey]]]:
+    """Return which records refer to rows that are neither in the table nor among them.
+
+    They are counted from 0, in ascending order. All of ``data`` must be what the table takes but
+    for these keys.
+    """
+    staging = yield from open_target(job.connection, table, job.target.columns, _STAGED)
+    text = "ALTER TABLE {} ADD COLUMN {} bigint GENERATED ALWAYS AS IDENTITY"
+    add = sql.SQL(text).format(staging.relation, sql.Identifier(_NUMBER))
+    yield from query(job.connection, add)
+    file = job.file
+    copy = copy_in(staging, file.dialect, file.encoding.server, force_null=job.force_null)
+    pgconn = job.connection.pgconn
+    yield Wire(job.connection, wire.start(pgconn, copy.as_bytes(None)))
+    for block in (job.header, *data):
+        yield Wire(job.connection, wire.write(pgconn, block))
+    yield Wire(job.connection, wire.finish(pgconn))
+    found: dict[int, OwnKey] = {}
+    known = [key for key in keys if {*key.columns} <= {*staging.columns}]
+    more = True
+    while more:  # those who refer to an orphan become one
+        more = False
+        for key in known:
+            statement = _delete(table, staging.relation, staging.columns, key)
+            rows = yield from query(job.connection, statement)
+            found.update((number - 1, key) for (number,) in rows)
+            more = more or bool(rows)
+    yield from query(job.connection, sql.SQL("DROP TABLE {}").format(staging.relation))
+    return sorted(found.items())
+
+
+def orphan(job: Job, record: Record, key: OwnKey) -> Reject:
+    """Return what is to be reported of a record that refers to a row that is not there."""
+    column = key.columns[0]
+    return Reject(
+        file=job.file.name,
+        line=record.line,
+        record=record.number,
+        offset=record.offset,
+        sqlstate="23503",
+        message=f'the row that "{key.name}" refers to is neither in the table nor in the file',
+        column=column,
+        value=value_of(job.file, record, job.target.columns, column),
+        data=record.data,
+    )
+
+
+def _delete(
+    table: Table, staging: sql.Composable, columns: Sequence[str], key: OwnKey
+) -> sql.Composed:
+    given = sql.SQL(" AND ").join(
+        sql.SQL("{} IS NOT NULL").format(sql.Identifier("s", column)) for column in key.columns
+    )
+    equal = sql.SQL(" AND ").join(
+        sql.SQL("{} = {}").format(sql.Identifier("o", theirs), sql.Identifier("s", ours))
+        for ours, theirs in zip(key.columns, key.referred, strict=True)
+    )
+    places = [table.identifier, *([staging] if {*key.referred} <= {*columns} else [])]
+    missing = sql.SQL(" AND ").join(
+        sql.SQL("NOT EXISTS (SELECT FROM {} AS o WHERE {})").format(place, equal)
+        for place in places
+    )
+    return sql.SQL("DELETE FROM {} AS s WHERE {} AND {} RETURNING {}").format(
+        staging, given, missing, sql.Identifier("s", _NUMBER)
+    )

@@ -1,0 +1,108 @@
+"""The file that an export writes: its compression, its encoding, and when it gets its name."""
+
+from __future__ import annotations
+
+import codecs
+import io
+import os
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, cast
+
+from pgstrata.tables.errors import InputError, TransferError
+from pgstrata.tables.source import AUTO, NONE, Codec, codec_for, codec_named
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pgstrata.tables.options import ExportOptions
+
+EARLY = 8 * 2**20  # bytes after which the system is asked to begin writing them to the disk
+
+
+def chosen_codec(target: Any, options: ExportOptions) -> Codec | None:
+    """Return how to compress: as asked for, or as the name of the file says."""
+    if options.compression == NONE:
+        return None
+    if options.compression != AUTO:
+        return codec_named(options.compression)
+    return codec_for(Path(target)) if isinstance(target, (str, os.PathLike)) else None
+
+
+def encoder(out: IO[bytes], encoding: str, *, transcoded: bool) -> Callable[[bytes], Any]:
+    """Return a function that writes what came from the server, in another encoding if need be."""
+    name = codecs.lookup(encoding).name if encoding != AUTO else "utf-8"
+    if name == "utf-8-sig":
+        out.write(codecs.BOM_UTF8)
+    if not transcoded:
+        return out.write
+    encode = codecs.getincrementalencoder(name)("strict").encode
+
+    def write(data: bytes) -> None:
+        try:
+            out.write(encode(data.decode()))
+        except UnicodeEncodeError as error:
+            lacking = error.object[error.start : error.start + 1]
+            raise TransferError(f"{name} has no {lacking!r}", hint="use utf-8") from error
+
+    return write
+
+
+@contextmanager
+def written(target: Any, codec: Codec | None, *, overwrite: bool) -> Iterator[IO[bytes]]:
+    """Open what to write to; a file appears under its name only when it is complete."""
+    if not isinstance(target, (str, os.PathLike)):
+        with _compressed(cast("IO[bytes]", target), codec) as out:
+            yield out
+        target.flush()
+        return
+    path = Path(target)
+    part = path.with_name(f"{path.name}.part")
+    if path.exists() and not overwrite:
+        raise InputError(f"{path} exists", hint="give another name, or overwrite it (--force)")
+    try:
+        with _created(part) as raw:
+            with _compressed(raw, codec) as out:
+                yield out
+            raw.flush()
+            os.fsync(raw.fileno())
+        if path.exists() and not overwrite:
+            raise InputError(f"{path} has appeared meanwhile", hint="overwrite it, or rename it")
+        part.replace(path)
+    except OSError as error:
+        raise TransferError(f"cannot write {path}: {error.strerror}") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _created(part: Path) -> IO[bytes]:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    return io.BufferedWriter(_Early(os.open(part, flags, 0o600), "wb"))
+
+
+class _Early(io.FileIO):
+    """A file that goes to the disk while more of it comes, so its end is not awaited.
+
+    Asking the system to forget pages makes it begin to write them, without waiting for that.
+    """
+
+    _size = _begun = 0  # bytes written, and how many of them are on their way to the disk
+
+    def write(self, data: Any, /) -> int:
+        written = super().write(data) or 0
+        self._size += written
+        if self._size - self._begun >= EARLY and hasattr(os, "posix_fadvise"):
+            length = self._size - self._begun
+            os.posix_fadvise(self.fileno(), self._begun, length, os.POSIX_FADV_DONTNEED)
+            self._begun = self._size
+        return written
+
+
+@contextmanager
+def _compressed(raw: IO[bytes], codec: Codec | None) -> Iterator[IO[bytes]]:
+    if codec is None:
+        yield raw
+        return
+    with codec.open(raw, "wb") as out:
+        yield out

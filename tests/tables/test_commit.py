@@ -1,0 +1,95 @@
+"""What is said where the answer to a commit is lost, or comes after Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from tests.servers import Server
+
+from pgstrata.tables import OutcomeUnknownError, commit_status, import_csv
+
+# A commit waits for a standby that there is not: it is done here, but nobody is told.
+WAITING = "ALTER SYSTEM SET synchronous_standby_names = 'nobody'"
+IS_WAITING = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+PROGRAM = """
+import sys, psycopg
+from pgstrata.tables import import_csv
+with psycopg.connect(sys.stdin.readline().strip()) as connection:
+    try:
+        import_csv(connection, "pair", sys.argv[1])
+    except KeyboardInterrupt as error:
+        print(type(error).__name__, error.committed, error)
+    except Exception as error:
+        print(type(error).__name__, error.xid)
+"""
+
+
+@pytest.fixture
+def slow_server(own_server: Server) -> Server:
+    """Return a server whose commits wait for ever."""
+    own_server.sql("CREATE TABLE pair (a int, b text)")
+    own_server.append_conf("synchronous_commit = on")
+    own_server.sql(WAITING)
+    own_server.reload()
+    return own_server
+
+
+@pytest.fixture
+def importing(slow_server: Server, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Return a process whose import has come to its commit."""
+    path = tmp_path / "pair.csv"
+    path.write_text("a,b\n1,x\n")
+    dsn = psycopg.conninfo.make_conninfo(**slow_server.keywords())
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", PROGRAM, str(path)], **pipes) as process:
+        assert process.stdin
+        process.stdin.write(f"{dsn}\n")
+        process.stdin.flush()
+        deadline = time.monotonic() + 60
+        while not slow_server.sql(IS_WAITING):
+            assert time.monotonic() < deadline, "no commit came"
+        yield process
+        process.kill()
+
+
+def test_a_lost_answer(slow_server: Server, importing: subprocess.Popen[str]) -> None:
+    """The error has the transaction's id, by which the server tells later."""
+    slow_server.sql(f"SELECT pg_terminate_backend(pid) FROM ({IS_WAITING}) AS waiting")
+    name, xid = importing.communicate(timeout=60)[0].split()
+    assert name == "OutcomeUnknownError"
+    with psycopg.connect(**slow_server.keywords()) as connection:
+        assert commit_status(connection, xid) == "committed"
+        assert connection.execute("SELECT * FROM pair").fetchall() == [(1, "x")]
+
+
+def test_ctrl_c_that_comes_too_late(slow_server: Server, importing: subprocess.Popen[str]) -> None:
+    """It says that all is in."""
+    importing.send_signal(signal.SIGINT)
+    out = importing.communicate(timeout=60)[0]
+    assert out == "Interrupted True too late: all is in the table\n"
+    assert slow_server.sql("SELECT * FROM pair") == [(1, "x")]
+
+
+def test_a_commit_that_dies(people: psycopg.Connection[Any], csv_file: Any) -> None:
+    """Nothing is in, which the id tells too."""
+    people.execute(
+        "CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN new; END$$;"
+        "CREATE CONSTRAINT TRIGGER die AFTER INSERT ON people DEFERRABLE INITIALLY DEFERRED"
+        " FOR EACH ROW EXECUTE FUNCTION die()"
+    )
+    people.commit()
+    dsn = people.info.dsn
+    with pytest.raises(OutcomeUnknownError) as error:
+        import_csv(people, "people", csv_file("id\n1\n"))
+    with psycopg.connect(dsn, password=people.info.password) as connection:
+        assert commit_status(connection, error.value.xid) == "aborted"
+        assert error.value.xid in error.value.hint
