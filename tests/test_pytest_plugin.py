@@ -75,11 +75,17 @@ def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
         check=False,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
     )
 
 
-@pytest.mark.parametrize("options", [(), ("-p", "xdist.plugin", "-n", "2")], ids=["one", "xdist"])
+XDIST = ("-p", "xdist.plugin", "-n", "2")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [pytest.param((), id="one"), pytest.param(XDIST, id="xdist", marks=pytest.mark.slow)],
+)
 def test_each_test_is_alone(
     server: Server, database: str, tmp_path: Path, options: tuple[str, ...]
 ) -> None:

@@ -20,7 +20,7 @@ from typing_extensions import Self
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 CLIENTS = 50
-PATIENCE = 90  # seconds; on a quiet machine all takes about three
+PATIENCE = 240  # seconds; on a quiet machine all takes about three
 PORT = re.compile(r"http://127\.0\.0\.1:(\d+)")
 
 

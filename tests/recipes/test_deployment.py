@@ -110,7 +110,7 @@ def test_a_process_connects_with_what_is_mounted(
         check=False,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
     )
     name = "ledger-web" if manifest == "kubernetes" else "ledger"
     assert done.stdout == f"('{server.superuser}', '{name}')\n", done.stderr
@@ -161,7 +161,7 @@ def test_the_notebook_runs(
     server.sql((EXAMPLES / "schema.sql").read_text(), dbname=database)
     notebook = nbformat.read(EXAMPLES / "jupyter" / "ledger.ipynb", as_version=4)
     environ = variables(server, database) | {"IPYTHONDIR": str(tmp_path)}
-    client = nbclient.NotebookClient(notebook, timeout=120)
+    client = nbclient.NotebookClient(notebook, timeout=240)
     client.execute(env=environ, cwd=str(tmp_path))
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
     assert "total: 5\n" in [output.get("text") for output in outputs]

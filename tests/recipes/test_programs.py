@@ -104,6 +104,7 @@ for number in range({count}):
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="Celery's prefork needs fork")
+@pytest.mark.timeout(900)
 @needs("celery")
 def test_celery(own_server: Server, ledger: str, tmp_path: Path) -> None:
     """Forked workers do every task, though the server is restarted meanwhile."""

@@ -35,6 +35,7 @@ FAILS_AT_COMMIT = (
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("recipe", PROGRAMS)
 def test_no_committed_row_is_lost(
     recipe: str, own_server: Server, ledger: str, tmp_path: Path
