@@ -22,7 +22,7 @@ ROWS = (
     ("loading", "local"),
     ("diff", "check", "connect"),
     ("impact", "pgmonkey"),
-    ("audit", "tables", "codegen", "observe", "promotion"),
+    ("audit", "tables", "codegen", "observe", "promotion", "pytest_plugin"),
     ("adoption", "recommend"),
     ("render",),
     ("cli",),
@@ -37,6 +37,7 @@ CONFINED = {
     "ruamel": ("promotion",),
     "opentelemetry": ("observe",),
     "prometheus_client": ("observe",),
+    "pytest": ("pytest_plugin",),
     "rich": ("cli",),
 }
 SLOW = ("keyring", "cryptography", "rich")

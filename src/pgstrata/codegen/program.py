@@ -152,8 +152,8 @@ def _pooling(config: Config, connection: str, kind: str) -> dict[str, str]:
     """Return what frameworks with a pool of their own are told of the configured one."""
     target = config.connection(connection)
     dbname = json.dumps(str(target["connection_settings.dbname"].value))
+    health = '"CONN_HEALTH_CHECKS": True,'  # a connection, Django's pool's too, is tried first
     if kind not in ("pool", "async_pool"):
-        health = '"CONN_HEALTH_CHECKS": True,'
         return dict.fromkeys(("pool_size", "pool_option"), "") | {
             "dbname": dbname,
             "pool_class": "NullPool",
@@ -167,7 +167,7 @@ def _pooling(config: Config, connection: str, kind: str) -> dict[str, str]:
         "pool_class": "QueuePool" if kind == "pool" else "AsyncAdaptedQueuePool",
         "pool_size": size.replace(", ", ",\n    "),
         "pool_option": f'"pool": {{"min_size": {least}, "max_size": {most}}},',
-        "health": "",
+        "health": health,
     }
 
 

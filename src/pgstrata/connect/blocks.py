@@ -19,7 +19,6 @@ from contextvars import ContextVar
 from functools import partial
 from typing import Any, TypeAlias
 
-
 # An enter and an exit that were loaded together: their block once it is entered, and whether both
 # were loaded. A list, as it is made for each block, and an object takes ten times as long.
 _Pair: TypeAlias = "list[Any]"
