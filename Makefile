@@ -44,8 +44,9 @@ types: $(VENV)/dev.stamp
 bench: $(VENV)/dev.stamp  ## Measure, and write the tables of docs/benchmarks.md.
 	@$(BIN)/python benchmarks/run.py
 
-docs: $(VENV)/dev.stamp  ## Write the generated pages of docs/reference.
+docs: $(VENV)/dev.stamp  ## Write the generated pages of docs/reference, and build the site into site/.
 	@$(BIN)/python docs/generate.py
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 clean:           ## Remove what the other targets made.
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

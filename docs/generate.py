@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import click
+import json_page
+import python_pages
 
 from pgstrata.check.registry import EXPLANATIONS
 from pgstrata.check.registry import RULES as CHECKED
@@ -149,6 +151,9 @@ PAGES: dict[str, Callable[[], str]] = {
     "commands.md": command_line,
     "rules.md": rules,
     "forms.md": forms,
+    "errors.md": lambda: python_pages.errors(NOTE),
+    "python.md": lambda: python_pages.python(NOTE),
+    "json.md": lambda: json_page.page(NOTE),
 }
 
 
