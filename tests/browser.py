@@ -49,7 +49,8 @@ class Page:
     _loaded: bool = False
 
     def open(self, path: Path, *, width: int, height: int = 800) -> None:
-        """Open a file in a window of that size."""
+        """Open a file in a new window of that size; what was open before is left alone."""
+        self.session, self._loaded = "", False
         target = self.ask("Target.createTarget", url="about:blank")["targetId"]
         attached = self.ask("Target.attachToTarget", targetId=target, flatten=True)
         self.session = attached["sessionId"]
