@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import click
+
 import json_page
 import python_pages
-
 from pgstrata.check.registry import EXPLANATIONS
 from pgstrata.check.registry import RULES as CHECKED
 from pgstrata.cli.group import COMMANDS, commands

@@ -32,8 +32,9 @@ from pgstrata.tables.dialect import Dialect
 ROOT = Path(__file__).parent.parent
 HEAD = """\
 What `--format json` prints on stdout, and `recommend --as json`. `"number or null"` stands for a
-value of one of these types, and `"null"` alone for a text that is not there in most cases. A key that
-is not in every object ends in `?`. A list shows one element for all. `schema_version` rises when a key changes its meaning or goes; new keys may come at any time.
+value of one of these types, and `"null"` alone for a text that mostly is not there. A key that is
+not in every object ends in `?`. A list shows one element for all. `schema_version` rises when a key
+changes its meaning or goes; new keys may come at any time.
 
 An `origin` says where a value is: its layer, file or variable, line and column from 1.
 The shapes of `render` are those of its [forms](forms.md); `check` also writes
@@ -93,10 +94,10 @@ def project() -> Iterator[None]:
 def prepare(folder: Path) -> None:
     """Write the project. What follows the commit is what ``impact`` and ``check`` find."""
     shutil.copytree(ROOT / "environments", folder / "environments")
-    quietly("secret keygen -e production".split())
-    stored = "secret set connection_settings.sslpassword -e production --stdin".split()
+    quietly(["secret", "keygen", "-e", "production"])
+    stored = ["secret", "set", "connection_settings.sslpassword", "-e", "production", "--stdin"]
     subprocess.run([sys.executable, "-m", "pgstrata", *stored], input=b"x", check=True, stderr=-1)
-    public, _ = quietly("secret keygen --identity bob --file bob.key".split())
+    public, _ = quietly(["secret", "keygen", "--identity", "bob", "--file", "bob.key"])
     quietly(["secret", "recipient", "add", public.strip(), "-e", "production"])
     identity = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
     for command in (["init", "--quiet"], ["add", "."], [*identity, "commit", "-qm", "x"]):

@@ -15,6 +15,7 @@ from pgstrata.errors import EXIT_CODES, PgstrataError
 
 # What has an ``__all__`` and is meant to be imported by programs.
 MODULES = ("pgstrata", "pgstrata.tables", "pgstrata.local")
+LINE = 88  # characters of a code block that need no scrolling on a desk
 # rST's two backquotes are Markdown's one.
 LITERAL = re.compile(r"``([^`]+)``")
 
@@ -71,7 +72,7 @@ def signature(name: str, value: Any) -> list[str]:
     arrow = "" if returned is inspect.Signature.empty else f" -> {annotation(returned)}"
     prefix = "async " if inspect.iscoroutinefunction(value) else ""
     line = f"{prefix}{name}({', '.join(starred(found, arguments))}){arrow}"
-    if len(line) > 88:
+    if len(line) > LINE:
         line = f"{prefix}{name}(\n    " + ",\n    ".join(starred(found, arguments)) + f",\n){arrow}"
     return ["```text", line, "```", ""]
 

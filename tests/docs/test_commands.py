@@ -50,7 +50,7 @@ def parse(command: click.Command, arguments: list[str]) -> None:
     if isinstance(command, click.Group):
         _, rest, _ = command.make_parser(context).parse_args(arguments)
         name, inner, rest = command.resolve_command(context, rest)
-        assert name and inner, arguments
+        assert inner is not None, arguments
         parse(inner, rest)
     elif "--" not in arguments:  # what follows belongs to another program
         command.make_parser(context).parse_args(arguments)

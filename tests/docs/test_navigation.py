@@ -14,7 +14,8 @@ DOCS = ROOT / "docs"
 def hook() -> ModuleType:
     """Return the module as MkDocs loads it: by its path."""
     spec = spec_from_file_location("navigation", DOCS / "navigation.py")
-    assert spec and spec.loader
+    assert spec
+    assert spec.loader
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
