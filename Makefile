@@ -8,7 +8,7 @@ PARALLEL ?= -n auto --dist loadfile
 BIN     = $(VENV)/bin
 PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow test-matrix test-pythons check lint types bench docs screenshots clean help
+.PHONY: demo test test-slow test-faults test-ha soak test-matrix test-pythons check lint types bench docs screenshots clean help
 
 help:            ## Show the targets.
 	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -21,6 +21,16 @@ test: $(VENV)/dev.stamp  ## Run the whole default suite against real servers (AR
 
 test-slow: $(VENV)/dev.stamp  ## Run what the default suite leaves out: moving tables.
 	@$(BIN)/python -m pytest $(PARALLEL) -m slow $(ARGS)
+
+test-faults: $(VENV)/dev.stamp  ## Run every fault against its gate, about half an hour.
+	@$(BIN)/python -m pytest -m faults $(ARGS)
+
+test-ha: $(VENV)/dev.stamp  ## Run clusters and poolers under faults: Patroni, PgBouncer.
+	@.ci/install pgbouncer patroni etcd:etcd-server
+	@$(BIN)/python -m pytest -m ha $(ARGS)
+
+soak: $(VENV)/dev.stamp  ## Play faults for half an hour (SECONDS=...); nothing may be lost.
+	@$(BIN)/python -m tests.faults.soak $(SECONDS)
 
 test-matrix: $(VENV)/dev.stamp  ## Install and test the wheel on every Python and PostgreSQL (FULL=--full for all pairs).
 	@$(BIN)/python tests/matrix.py $(FULL)

@@ -19,7 +19,9 @@ SUBJECTS = {
     "comparing": "Comparing environments",
     "borrowing": "Borrowing connections",
     "checking": "Checking environments",
+    "auditing": "Auditing servers",
     "sealed_open": "Opening sealed secrets",
+    "faults": "Faults",
     "tables": "Moving tables",
 }
 HEAD = """\

@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 import click
 
 import json_page
 import python_pages
+from pgstrata.audit.model import Check
+from pgstrata.audit.run import ALL_CHECKS
 from pgstrata.check.registry import EXPLANATIONS
 from pgstrata.check.registry import RULES as CHECKED
 from pgstrata.cli.group import COMMANDS, commands
 from pgstrata.errors import EXIT_CODES
 from pgstrata.promotion.plan import IDENTITY
 from pgstrata.render.export import FORMS
-from pgstrata.schema.keys import CONNECTION, POOL, SECTIONS, Key
+from pgstrata.schema.keys import CONNECTION, POOL, SECTIONS, SERVER, Key
 
 REFERENCE = Path(__file__).parent / "reference"
 NOTE = "<!-- made by `make docs`; edit the code, not this page -->\n"
@@ -41,6 +44,13 @@ def settings() -> str:
         "## pool_settings and async_pool_settings",
         "",
         *_keys(POOL.values()),
+        "",
+        "## server",
+        "",
+        "What no connection can see. Only `audit` and `recommend` read it; what is left out is",
+        "not guessed.",
+        "",
+        *_keys(SERVER.values()),
         "",
         "## session_settings, sync_settings and async_settings",
         "",
@@ -146,6 +156,44 @@ def forms() -> str:
     return "\n".join(lines) + "\n"
 
 
+def audit() -> str:
+    """Return the page of all checks of an audit."""
+    lines = [
+        "# Checks of an audit",
+        NOTE,
+        "What `pgstrata audit` looks for on servers; [how to use it](../how-to/audit.md).",
+        "The level is that of the worst that a check says.",
+        "",
+        "| check | level | what |",
+        "|---|---|---|",
+    ]
+    lines += [
+        f"| [{check.id}](audit/{check.id}.md) | {check.severity} | {_cell(check.what)} |"
+        for check in ALL_CHECKS
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _check(check: Check) -> str:
+    """Return the page of one check, to which its findings lead."""
+    parts = {
+        "Why": check.why,
+        "Verify it yourself": f"```text\n{check.verify}\n```" if check.verify else "",
+        "Fix": check.fix,
+        "When to ignore it": check.ignore or "Never for long: waive it, with a reason and a date.",
+        "What it cannot see": check.cannot_see,
+        "Source": check.source,
+    }
+    lines = [f"# {check.id}", NOTE, f"*{check.severity}*", "", check.what]
+    for title, text in parts.items():
+        lines += ["", f"## {title}", "", text] if text else []
+    return "\n".join((*lines, "", "[All checks](../audit.md)")) + "\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "settings.md": settings,
     "commands.md": command_line,
@@ -154,6 +202,8 @@ PAGES: dict[str, Callable[[], str]] = {
     "errors.md": lambda: python_pages.errors(NOTE),
     "python.md": lambda: python_pages.python(NOTE),
     "json.md": lambda: json_page.page(NOTE),
+    "audit.md": audit,
+    **{f"audit/{check.id}.md": partial(_check, check) for check in ALL_CHECKS},
 }
 
 
@@ -166,6 +216,7 @@ def main(*, check: bool) -> int:
             continue
         stale += 1
         if not check:
+            path.parent.mkdir(exist_ok=True)
             path.write_text(text)
         print(f"{'stale' if check else 'written'}: {path.relative_to(REFERENCE.parent.parent)}")
     return stale

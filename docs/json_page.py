@@ -18,14 +18,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pgstrata.audit.judge import judge
+from pgstrata.audit.model import Check, Fix, Outcome, Snapshot
+from pgstrata.audit.report import Report
+from pgstrata.audit.view import View
+from pgstrata.check.scope import Connection
 from pgstrata.cli.commands import copy as copy_command
 from pgstrata.cli.commands import local as local_command
 from pgstrata.cli.commands import test as test_command
 from pgstrata.cli.group import run
 from pgstrata.connect.trial import Trial
 from pgstrata.errors import LocalServerError
+from pgstrata.loading import load_mapping
 from pgstrata.local import LocalServer
 from pgstrata.model import Secret
+from pgstrata.render.audit import json_shape
 from pgstrata.tables import CopyPlan, CopyResult, Endpoint, ExportResult, ImportPlan, ImportResult
 from pgstrata.tables.dialect import Dialect
 
@@ -137,12 +144,26 @@ def made_by_hand() -> dict[str, Any]:
     copied = CopyResult(CopyPlan(end, end, "x", "x", ("x",), "text", {"COLUMN": "x"}), 1, 1, 1, 0.1)
     totals = copy_command._totals([copied.as_json()])  # noqa: SLF001  # the same
     return {
+        "audit": audited(),
         "test": {**where, "trials": trials},
         "local status": {"schema_version": 1, **local},
         "import": {**where, "dry_run": False, **imported.as_json()},
         "export": {**where, **ExportResult(1, 1, 0.1, ("x",)).as_json()},
         "copy": {"schema_version": 1, "from": "x", "to": "x", "dry_run": False, **totals},
     }
+
+
+def audited() -> Any:
+    """Return an audit of two endpoints, one of which could not be reached."""
+    config = load_mapping({"connection_settings": {"host": "x"}}, environ={})
+    client = Connection(config, "default", config.connection())
+    where = config.environment
+    seen = Snapshot(where, "default", "x", "5432", "x", 0.1, "x", {"caps": ({"version": "18"},)})
+    unreached = Snapshot(where, "default", "y", "5432", "", error="x")
+    outcome = Outcome("fail", "x", fix=(Fix("x", "reload", "x"),), evidence=("x",))
+    check = Check("x", "fail", "x", "x", find=lambda _: (outcome,))
+    views = (View(client, seen), View(client, unreached))
+    return json.loads(json_shape.render(Report(Path(), (check,), views, judge(views, (check,)))))
 
 
 def shape_of(value: Any) -> Any:

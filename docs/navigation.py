@@ -28,10 +28,16 @@ def navigation(docs: Path) -> list[Any]:
     """Return the start page, the four folders with their pages by title, and what else there is."""
     sections: list[Any] = ["index.md"]
     for folder, title in FOLDERS.items():
-        pages = sorted((docs / folder).glob("*.md"), key=_title)
-        sections.append({title: [page.relative_to(docs).as_posix() for page in pages]})
+        inner = sorted(path for path in (docs / folder).iterdir() if any(path.glob("*.md")))
+        groups = [{path.name.capitalize(): _pages(docs, path)} for path in inner]
+        sections.append({title: [*_pages(docs, docs / folder), *groups]})
     others = sorted(page.name for page in docs.glob("*.md") if page.name != "index.md")
     return sections + others
+
+
+def _pages(docs: Path, folder: Path) -> list[str]:
+    pages = sorted(folder.glob("*.md"), key=_title)
+    return [page.relative_to(docs).as_posix() for page in pages]
 
 
 def _title(page: Path) -> str:

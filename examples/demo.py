@@ -36,7 +36,7 @@ with manager.pool() as connection:
     print(connection.execute("SELECT 'hello from ' || current_database()").fetchone()[0])
 """
 
-
+MENDED = "ALTER ROLE shop IN DATABASE shop SET idle_in_transaction_session_timeout = '1min';"
 STAND_IN = """\
 connection_settings:
   host: {server.host}
@@ -91,6 +91,7 @@ def tour(walk: Walk) -> None:
     walk.python(PROGRAM)
     seal_a_password(walk)
     move_tables(walk)
+    audit_the_server(walk)
 
 
 def seal_a_password(walk: Walk) -> None:
@@ -126,6 +127,24 @@ def move_tables(walk: Walk) -> None:
     masked = ("--create", "--mask", "email=fake-email")
     walk.run("copy", "people", "--from", "development", "--to", "test", *masked)
     walk.run("export", "people", "-", "-e", "test")
+
+
+def audit_the_server(walk: Walk) -> None:
+    """Show what a server and its client's configuration disagree about, and that fixes end it."""
+    audit = ("audit", "-e", "production", "--connection", "default")
+    walk.say(
+        "Does this server agree with production? It is only read; what may not be, is unknown."
+    )
+    walk.run(*audit, expect=1)
+    walk.say("Mended as it says, by hand: a smaller pool, and a time-out for the role.")
+    name = "production.local.yaml"
+    text = (walk.project / "environments" / name).read_text()
+    walk.write(name, f"{text}pool_settings:\n  max_size: 8\n")
+    keywords: dict[str, Any] = local.start(walk.project, environ=walk.environ).keywords("shop")
+    with psycopg.connect(**keywords, autocommit=True) as admin:
+        admin.execute(MENDED)
+    print(f"shop=# {MENDED}", flush=True)
+    walk.run(*audit)
 
 
 def stand_in(walk: Walk) -> local.LocalServer:

@@ -43,11 +43,11 @@ class Certificates:
 class Authority:
     """A private certificate authority."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, lasts: dt.timedelta = DAY) -> None:
         self.key = ec.generate_private_key(ec.SECP256R1())
         self.name = _name(name)
         self.certificate = (
-            _builder(self.name, self.name, self.key, -DAY, DAY)
+            _builder(self.name, self.name, self.key, -DAY, lasts)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(_usage(signs=True), critical=True)
             .sign(self.key, hashes.SHA256())
@@ -104,15 +104,17 @@ class Authority:
         return path
 
 
-def make_certificates(directory: Path) -> Certificates:
-    """Write one of each kind into the directory."""
-    ca, local = Authority("pgstrata tests"), ("localhost", "127.0.0.1")
-    client = ca.issue(directory / "client", "cert_user")
+def make_certificates(directory: Path, lasts: dt.timedelta = DAY) -> Certificates:
+    """Write one of each kind into the directory, good for a day or as long as ``lasts`` says."""
+    ca, local = Authority("pgstrata tests", lasts), ("localhost", "127.0.0.1")
+    client = ca.issue(directory / "client", "cert_user", until=lasts)
     return Certificates(
         ca=ca.write(directory / "ca.crt"),
-        other_ca=Authority("somebody else").write(directory / "other_ca.crt"),
-        server=ca.issue(directory / "server", "localhost", hosts=local),
-        wrong_host=ca.issue(directory / "wrong_host", "db.invalid", hosts=("db.invalid",)),
+        other_ca=Authority("somebody else", lasts).write(directory / "other_ca.crt"),
+        server=ca.issue(directory / "server", "localhost", hosts=local, until=lasts),
+        wrong_host=ca.issue(
+            directory / "wrong_host", "db.invalid", hosts=("db.invalid",), until=lasts
+        ),
         expired=ca.issue(
             directory / "expired", "localhost", hosts=local, since=-3 * DAY, until=-DAY
         ),

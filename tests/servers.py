@@ -53,14 +53,19 @@ class Server:
     superuser = SUPERUSER
     password = PASSWORD
 
-    def __init__(self, bindir: Path, *, conf: str = "", hba: Sequence[str] = DEFAULT_HBA) -> None:
-        """Make the server's files; ``conf`` is added to postgresql.conf. It is not started yet."""
+    def __init__(
+        self, bindir: Path, *, conf: str = "", hba: Sequence[str] = DEFAULT_HBA, port: int = 0
+    ) -> None:
+        """Make the server's files; ``conf`` is added to postgresql.conf. It is not started yet.
+
+        ``port`` is a free one unless given.
+        """
         self.account = account.unprivileged_account()
         self.directory = self._own(Path(tempfile.mkdtemp(prefix="pgstrata-test-")).resolve())
         self.bindir = installation.reachable(bindir, self.account, self.directory)
         self.version = int(installation.full_version(bindir).split(".")[0])
         self.data, self.log = self.directory / "data", self.directory / "log"
-        self.port = free_port()
+        self.port = port or free_port()
         self._initdb()
         self.append_conf(f"{CONF}port = {self.port}\nunix_socket_directories = '{self.directory}'")
         self.append_conf(conf)
@@ -82,6 +87,10 @@ class Server:
     def start(self) -> None:
         """Start, and wait until it accepts connections; ``ServerError`` where it does not."""
         self._pg_ctl("start", "-l", str(self.log))
+
+    def launch(self) -> None:
+        """Start, and return at once."""
+        self._pg_ctl("start", "-W", "-l", str(self.log))
 
     def stop(self, mode: str = "fast") -> None:
         """Stop and wait: ``smart``, ``fast``, or ``immediate`` (as in a crash)."""

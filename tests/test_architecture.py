@@ -18,7 +18,7 @@ ROWS = (
     ("model",),
     ("schema",),
     ("layers", "secrets"),
-    ("capacity", "client_addresses", "effective", "stores", "validation"),
+    ("capacity", "client_addresses", "effective", "sizing", "statements", "stores", "validation"),
     ("loading", "local"),
     ("diff", "check", "connect"),
     ("impact",),

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeAlias
 from pgstrata.layers.ambient import ambient
 from pgstrata.layers.merge import stacks
 from pgstrata.model import DEFAULT, Finding, Given, Layer, Leaf, Setting, Unresolved
-from pgstrata.schema.keys import SECTIONS
+from pgstrata.schema.keys import SECTIONS, TABLES
 from pgstrata.schema.names import TARGET_SECTIONS, keys_of
 
 Stack: TypeAlias = list[Leaf]
@@ -129,7 +129,7 @@ def _defaults(*, target: bool) -> Iterable[tuple[tuple[str, ...], Any]]:
             continue
         if section.key is not None and section.key.default is not None:
             yield (section.name,), section.key.default
-        elif section.shape in ("connection", "pool"):
+        elif section.shape in TABLES:
             for key in keys_of(section).values():
                 if key.default is not None:
                     yield (section.name, key.name), key.default

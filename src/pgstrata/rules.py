@@ -36,6 +36,8 @@ RULES = {
     "pooler-session-settings": "A pooler that changes servers between transactions cannot keep"
     " session settings.",
     "unit": "A bare number where PostgreSQL has a unit: `statement_timeout: 30` is 30 ms.",
+    "waiver": "waivers.yaml, which `audit` reads, is not a list of waivers, each with a reason, an"
+    " owner and a date.",
     "file-missing": "A certificate, key or password file is not there or cannot be read.",
     "file-permissions": "Others may read the private key; libpq refuses it.",
 }
@@ -118,6 +120,10 @@ ADVICE = {
     "unit": (
         "Who reads `30` thinks of seconds, and PostgreSQL of milliseconds.",
         "Write the unit: `30s`.",
+    ),
+    "waiver": (
+        "It would waive nothing, or more than was meant.",
+        "Correct the line that is named.",
     ),
     "file-missing": (
         "The connection would fail.",

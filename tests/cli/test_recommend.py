@@ -46,7 +46,7 @@ def test_json(cli: Cli, written: None) -> None:
     [
         ("conf", "listen_addresses = '*'"),
         ("hba", "host more app 10.20.0.0/16 scram-sha-256"),
-        ("sql", 'ALTER ROLE "app" CONNECTION LIMIT 110;'),
+        ("sql", "ALTER ROLE app CONNECTION LIMIT 110;"),
     ],
 )
 def test_one_server(cli: Cli, written: None, form: str, line: str) -> None:

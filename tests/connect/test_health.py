@@ -8,6 +8,7 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -300,11 +301,14 @@ def test_outage(own_server: Server, caplog: pytest.LogCaptureFixture) -> None:
 
 def test_time_out_in_an_outage(own_server: Server) -> None:
     """Whoever cannot wait longer is told what the last attempt to connect came to."""
-    data = {"connection_settings": settings(own_server), "pool_settings": {"timeout": 1}}
+    sizes = {"min_size": 1, "timeout": 1}
+    data = {"connection_settings": settings(own_server), "pool_settings": sizes}
     manager = PGConnectionManager()
     handle = manager.get_database_connection_from_dict(data, "pool")
-    aged(handle.open(), 1)
+    pool = handle.open()
+    pool.wait(PATIENCE)
     own_server.stop()
+    aged(pool, 1)
     with pytest.raises(PoolTimeoutError) as caught, handle:
         raise AssertionError
     assert "0 idle" in str(caught.value)
@@ -428,6 +432,109 @@ async def round_of(pool: Pool | AsyncPool) -> None:
     else:
         upkeep._round(pool)
         pool.wait(PATIENCE)
+
+
+ROLES = {
+    "primary": {"connection_settings": {"target_session_attrs": "read-write"}},
+    "replica": {"connection_settings": {"target_session_attrs": "prefer-standby"}},
+    "reports": {"connection_settings": {"target_session_attrs": "read-only"}},
+    "balanced": {"connection_settings": {"load_balance_hosts": "random"}},
+}
+
+
+def test_roles(make: Make, server: Server, own_server: Server) -> None:
+    """Named connections lead to the server of several that fits their role. A read-only pool that
+    prefers standbys falls back where there is none.
+    """
+    own_server.sql("ALTER SYSTEM SET default_transaction_read_only = on")
+    own_server.reload()
+    hosts: dict[str, Any] = {"host": ["127.0.0.1"] * 2, "port": [own_server.port, server.port]}
+    manager = make(settings(server, **hosts), connections=ROLES)
+
+    def port(name: str) -> int:
+        with manager.pool(name) as connection:
+            return connection.info.port
+
+    assert port("primary") == server.port
+    assert port("reports") == own_server.port
+    assert port("replica") in (own_server.port, server.port)
+    assert {port("balanced") for _ in range(3)} <= {own_server.port, server.port}
+
+
+class Pooler:
+    """Stands between, and greets clients with a process of its own, as poolers do."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._sockets = [self._listener]
+        self._threads: list[threading.Thread] = []
+        self.port = self._listener.getsockname()[1]
+        self._start(self._accept)
+
+    def _start(self, work: Callable[..., None], *arguments: socket.socket) -> None:
+        thread = threading.Thread(target=work, args=arguments, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                self._sockets.append(client)
+                server = socket.create_connection((self._server.host, self._server.port))
+                self._sockets.append(server)
+                self._start(self._copy, client, server)
+                self._start(self._copy, server, client)
+
+    def _copy(self, source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                at = data.find(KEY_DATA)
+                target.sendall(data if at < 0 else data[: at + 5] + PROCESS + data[at + 9 :])
+            target.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        """End everything."""
+        for each in self._sockets:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(PATIENCE)
+        for each in self._sockets:
+            each.close()
+
+
+KEY_DATA = b"K\0\0\0\x0c"  # BackendKeyData: the type, the length, then a process and a key
+PROCESS = (123_456_789).to_bytes(4, "big")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("pooler", [None, "session"])
+async def test_pooler(
+    make: Make, server: Server, kind: str, pooler: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A pooler that the configuration does not name is warned of, once for each pool."""
+    between = Pooler(server)
+    sections = {} if pooler is None else {"pooler": pooler}
+    over = settings(server, port=between.port)
+    handle = make(over, **sections).get_database_connection(connection_type=kind)
+    assert isinstance(handle, PoolHandle | AsyncPoolHandle)
+    for _ in range(3):
+        assert await select(handle) == 1
+    assert caplog.text.count("through a pooler") == (pooler is None)
+    if isinstance(handle, AsyncPoolHandle):
+        await handle.aclose()
+    else:
+        handle.close()
+    await asyncio.to_thread(between.close)
+
+
+def test_no_pooler(make: Make, server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    """A server that is connected to directly is taken for what it is."""
+    with pooled(make, server, "pool", {}) as connection:  # type: ignore[union-attr]  # a PoolHandle
+        connection.execute("SELECT 1")
+    assert "pooler" not in caplog.text
 
 
 INTERNALS = {

@@ -1,4 +1,4 @@
-"""Every shell block of every page runs in a test, or says why not and names what there is."""
+"""Every shell block of every page names what there is, and those that say so run here."""
 
 from __future__ import annotations
 
@@ -26,16 +26,17 @@ BLOCKS = [
     for page in PAGES
     for number, (mark, text) in enumerate(BLOCK.findall(page.read_text(encoding="utf-8")))
 ]
-# What the README tells to run first is how this very test was started, and the tutorial's install.
-UNMARKED = [each for each in BLOCKS if not each.values[0] and "README" not in str(each.id)]
+RUNS = [each for each in BLOCKS if each.values[0] == "runs"]
 
 __all__ = ["project"]  # the fixture
 
 
 @pytest.mark.parametrize(("mark", "text"), BLOCKS)
 def test_a_block_names_what_there_is(mark: str, text: str) -> None:
-    """Each command, option and target exists. A mark is for a test of the page, or a reason."""
-    assert not mark or re.match(r"run |not run: \w+", mark)
+    """Each command, option and target exists. A mark is for this test, or one of the page
+    alone, or a reason.
+    """
+    assert not mark or re.match(r"runs$|run |not run: \w+", mark)
     for program, line in PROGRAM.findall(SUBSTITUTED.sub("it", text)):
         arguments = shlex.split(line, comments=True)
         if program == "make":
@@ -49,7 +50,7 @@ def parse(command: click.Command, arguments: list[str]) -> None:
     context = click.Context(command, **commands.context_settings)
     if isinstance(command, click.Group):
         _, rest, _ = command.make_parser(context).parse_args(arguments)
-        name, inner, rest = command.resolve_command(context, rest)
+        _, inner, rest = command.resolve_command(context, rest)
         assert inner is not None, arguments
         parse(inner, rest)
     elif "--" not in arguments:  # what follows belongs to another program
@@ -57,8 +58,8 @@ def parse(command: click.Command, arguments: list[str]) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the blocks are written for a POSIX shell")
-@pytest.mark.parametrize(("mark", "text"), UNMARKED)
-def test_an_unmarked_block_runs(mark: str, text: str, project: Path) -> None:
+@pytest.mark.parametrize(("mark", "text"), RUNS)
+def test_a_block_that_says_so_runs(mark: str, text: str, project: Path) -> None:
     """In a copy of the repository's own environments, without an error."""
     program = project / "bin" / "pgstrata"
     program.parent.mkdir(exist_ok=True)

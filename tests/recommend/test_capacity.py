@@ -36,8 +36,8 @@ def test_all_services_of_a_server_are_added_up(recommended: Recommended) -> None
         "base.yaml",
         "base.yaml",
     ]
-    assert 'ALTER ROLE "app" CONNECTION LIMIT 178;' in lines(found, "sql")
-    assert 'ALTER ROLE "reports" CONNECTION LIMIT 22;' in lines(found, "sql")
+    assert "ALTER ROLE app CONNECTION LIMIT 178;" in lines(found, "sql")
+    assert "ALTER ROLE reports CONNECTION LIMIT 22;" in lines(found, "sql")
     assert "superuser_reserved_connections = 3" in lines(found, "conf")
 
 
@@ -86,7 +86,7 @@ def test_a_role_of_several_servers_gets_the_largest_limit(recommended: Recommend
     limits = [
         [item.line for item in server.advice if "LIMIT" in item.line] for server in found.servers
     ]
-    assert limits == [['ALTER ROLE "app" CONNECTION LIMIT 22;']] * 2
+    assert limits == [["ALTER ROLE app CONNECTION LIMIT 22;"]] * 2
 
 
 def test_a_pooler_is_not_counted(recommended: Recommended) -> None:

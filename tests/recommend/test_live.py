@@ -116,8 +116,7 @@ def configuration(folder: Path, server: Server, ways: dict[str, dict[str, Any]])
         },
         services=[SERVICE],
         client_addresses=[DECLARED],
-        server_memory="256MB",
-        server_storage="ssd",
+        server={"memory": "256MB", "storage": "ssd"},
     )
 
 

@@ -27,7 +27,7 @@ EVERYTHING: dict[str, Any] = {
     "pool_settings": {"min_size": 2, "max_size": 10},
     "services": [{"name": "web", "replicas": 3, "types": ["pool"]}],
     "client_addresses": ["10.20.0.0/16", "10.21.0.0/16"],
-    "server_memory": "16GB",
+    "server": {"memory": "16GB"},
 }
 ELSEWHERE = {"connections": {"other": {"connection_settings": {"host": "other"}}}}
 
@@ -79,7 +79,7 @@ def test_a_file_holds_its_own_lines_and_comments(tmp_path: Path, form: str, mark
     bare = [line for line in text.splitlines() if line and not line.startswith(f"{mark} ")]
     assert bare == [item.line for item in made.servers[0].advice if item.kind == form]
     assert text.endswith("\n")
-    assert "not declared: server_cpus" in text
+    assert "not declared: server.cpus" in text
 
 
 @pytest.mark.parametrize("form", render.FILES)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from pgstrata.schema.decode import decode, may_hold_password
-from pgstrata.schema.keys import CONNECTION, POOL, SECTIONS, TYPE, Key
+from pgstrata.schema.keys import CONNECTION, POOL, SERVER, TYPE, Key
 
 FLAG, PORT = CONNECTION["keepalives"], CONNECTION["port"]
 TEXT, WHOLE = CONNECTION["dbname"], CONNECTION["connect_timeout"]
 SWITCH, NUMBER = CONNECTION["autocommit"], POOL["timeout"]
-MEMORY = SECTIONS["server_memory"].key or TYPE
+MEMORY = SERVER["memory"]
 
 
 @pytest.mark.parametrize(

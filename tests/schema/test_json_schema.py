@@ -12,7 +12,7 @@ from tests.layers.project import write
 
 from pgstrata import Config, InvalidConfigError, load, load_many
 from pgstrata.schema import json_schema, parameters
-from pgstrata.schema.keys import CONNECTION, POOL, SECTIONS
+from pgstrata.schema.keys import SECTIONS, TABLES
 from pgstrata.schema.template import SCHEMA, project_files, single_file
 
 ROOT = Path(__file__).parents[2]
@@ -125,7 +125,7 @@ def test_it_says_what_the_table_says() -> None:
     schema = json_schema.overlay()
     for name, section in SECTIONS.items():
         assert section.doc in schema["properties"][name]["description"] or section.key
-    for table, keys in (("connection", CONNECTION), ("pool", POOL)):
+    for table, keys in TABLES.items():
         properties = schema["$defs"][table]["properties"]
         for name, key in keys.items():
             assert properties[name]["description"] == key.doc

@@ -63,7 +63,10 @@ class Snapshot:
     @property
     def endpoint(self) -> str:
         """The server as a person writes it: ``db.example.com:5432``."""
-        return f"{self.host}:{self.port}" if self.host[:1] not in "/@" else self.host
+        if self.host[:1] in ("/", "@", ""):
+            return self.host or f"port {self.port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +132,11 @@ LookAtAll: TypeAlias = "Callable[[Fleet], Iterable[tuple[View, Outcome]]]"
 class Check:
     """One check: how bad its worst outcome is, what it looks at, and why that matters.
 
-    ``find`` looks at one endpoint, ``compare`` at all of them together; exactly one of them is
-    there. ``cannot_see`` and ``ignore`` are for the page of the reference, as is ``verify``, the
-    query with which a person looks for themselves. ``source`` names where the rule is from.
+    ``find`` looks at one endpoint, ``compare`` at all of them that could be reached, together. What
+    they yield is what was looked at, ``ok`` among it; nothing means that the check does not apply
+    there, and ``UnreadError`` that nobody could look. ``cannot_see`` and ``ignore`` are for the
+    page of the reference, as is ``verify``, the query with which a person looks for themselves.
+    ``source`` names where the rule is from.
     """
 
     id: str

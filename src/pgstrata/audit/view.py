@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
-from pgstrata.audit.model import Gap, Outcome, Row, Snapshot, Status, UnreadError
-from pgstrata.check.scope import Connection
+from pgstrata.audit.model import Gap, Row, Snapshot, UnreadError
+from pgstrata.audit.reading import OWN_SOURCES, Reading, place, reading
+from pgstrata.audit.wire.handshake import Handshake
+from pgstrata.audit.wire.probe import Probe
+from pgstrata.capacity import Demand, declared, demands
+from pgstrata.check.scope import Connection, is_remote
+from pgstrata.model import Value
+from pgstrata.schema.keys import SYNC_TYPES
+from pgstrata.statements import identifier
 
 # pg_settings leaves these rows out for who is not in pg_read_all_settings, so that absent means
 # hidden, not missing.
-HIDDEN_SETTINGS = frozenset(
-    (
-        "config_file data_directory dynamic_library_path external_pid_file hba_file ident_file"
-        " jit_provider krb_server_keyfile log_directory log_filename primary_conninfo"
-        " session_preload_libraries shared_preload_libraries ssl_ciphers ssl_dh_params_file"
-        " ssl_ecdh_curve ssl_groups ssl_max_protocol_version ssl_min_protocol_version"
-        " ssl_passphrase_command unix_socket_directories ssl_tls13_ciphers oauth_validator_libraries"
-        " extension_control_path"
-    ).split()
-)
+_HIDDEN = """
+config_file data_directory dynamic_library_path external_pid_file hba_file ident_file jit_provider
+krb_server_keyfile log_directory log_filename primary_conninfo session_preload_libraries
+shared_preload_libraries ssl_ciphers ssl_dh_params_file ssl_ecdh_curve ssl_groups
+ssl_max_protocol_version ssl_min_protocol_version ssl_passphrase_command unix_socket_directories
+ssl_tls13_ciphers oauth_validator_libraries extension_control_path
+"""
+HIDDEN_SETTINGS = frozenset(_HIDDEN.split())
 ALL_SETTINGS = "GRANT pg_read_all_settings TO {viewer};"
+_POOLED = ("transaction", "pgbouncer")  # keep no session settings from one transaction to the next
+_OPTION = re.compile(r"(?:-c\s*|--)([\w.-]+)=((?:\\.|\S)*)")
 
 
 @dataclass(frozen=True)
@@ -29,11 +39,15 @@ class View:
     """One endpoint of one connection: what the client wants and what was seen.
 
     Each look at something that nobody could read raises ``UnreadError``, which makes the check's
-    answer ``unknown``: a check need not think of privileges.
+    answer ``unknown``: a check need not think of privileges. A check that has nothing to judge,
+    because the client does not use what it is about, or nobody has described the machine, returns
+    no outcome.
     """
 
     client: Connection
     snapshot: Snapshot
+
+    # What was seen.
 
     def rows(self, fact: str) -> tuple[Row, ...]:
         """Return the rows of a fact. Raises ``UnreadError``."""
@@ -56,6 +70,11 @@ class View:
         return int(self.row("caps")["version_num"]) // 10000
 
     @cached_property
+    def in_recovery(self) -> bool:
+        """Whether the server is a standby. Raises ``UnreadError``."""
+        return bool(self.row("identity")["in_recovery"])
+
+    @cached_property
     def settings(self) -> Mapping[str, Row]:
         """The visible rows of pg_settings by name. Raises ``UnreadError``."""
         return {row["name"]: row for row in self.rows("settings")}
@@ -66,15 +85,166 @@ class View:
         if row is not None:
             return row
         if name in HIDDEN_SETTINGS and not self.row("caps")["all_settings"]:
-            viewer = self.snapshot.viewer
-            raise UnreadError(
-                Gap(f"{name} is shown to members of pg_read_all_settings", ALL_SETTINGS.format(viewer=viewer))
-            )
+            grant = ALL_SETTINGS.format(viewer=self.viewer)
+            raise UnreadError(Gap(f"{name} is shown to members of pg_read_all_settings", grant))
         raise UnreadError(Gap(f"PostgreSQL {self.version} has no {name}"))
 
-    def found(self, status: Status, message: str, **more: object) -> Outcome:
-        """Return an outcome."""
-        return Outcome(status, message, **more)  # type: ignore[arg-type]  # the fields of Outcome
+    def server(self, name: str) -> Reading:
+        """Return a parameter as the server's files have it. Raises ``UnreadError``."""
+        row = self.setting(name)
+        own = row["source"] in OWN_SOURCES
+        if own and row["source"] != "session" and self.snapshot.viewer != self.user:
+            raise UnreadError(Gap(f"{name} of {self.snapshot.viewer} hides that of the server"))
+        text = row["reset_val"] if own else row["setting"]
+        return reading(name, str(text), "the server" if own else place(row))
+
+    def count(self, name: str) -> int:
+        """Return a parameter of the server that counts something. Raises ``UnreadError``."""
+        return int(self.server(name).number)
+
+    def has(self, name: str) -> bool:
+        """Whether this version has a parameter that anybody may see. Raises ``UnreadError``."""
+        return name in self.settings
+
+    @cached_property
+    def now(self) -> dt.datetime:
+        """When the endpoint was looked at."""
+        return dt.datetime.fromisoformat(self.snapshot.taken)
+
+    @cached_property
+    def probes(self) -> Mapping[str, Probe]:
+        """What the server asks of the program's user, by transport. Raises ``UnreadError``."""
+        found = self.snapshot.probe
+        if found is None:
+            raise UnreadError(self.snapshot.gaps.get("probe", Gap("the server was not probed")))
+        return {transport: Probe.from_json(data) for transport, data in found.items()}
+
+    @cached_property
+    def handshake(self) -> Handshake:
+        """What came of a TLS handshake with the client's files. Raises ``UnreadError``."""
+        found = self.snapshot.handshake
+        if found is None:
+            raise UnreadError(self.snapshot.gaps.get("probe", Gap("no handshake was made")))
+        return Handshake.from_json(found)
+
+    # What the client wants.
+
+    @cached_property
+    def viewer(self) -> str:
+        """The role that looked, as SQL takes its name."""
+        return identifier(self.snapshot.viewer)
+
+    @cached_property
+    def user(self) -> str:
+        """The role that the program logs in as; where none is configured, the one that looked."""
+        return str(self.client.keyword("user") or self.snapshot.viewer)
+
+    @cached_property
+    def dbname(self) -> str:
+        """The database of the program. Raises ``UnreadError`` where only the server knows."""
+        return str(self.client.keyword("dbname") or self.row("caps")["dbname"])
+
+    @cached_property
+    def tcp(self) -> bool:
+        """Whether the endpoint is reached over TCP, and not over a Unix socket."""
+        return self.snapshot.host[:1] not in ("/", "@", "")
+
+    @cached_property
+    def remote(self) -> bool:
+        """Whether the endpoint is another machine."""
+        return self.tcp and is_remote(self.snapshot.host)
+
+    @cached_property
+    def sslmode(self) -> str:
+        """The client's sslmode; libpq's own default is prefer."""
+        return str(self.client.keyword("sslmode") or "prefer")
+
+    @cached_property
+    def pooled(self) -> bool:
+        """Whether the client says that a pooler stands between that keeps no session."""
+        return self.client.value("pooler") in _POOLED
+
+    @cached_property
+    def kinds(self) -> tuple[str, ...]:
+        """The connection types that are used: by services, by default, or by a configured pool."""
+        services = (entry.service for entry in declared(self.client.config) if entry.service)
+        said = [kind for it in services if it.connection == self.client.name for kind in it.types]
+        pools = [kind for kind, _ in self.client.pools()]
+        return tuple(dict.fromkeys([str(self.client.value("connection_type")), *said, *pools]))
+
+    def declared(self, name: str) -> Any:
+        """Return a fact of the ``server`` section. Raises ``UnreadError`` where it is not there."""
+        value = self.client.value(f"server.{name}")
+        if value is None:
+            raise UnreadError(Gap(f"server.{name} is not declared"))
+        return value
+
+    @cached_property
+    def demands(self) -> tuple[Demand, ...]:
+        """What the declared services ask of this endpoint. Raises ``UnreadError`` without any."""
+        found = demands(self.client.config)
+        if not found:
+            raise UnreadError(Gap("no services are declared"))
+        here = set(self._connections_here())
+        return tuple(demand for demand in found if demand.connection in here)
+
+    @cached_property
+    def demand(self) -> int:
+        """The most connections that the services open to this endpoint. Raises ``UnreadError``."""
+        return sum(demand.most for demand in self.demands)
+
+    def _connections_here(self) -> Iterator[str]:
+        config, own = self.client.config, self.client
+        for name in config.connections:
+            other = Connection(config, name, config.connection(name))
+            if name == own.name or {t[:2] for t in other.targets} & {t[:2] for t in own.targets}:
+                yield name
+
+    # What a session of the program has.
+
+    def wanted(self, name: str, kind: str = "") -> Reading | None:
+        """Return a parameter that the client itself gives a session of a connection type."""
+        kind = kind or self.kinds[0]
+        own = "sync_settings" if kind in SYNC_TYPES else "async_settings"
+        for section in (own, "session_settings"):
+            if (value := self.client.value(f"{section}.{name}")) is not None:
+                return self._said(f"{section}.{name}", name, value)
+        for option, text in _OPTION.findall(str(self.client.keyword("options") or "")):
+            if option.replace("-", "_") == name:
+                return self._said(
+                    "connection_settings.options", name, re.sub(r"\\(.)", r"\1", text)
+                )
+        return None
+
+    def _said(self, key: str, name: str, value: Value) -> Reading:
+        return reading(name, str(value), str(self.client.place(key)), client=True)
+
+    def session(self, name: str, kind: str = "") -> Reading:
+        """Return a parameter as the program's session of a connection type has it.
+
+        Behind a pooler that keeps no session, the client's own settings do not count. Raises
+        ``UnreadError``.
+        """
+        wanted = None if self.pooled else self.wanted(name, kind)
+        return wanted or self.altered(name) or self.server(name)
+
+    def altered(self, name: str) -> Reading | None:
+        """Return what ALTER ROLE and ALTER DATABASE give the program. Raises ``UnreadError``."""
+        said = {
+            (row["rolname"], row["datname"]): row["value"]
+            for row in self.rows("role_settings")
+            if row["name"] == name
+        }
+        user, dbname = self.user, self.dbname
+        for scope, statement in {
+            (user, dbname): f"ALTER ROLE {user} IN DATABASE {dbname}",
+            (user, ""): f"ALTER ROLE {user}",
+            ("", dbname): f"ALTER DATABASE {dbname}",
+            ("", ""): "ALTER ROLE ALL",
+        }.items():
+            if scope in said:
+                return reading(name, said[scope], statement)
+        return None
 
 
 @dataclass(frozen=True)
@@ -91,6 +261,16 @@ class Fleet:
         found: dict[str, list[View]] = {}
         for view in self.views:
             found.setdefault(view.client.environment, []).append(view)
+        return {name: tuple(views) for name, views in found.items()}
+
+    def by_cluster(self) -> Mapping[str, tuple[View, ...]]:
+        """Return the endpoints that could be looked at by the cluster they belong to: a primary and
+        its standbys have one identifier.
+        """
+        found: dict[str, list[View]] = {}
+        for view in self.views:
+            if control := view.snapshot.facts.get("control"):
+                found.setdefault(str(control[0]["system_identifier"]), []).append(view)
         return {name: tuple(views) for name, views in found.items()}
 
 

@@ -187,7 +187,7 @@ def _find_key(key: str) -> Key | str | None:
     if section is None:
         guess = closest(section_name, SECTIONS)
         return f"{key!r} is not a key" + (f"; did you mean {guess!r}?" if guess else "")
-    if section.shape not in ("connection", "pool", "parameters"):
+    if not section.has_keys:
         return section.key
     return key_of(section, name) or f"{key!r} is not a key"
 

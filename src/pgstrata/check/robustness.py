@@ -171,7 +171,9 @@ RULES = (
         "warning",
         each(pool_without_check),
         what="A pooler or a load balancer stands between, and `check_on_checkout` is off.",
-        why="It may end connections that the pool still holds; the next caller gets the error.",
+        why="It may end connections that the pool still holds. One that idled for half a second is"
+        " tested before it is handed out; one that was just given back is not, and its caller gets"
+        " the error.",
         remedy="`check_on_checkout: true`, which costs one round trip.",
     ),
     Rule(

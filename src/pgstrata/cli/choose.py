@@ -6,16 +6,15 @@ from dataclasses import replace
 
 from pgstrata.errors import UsageError
 from pgstrata.model import Config, Setting
-from pgstrata.schema.keys import CONNECTION, POOL, SECTIONS
+from pgstrata.schema.keys import SECTIONS, TABLES
 from pgstrata.schema.suggest import closest
 
-_TABLES = {"connection": CONNECTION, "pool": POOL}
 KEYS = [  # of all sections, and the sections themselves, in the order of the schema
     key
     for section in SECTIONS.values()
     for key in (
         section.name,
-        *(f"{section.name}.{name}" for name in _TABLES.get(section.shape, ())),
+        *(f"{section.name}.{name}" for name in TABLES.get(section.shape, ())),
     )
 ]
 _RANK = {key: rank for rank, key in enumerate(KEYS)}

@@ -22,7 +22,7 @@ COMMANDS = {
         *("promote", "render", "exec", "schema"),
     ),
     "secrets": ("secret",),
-    "servers": ("test", "recommend"),
+    "servers": ("test", "recommend", "audit"),
     "data": ("import", "export", "copy"),
     "code": ("code",),
     "local server": ("local",),

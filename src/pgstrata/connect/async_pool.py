@@ -106,7 +106,13 @@ class AsyncPool(AsyncConnectionPool[Any]):
     async def close(self, timeout: float = CLOSING) -> None:
         """Close the pool: idle connections now, borrowed ones as they come back."""
         self.stopping.set()
-        await super().close(timeout)
+        idle = list(self._pool)
+        try:
+            await super().close(timeout)
+        finally:  # also when the event loop ends meanwhile
+            for connection in idle:
+                if connection not in self.in_use:
+                    connection.pgconn.finish()
 
 
 async def _gave_up(pool: AsyncConnectionPool[Any]) -> None:

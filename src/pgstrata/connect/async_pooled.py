@@ -285,15 +285,18 @@ async def _probe(plan: Plan) -> None:
 
 
 def _close_all(pools: dict[Loop, AsyncPool]) -> None:
-    """Close and forget all pools. Only its own loop can close a pool; what is left of a loop that
-    is gone are the pool's connections.
+    """Close and forget all pools. Only its own loop can close a pool, and takes it from here when
+    it does, so that it is not forgotten by a loop that ends before; what is left of a loop that is
+    gone are the pool's connections.
     """
-    while pools:
-        loop, pool = pools.popitem()
-        if not loop.is_running():
+    for loop in list(pools):
+        if loop.is_running():
+            with suppress(RuntimeError):  # the loop closes at this moment
+                loop.call_soon_threadsafe(_close, pools, loop)
+        elif pool := pools.pop(loop, None):
             _abandon(pool)
-        with suppress(RuntimeError):  # the loop is closed, or closes at this moment
-            loop.call_soon_threadsafe(_close, pool)
+            with suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(_begin_closing, pool)
 
 
 def _abandon(pool: AsyncPool) -> None:
@@ -304,8 +307,13 @@ def _abandon(pool: AsyncPool) -> None:
         connection.pgconn.finish()
 
 
-def _close(pool: AsyncPool) -> None:
-    lifecycle.begin(pool.close())
+def _close(pools: dict[Loop, AsyncPool], loop: Loop) -> None:
+    if pool := pools.pop(loop, None):
+        _begin_closing(pool)
+
+
+def _begin_closing(pool: AsyncPool) -> None:
+    lifecycle.begin(pool.close()).add_done_callback(lambda _: _abandon(pool))
 
 
 def _cancel(pool: AsyncPool) -> None:

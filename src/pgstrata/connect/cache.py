@@ -101,8 +101,11 @@ class Cache:
                 if made.key not in self._handles:
                     self._handles[made.key] = _HANDLES[made.connection_type](made)
                 handle = source.handles[connection, connection_type] = self._handles[made.key]
-                if source is self._sources.get(ENVIRONMENT):
-                    self.ready[connection, connection_type] = handle
+        ask = (connection, connection_type)
+        if ask not in self.ready and source is self._sources.get(ENVIRONMENT):
+            with self._lock:  # neither may have been replaced meanwhile
+                if source is self._sources.get(ENVIRONMENT) and source.handles.get(ask) is handle:
+                    self.ready[ask] = handle
         return handle
 
     def types(self) -> dict[str, str]:

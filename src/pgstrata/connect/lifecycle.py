@@ -69,11 +69,12 @@ def cancel(connections: Iterable[Connection]) -> None:
 _running: set[asyncio.Task[None]] = set()  # a loop keeps its tasks weakly
 
 
-def begin(work: Coroutine[Any, Any, None]) -> None:
+def begin(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
     """Do this in the running event loop, some time."""
     task = asyncio.get_running_loop().create_task(work)
     _running.add(task)
     task.add_done_callback(_running.discard)
+    return task
 
 
 async def cancel_async(connections: Iterable[AsyncConnection]) -> None:

@@ -86,8 +86,9 @@ class PoolHandle:
             else:
                 outage.over()
                 break
-            while (pause := outage.turn()) and not self._refuses.wait(pause):
-                pass
+            while pause := outage.turn():
+                if self._refuses.wait(pause):
+                    raise shut_down()
         pool = Pool(plan, outage)
         pool.start()
         return pool

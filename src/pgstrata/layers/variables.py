@@ -83,7 +83,7 @@ def _put(
         return [_unknown(variable, path[0], known)]
     if section.key is not None and len(path) == 1:
         key = section.key
-    elif section.shape in ("connection", "pool", "parameters") and len(path) == 2:  # noqa: PLR2004  # section, key
+    elif section.has_keys and len(path) == 2:  # noqa: PLR2004  # section, key
         found = key_of(section, path[1])
         if found is None:
             return [_unknown(variable, path[1], candidates(section))]

@@ -8,7 +8,7 @@ from pgstrata.capacity import Demand, declared, demands
 from pgstrata.model import Origin
 from pgstrata.recommend.advice import Advice, Missing, Note
 from pgstrata.recommend.server import Server, places, servers
-from pgstrata.recommend.statements import identifier
+from pgstrata.statements import identifier
 
 RESERVED = 3  # superuser_reserved_connections, PostgreSQL's own default
 LEAST = 100  # max_connections, PostgreSQL's own default

@@ -9,7 +9,7 @@ from pgstrata.check.scope import Connection, is_remote
 from pgstrata.check.transport import sslmode
 from pgstrata.recommend.advice import Advice, Note
 from pgstrata.recommend.server import Server, places, ports, tcp_hosts
-from pgstrata.recommend.statements import conf_text
+from pgstrata.statements import conf_text
 
 DEMANDS_TLS = ("require", "verify-ca", "verify-full")
 _VERSIONS = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")

@@ -9,7 +9,7 @@ from pgstrata.check.scope import SESSION_SECTIONS, Connection, is_remote, readin
 from pgstrata.model import Origin
 from pgstrata.recommend.advice import Advice, Missing, Note
 from pgstrata.recommend.server import Server, places, tcp_hosts, undeclared
-from pgstrata.recommend.statements import role_setting
+from pgstrata.statements import role_setting
 
 # The client's keyword, the server's parameter for the same, and its unit.
 _KEEPALIVES = (

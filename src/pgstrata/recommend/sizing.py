@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pgstrata import sizing
 from pgstrata.check.scope import SESSION_SECTIONS, reading
 from pgstrata.model import Origin
 from pgstrata.recommend.advice import Advice, Applies, Missing, Note
@@ -16,41 +17,41 @@ from pgstrata.recommend.server import Server
 from pgstrata.schema import parameters
 
 _PER_CPU = 10  # connections; with more, they mostly wait for each other
-_WORKERS = 8  # max_worker_processes, PostgreSQL's own default
-_LEAST_WORK_MEM = 4096  # kB, PostgreSQL's own default
-_MOST_MAINTENANCE = 8 << 20  # kB
 _HASH = 2  # hash_mem_multiplier, PostgreSQL's own default since 15
 _START = "a starting point for a machine that the server has to itself"
 
 
 def memory(server: Server) -> Iterator[Advice | Missing | Note]:
     """Share the declared memory out."""
-    said, origins = server.declared("server_memory")
+    said, origins = server.declared("server.memory")
     if said is None:
         why = "shared_buffers, work_mem and the like follow from the machine's memory"
-        yield server.undeclared("server_memory", why, "server_memory: 16GB")
+        yield server.undeclared("server.memory", why, "server:\n  memory: 16GB")
         return
-    ram = _kilobytes(str(said))
-    shared = ram // 4
-    yield _share("shared_buffers", shared, f"{said} / 4", origins, "restart")
-    yield _share("effective_cache_size", ram * 3 // 4, f"{said} * 3 / 4", origins)
-    most = min(ram // 16, _MOST_MAINTENANCE)
-    yield _share("maintenance_work_mem", most, f"min({said} / 16, 8GB)", origins)
+    ram, workload = (
+        parameters.kilobytes(str(said)),
+        str(server.declared("server.workload")[0] or "web"),
+    )
+    buffers = sizing.shared_buffers(ram, workload)
+    yield _share("shared_buffers", buffers, str(said), origins, "restart")
+    cache = sizing.effective_cache_size(ram, workload)
+    yield _share("effective_cache_size", cache, str(said), origins)
+    maintenance = sizing.maintenance_work_mem(ram, workload)
+    yield _share("maintenance_work_mem", maintenance, str(said), origins)
     slots = max_connections(server)
     if slots is not None:
-        each = max((ram - shared) // ((slots + _WORKERS) * 3), _LEAST_WORK_MEM)
-        formula = f"max(({said} - shared_buffers) / (({slots} + {_WORKERS} workers) * 3), 4MB)"
-        yield _share("work_mem", each, formula, origins)
-    yield from _overcommitted(server, ram - shared)
+        each = sizing.work_mem(ram, slots, workload=workload)
+        yield _share("work_mem", each, str(said), origins)
+    yield from _overcommitted(server, ram - buffers.kilobytes)
 
 
 def processors(server: Server) -> Iterator[Missing | Note]:
     """Say where more connections are asked for than the declared processors can serve."""
-    said, origins = server.declared("server_cpus")
+    said, origins = server.declared("server.cpus")
     most = demand_of(server)
     if said is None:
         why = "whether the services ask for more than the machine can do at a time"
-        yield server.undeclared("server_cpus", why, "server_cpus: 8")
+        yield server.undeclared("server.cpus", why, "server:\n  cpus: 8")
     elif isinstance(said, int) and most > _PER_CPU * said:
         yield Note(
             f"the services may open {most} connections, more than {_PER_CPU} * {said} CPUs: put"
@@ -61,10 +62,10 @@ def processors(server: Server) -> Iterator[Missing | Note]:
 
 def storage(server: Server) -> Iterator[Advice | Missing]:
     """Say what a random read costs, compared with one in order."""
-    said, origins = server.declared("server_storage")
+    said, origins = server.declared("server.storage")
     if said is None:
         why = "what a random read costs is not the same on a disk and on an SSD"
-        yield server.undeclared("server_storage", why, "server_storage: ssd")
+        yield server.undeclared("server.storage", why, "server:\n  storage: ssd")
     elif said == "ssd":
         why = "on an SSD a random read costs hardly more than one in order"
         yield Advice("conf", "random_page_cost = 1.1", why, "reload", origins=origins)
@@ -72,14 +73,13 @@ def storage(server: Server) -> Iterator[Advice | Missing]:
 
 def _share(
     name: str,
-    kilobytes: int,
-    formula: str,
+    amount: sizing.Amount,
+    memory: str,
     origins: tuple[Origin, ...],
     applies: Applies = "reload",
 ) -> Advice:
-    text = _written(kilobytes)
-    line = f"{name} = {text}"
-    return Advice("conf", line, _START, applies, f"{formula} = {text}", origins)
+    formula = f"{amount.formula.replace('memory', memory)} = {amount}"
+    return Advice("conf", f"{name} = {amount}", _START, applies, formula, origins)
 
 
 def _overcommitted(server: Server, free: int) -> Iterator[Note]:
@@ -91,17 +91,7 @@ def _overcommitted(server: Server, free: int) -> Iterator[Note]:
             if isinstance(each, int | float) and each * _HASH * most > free:
                 yield Note(
                     f"{connection.name}: {key} * {_HASH} (hash_mem_multiplier) * {most}"
-                    f" connections = {_written(int(each * _HASH * most))}, more than the"
-                    f" {_written(free)} that shared_buffers leaves",
+                    f" connections = {sizing.written(int(each * _HASH * most))}, more than the"
+                    f" {sizing.written(free)} that shared_buffers leaves",
                     connection.place(key),
                 )
-
-
-def _kilobytes(text: str) -> int:
-    parameter = parameters.find("effective_cache_size")
-    assert parameter is not None  # the table has it
-    return int(parameters.canonical(parameter, text)) * 8  # it counts in blocks of 8 kB
-
-
-def _written(kilobytes: int) -> str:
-    return f"{kilobytes >> 10}MB" if kilobytes >= 1 << 10 else f"{kilobytes}kB"

@@ -23,10 +23,9 @@ def render(report: Report) -> str:
     """
     suites = [_suite(report, name) for name in report.environments]
     if report.unknown:
-        cases = [_case("not checked", what, "<skipped/>") for what in report.unknown]
-        suites.append(_element("not checked", cases, skipped=len(cases)))
-    body = "\n".join(suites)
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n<testsuites>\n{body}\n</testsuites>\n'
+        cases = [case("not checked", what, "<skipped/>") for what in report.unknown]
+        suites.append(suite("not checked", cases))
+    return document(suites)
 
 
 def _suite(report: Report, environment: str) -> str:
@@ -43,9 +42,8 @@ def _suite(report: Report, environment: str) -> str:
         for rule in {**dict.fromkeys(rules), **own}
     ]
     if environment in report.missing:
-        cases.append(_case(environment, "exists", '<failure message="no such environment"/>'))
-    failures = sum("<failure " in case for case in cases)
-    return _element(environment, cases, failures=failures)
+        cases.append(case(environment, "exists", '<failure message="no such environment"/>'))
+    return suite(environment, cases)
 
 
 def _rule(report: Report, environment: str, rule: str, found: Iterable[Finding]) -> str:
@@ -56,18 +54,18 @@ def _rule(report: Report, environment: str, rule: str, found: Iterable[Finding])
     others = [finding for finding in found if finding not in failing]
     inner = ""
     if failing:
-        message = _attribute(failing[0].message)
+        message = attribute(failing[0].message)
         inner += f"<failure message={message}>{_lines(report, failing)}</failure>"
     if others:
         inner += f"<system-out>{_lines(report, others)}</system-out>"
     file = line = None
     if found:
         file, line, _ = place(report, found[0])
-    return _case(environment, rule, inner, file=file, line=line)
+    return case(environment, rule, inner, file=file, line=line)
 
 
 def _lines(report: Report, findings: Iterable[Finding]) -> str:
-    return _text(
+    return content(
         "\n".join(
             f"{where(report, finding)}: {finding.severity}: {finding.message}"
             + (f" ({finding.hint})" if finding.hint else "")
@@ -76,21 +74,37 @@ def _lines(report: Report, findings: Iterable[Finding]) -> str:
     )
 
 
-def _case(suite: str, name: str, inner: str, **attributes: object) -> str:
+def document(suites: Iterable[str]) -> str:
+    """Return the file of these suites."""
+    body = "\n".join(suites)
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n<testsuites>\n{body}\n</testsuites>\n'
+
+
+def suite(name: str, cases: list[str]) -> str:
+    """Return a suite of these cases, with the counts that its readers want."""
+    counts = {
+        "tests": len(cases),
+        "failures": sum("<failure " in case for case in cases),
+        "errors": sum("<error " in case for case in cases),
+        "skipped": sum("<skipped" in case for case in cases),
+    }
+    head = " ".join(f'{what}="{number}"' for what, number in counts.items())
+    body = "\n".join(cases)
+    return f"  <testsuite name={attribute(name)} {head}>\n{body}\n  </testsuite>"
+
+
+def case(suite: str, name: str, inner: str, **attributes: object) -> str:
+    """Return a test. ``inner`` is XML, the rest text."""
     said = {"classname": suite, "name": name, **attributes}
-    text = " ".join(f"{key}={_attribute(str(value))}" for key, value in said.items() if value)
+    text = " ".join(f"{key}={attribute(str(value))}" for key, value in said.items() if value)
     return f"    <testcase {text}>{inner}</testcase>"
 
 
-def _element(name: str, cases: list[str], *, failures: int = 0, skipped: int = 0) -> str:
-    head = f'tests="{len(cases)}" failures="{failures}" errors="0" skipped="{skipped}"'
-    body = "\n".join(cases)
-    return f"  <testsuite name={_attribute(name)} {head}>\n{body}\n  </testsuite>"
-
-
-def _text(text: str) -> str:
+def content(text: str) -> str:
+    """Return a text as the content of an element."""
     return escape(_FORBIDDEN.sub("�", text))
 
 
-def _attribute(text: str) -> str:
+def attribute(text: str) -> str:
+    """Return a text as the value of an attribute, with its quotes."""
     return quoteattr(_FORBIDDEN.sub("�", text))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterable, Sequence
+
+_ACTIVE = re.compile(r"([\\`*_{}\[\]()#+!|~@-])")
 
 
 def code(text: str) -> str:
@@ -20,3 +23,8 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a table of cells that are Markdown already."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def plain(text: str) -> str:
+    """Return a text in one line of which nothing is active: no markup, link or mention."""
+    return _ACTIVE.sub(r"\\\1", html.escape(" ".join(text.split()), quote=False))

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
 from pgstrata._version import __version__
 from pgstrata.check.baseline import fingerprints
-from pgstrata.check.registry import EXPLANATIONS, Explanation
+from pgstrata.check.registry import EXPLANATIONS
 from pgstrata.check.report import Report, merged
 from pgstrata.model import Finding
 from pgstrata.render.statuses import place
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _LEVELS = {"error": "error", "warning": "warning", "info": "note"}
-_INDEX = {rule: number for number, rule in enumerate(EXPLANATIONS)}
+_INDEX = {name: number for number, name in enumerate(EXPLANATIONS)}
 
 
 def render(report: Report) -> str:
@@ -30,41 +30,49 @@ def render(report: Report) -> str:
     results = _results(report, report.findings)
     for result, finding in _pairs(report, (finding for finding, _ in report.ignored)):
         reason = because[_alike(finding)]
-        results.append({**result, "suppressions": [_suppression("inSource", reason)]})
+        results.append({**result, "suppressions": [suppression("inSource", reason)]})
     for result, _ in _pairs(report, report.accepted):
-        results.append({**result, "suppressions": [_suppression("external", "in the baseline")]})
+        results.append({**result, "suppressions": [suppression("external", "in the baseline")]})
+    rules = [rule(name, it.what, it.why, it.remedy) for name, it in EXPLANATIONS.items()]
+    notes = [f"not checked: {what}" for what in report.unknown]
+    return log(rules, results, notes, successful=not (report.broken or report.missing))
+
+
+def log(
+    rules: Sequence[Mapping[str, Any]],
+    results: Sequence[Mapping[str, Any]],
+    notes: Iterable[str],
+    *,
+    successful: bool,
+) -> str:
+    """Return the log of one run. ``notes`` say what was not looked at."""
+    told = [{"level": "note", "message": {"text": note}} for note in notes]
     run = {
-        "tool": {"driver": _driver()},
+        "tool": {"driver": {"name": "pgstrata", "version": __version__, "rules": rules}},
         "columnKind": "unicodeCodePoints",
-        "invocations": [_invocation(report)],
+        "invocations": [
+            {"executionSuccessful": successful, "toolExecutionNotifications": told},
+        ],
         "results": results,
     }
     return json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2) + "\n"
 
 
-def _driver() -> dict[str, Any]:
-    rules = [_rule(rule, texts) for rule, texts in EXPLANATIONS.items()]
-    return {"name": "pgstrata", "version": __version__, "rules": rules}
-
-
-def _rule(rule: str, texts: Explanation) -> dict[str, Any]:
-    advice = f"{texts.why} {texts.remedy}".strip() or texts.what
+def rule(name: str, what: str, why: str, remedy: str) -> dict[str, Any]:
+    """Return a rule as the driver lists it."""
+    advice = f"{why} {remedy}".strip() or what
     return {
-        "id": rule,
-        "shortDescription": {"text": rule.replace("-", " ")},
-        "fullDescription": {"text": texts.what},
+        "id": name,
+        "shortDescription": {"text": name.replace("-", " ")},
+        "fullDescription": {"text": what},
         "help": {"text": advice, "markdown": advice},
     }
 
 
-def _invocation(report: Report) -> dict[str, Any]:
-    notes = [
-        {"level": "note", "message": {"text": f"not checked: {what}"}} for what in report.unknown
-    ]
-    return {
-        "executionSuccessful": not (report.broken or report.missing),
-        "toolExecutionNotifications": notes,
-    }
+def location(file: str, line: int, column: int) -> dict[str, Any]:
+    """Return a place in a file of the project."""
+    region = {"startLine": line, "startColumn": column}
+    return {"physicalLocation": {"artifactLocation": {"uri": quote(file)}, "region": region}}
 
 
 def _results(report: Report, findings: Iterable[Finding]) -> list[dict[str, Any]]:
@@ -83,22 +91,18 @@ def _pairs(report: Report, findings: Iterable[Finding]) -> list[tuple[dict[str, 
 
 def _result(report: Report, finding: Finding, mark: str) -> dict[str, Any]:
     hint = f"\n{finding.hint}" if finding.hint else ""
-    file, line, column = place(report, finding)
-    location = {
-        "artifactLocation": {"uri": quote(file)},
-        "region": {"startLine": line, "startColumn": column},
-    }
     return {
         "ruleId": finding.rule,
         **({"ruleIndex": _INDEX[finding.rule]} if finding.rule in _INDEX else {}),
         "level": _LEVELS[finding.severity],
         "message": {"text": f"{finding.message} [{finding.environment}]{hint}"},
-        "locations": [{"physicalLocation": location}],
+        "locations": [location(*place(report, finding))],
         "partialFingerprints": {"pgstrata/v1": mark},
     }
 
 
-def _suppression(kind: str, reason: str) -> dict[str, str]:
+def suppression(kind: str, reason: str) -> dict[str, str]:
+    """Return why a result does not count: ``inSource``, or said elsewhere (``external``)."""
     return {"kind": kind, "status": "accepted", "justification": reason}
 
 

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from pgstrata.check.report import Report
 from pgstrata.layers.project import BASE, FOLDER
-from pgstrata.model import Finding
+from pgstrata.model import Finding, Origin
 from pgstrata.render.findings import counts
 
 
@@ -51,11 +51,15 @@ def place(report: Report, finding: Finding) -> tuple[str, int, int]:
 
     What is in no file, such as a variable, is placed at the top of the environment's own.
     """
-    origin = finding.origin
-    if origin.source.startswith(f"{FOLDER}/"):
-        return _seen(report, origin.source), max(origin.line, 1), max(origin.column, 1)
     own = finding.environment if finding.environment in report.environments else BASE
-    return _seen(report, f"{FOLDER}/{own}.yaml"), 1, 1
+    return place_of(report.project, finding.origin, own)
+
+
+def place_of(project: Path, origin: Origin, environment: str) -> tuple[str, int, int]:
+    """Return the place of an origin; of what is in no file, the top of its environment's own."""
+    if origin.source.startswith(f"{FOLDER}/"):
+        return _seen(project, origin.source), max(origin.line, 1), max(origin.column, 1)
+    return _seen(project, f"{FOLDER}/{environment}.yaml"), 1, 1
 
 
 def where(report: Report, finding: Finding) -> str:
@@ -65,11 +69,11 @@ def where(report: Report, finding: Finding) -> str:
     return str(finding.origin)
 
 
-def _seen(report: Report, source: str) -> str:
+def _seen(project: Path, source: str) -> str:
     """Return a file of the project as seen from the current folder: CI wants it so."""
     here = Path.cwd()
     try:
-        folder = os.path.relpath(report.project, here)
+        folder = os.path.relpath(project, here)
     except ValueError:  # on Windows, another drive
         return source
     outside = folder.startswith(os.pardir)

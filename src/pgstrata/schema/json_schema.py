@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from pgstrata.schema import parameters
-from pgstrata.schema.keys import CONNECTION, POOL, SECRET_STORES, SECTIONS, Key, Section
+from pgstrata.schema.keys import CONNECTION, POOL, SECRET_STORES, SECTIONS, SERVER, Key, Section
 from pgstrata.schema.libpq import connection_keys
 from pgstrata.schema.names import TARGET_SECTIONS
 from pgstrata.schema.parameters import Parameter
@@ -42,6 +42,7 @@ def overlay() -> Schema:
         "text": {"anyOf": [_TEXT, *_OTHERWISE]},
         "connection": _object(connection_keys_known(), _in_file) | _CLEARABLE,
         "pool": _object(POOL, _in_file) | _CLEARABLE,
+        "server": _object(SERVER, _in_file) | _CLEARABLE,
         "parameters": _parameters(_parameter_in_file) | _CLEARABLE,
     }
     targets = {name: _section_in_file(section) for name, section in TARGET_SECTIONS.items()}
@@ -67,6 +68,7 @@ def effective() -> Schema:
             "reference": {"oneOf": [_one_key("from_env"), _one_key("from_file")]},
             "connection": _object(connection_keys_known(), _effective),
             "pool": _object(POOL, _effective),
+            "server": _object(SERVER, _effective),
             "parameters": _parameters(lambda _: {"type": "string"}),
         },
     }

@@ -7,6 +7,7 @@ added by ``schema.libpq``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -82,10 +83,11 @@ CONNECTION = _by_name(
     Key(
         "client_deadline",
         "number",
-        "Seconds that the server has for an answer; then the connection is closed.",
+        "Seconds that the server has for an answer.",
         minimum=0.1,
-        why="For proxies that acknowledge and hang, which no time-out of libpq or the server "
-        "notices. It counts for each statement, as this program sees it.",
+        why="Then the connection is closed. For proxies that acknowledge and hang, which no "
+        "time-out of libpq or the server notices. It counts for each statement, as this program "
+        "sees it.",
     ),
     Key(
         "prepared_statements",
@@ -245,7 +247,44 @@ POOL = _by_name(
         "boolean",
         "Test each connection before it is handed out.",
         default=False,
-        why="Without, only one that idled for half a second is tested, which costs next to nothing.",
+        why="Without it, one that idled for half a second is, which costs next to nothing.",
+    ),
+)
+
+# What no connection can see, and only audits and recommendations read.
+SERVER = _by_name(
+    Key("cpus", "integer", "CPU cores of the server.", minimum=1, example="8"),
+    Key("memory", "memory", "Memory of the server's machine.", example="32GB"),
+    Key("storage", "text", "What its data is stored on.", choices=("ssd", "disk"), example="ssd"),
+    Key(
+        "workload",
+        "text",
+        "What it mostly does; dw is a data warehouse.",
+        choices=("web", "oltp", "dw", "mixed", "desktop"),
+        example="web",
+    ),
+    Key(
+        "idle_limit",
+        "integer",
+        "Seconds of silence that load balancers and firewalls allow.",
+        minimum=1,
+        example="350",
+    ),
+    Key(
+        "other_connections",
+        "integer",
+        "Connections of programs that are no services.",
+        minimum=0,
+        example="10",
+    ),
+    Key("system_identifier", "text", "The cluster that is meant, by pg_control_system()."),
+    Key("shared", "boolean", "Another environment is meant to share the cluster."),
+    Key("pooler_clients", "integer", "Most clients that the pooler takes.", minimum=1),
+    Key(
+        "pooler_connections",
+        "integer",
+        "Most connections of the pooler to the server.",
+        minimum=1,
     ),
 )
 
@@ -264,7 +303,14 @@ POOLER = Key(
 )
 
 # What a section holds: a table of keys, PostgreSQL parameters, a single value, or a list.
-Shape: TypeAlias = Literal["connection", "pool", "parameters", "scalar", "list", "connections"]
+Shape: TypeAlias = Literal[
+    "connection", "pool", "server", "parameters", "scalar", "list", "connections"
+]
+TABLES: Mapping[Shape, Mapping[str, Key]] = {
+    "connection": CONNECTION,
+    "pool": POOL,
+    "server": SERVER,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,12 +329,10 @@ class Section:
         """Whether it holds keys of its own, and not one value or a list."""
         return self.shape not in ("scalar", "list")
 
-
-def _server_key(
-    name: str, kind: Kind, doc: str, *, choices: tuple[str, ...] = (), minimum: float | None = None
-) -> Section:
-    key = Key(name, kind, doc, choices=choices, minimum=minimum)
-    return Section(name, "scalar", doc, target=True, key=key)
+    @property
+    def has_keys(self) -> bool:
+        """Whether what it holds are single values by their names."""
+        return self.is_map and self.shape != "connections"
 
 
 SECTIONS = {
@@ -304,6 +348,9 @@ SECTIONS = {
         Section("pool_settings", "pool", "The pool of type pool.", target=True),
         Section("async_pool_settings", "pool", "The pool of type async_pool.", target=True),
         Section("pooler", "scalar", POOLER.doc, target=True, key=POOLER),
+        Section(
+            "server", "server", "What is known of the server, for recommend and audit.", target=True
+        ),
         Section("secret_stores", "list", "Stores that secrets are looked up in, weakest first."),
         Section(
             "connection_limit",
@@ -316,21 +363,6 @@ SECTIONS = {
                 "Most connections that the server has for the services.",
                 minimum=1,
             ),
-        ),
-        _server_key(
-            "server_memory", "memory", "Memory of the server's machine, for recommend and audit."
-        ),
-        _server_key(
-            "server_cpus",
-            "integer",
-            "CPUs of the server's machine, for recommend and audit.",
-            minimum=1,
-        ),
-        _server_key(
-            "server_storage",
-            "text",
-            "What the server's data lies on, for recommend and audit.",
-            choices=("ssd", "disk"),
         ),
         Section("connections", "connections", "Named targets; each inherits what it leaves out."),
         Section("services", "list", "Programs that connect, for capacity checks."),

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from pgstrata.model import Severity
 from pgstrata.schema import parameters
-from pgstrata.schema.keys import POOL, SECTIONS, Key, Section
+from pgstrata.schema.keys import SECTIONS, TABLES, Key, Section
 from pgstrata.schema.libpq import connection_keys
 
 MAX_NAME = 40
@@ -26,7 +26,7 @@ def key_of(section: Section, name: str) -> Key | None:
 
 def keys_of(section: Section) -> Mapping[str, Key]:
     """Return the keys of a section that has a table of them."""
-    return connection_keys() if section.shape == "connection" else POOL
+    return connection_keys() if section.shape == "connection" else TABLES[section.shape]
 
 
 def is_setting(key: str) -> bool:

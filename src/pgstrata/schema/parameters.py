@@ -82,6 +82,13 @@ def canonical(parameter: Parameter, text: str) -> str | int | float | bool:
     return text
 
 
+def kilobytes(text: str) -> int:
+    """Return an amount of memory such as ``16GB`` in kB. Raises ``ValueError``."""
+    parameter = find("effective_cache_size")
+    assert parameter is not None  # the table has it
+    return int(canonical(parameter, text)) * 8  # it counts blocks of 8 kB
+
+
 def lacks_unit(parameter: Parameter, text: str) -> bool:
     """Whether ``text`` is a bare number where it counts milliseconds, 8 kB blocks or the like.
 

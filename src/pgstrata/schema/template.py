@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from pgstrata.schema.keys import CONNECTION, POOL, SECTIONS, Key
+from pgstrata.schema.keys import SECTIONS, TABLES, Key
 
 _BASE = {
     "connection_type": "normal",
@@ -19,6 +19,7 @@ _BASE = {
     },
     "pool_settings": {"min_size": "2", "max_size": "10", "max_lifetime": "1800"},
     "async_pool_settings": {"min_size": "2", "max_size": "10", "max_lifetime": "1800"},
+    "server": {},
 }
 SCHEMA = "schema.json"
 # Tells an editor with a YAML language server where the schema is, seen from the file's own folder.
@@ -91,8 +92,7 @@ def _section(name: str, value: object, documented: bool) -> Iterable[str]:  # no
 
 
 def _keys(section: str) -> Iterable[Key]:
-    tables = {"connection": CONNECTION, "pool": POOL}
-    return tables.get(SECTIONS[section].shape, {}).values()
+    return TABLES.get(SECTIONS[section].shape, {}).values()
 
 
 def _comment(key: Key) -> Iterable[str]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pgstrata.tables.job import Job
     from pgstrata.tables.records import Block
 
-PART = 4 * 2**20  # bytes sent under one savepoint
+PART = 4 * 2**20  # bytes sent under one savepoint, as long as no row is bad
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +40,14 @@ class Reader:
         self.records = 0
         self.rejects: list[Reject] = []
         self._job, self._blocks, self._loaded = job, blocks, loaded
-        self._scanner = job.scanner
+        self._scanner, self._size = job.scanner, PART
         self._delimiter = job.file.dialect.delimiter.encode()
         self._ahead: tuple[Block, Piece, list[Reject]] | None = None
 
     def part(self) -> Iterator[Piece]:
         """Yield pieces up to the size of a part."""
         size = 0
-        while size < PART:
+        while size < self._size:
             self.look_ahead()
             if self._ahead is None:
                 self.ended = True
@@ -58,6 +58,10 @@ class Reader:
             size += len(block.data)
             yield piece
             self._loaded(block)
+
+    def adapt(self, *, undone: bool) -> None:
+        """Make parts smaller where a bad row has undone one, and larger again where none does."""
+        self._size = PART // 8 if undone else min(PART, 2 * self._size)
 
     def look_ahead(self) -> None:
         """Get the next piece ready, which takes no time while the server is busy with the last."""

@@ -77,7 +77,8 @@ class Scanner:
                 continue
             rest = chunk[end:]
             after = rest.count(self.end)
-            yield self._block(b"".join([*held, chunk[:end]]), records, lines - after)
+            data = b"".join([*held, memoryview(chunk)[:end]])
+            yield self._block(data, records, lines - after)
             held, records, lines, size = [rest], 0, after, len(rest)
         if data := b"".join(held):
             yield self._block(data, 1, lines)

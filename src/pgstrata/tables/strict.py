@@ -49,7 +49,7 @@ def begin(job: Job, statements: bytes) -> Steps[None]:
     pgconn = job.connection.pgconn
     try:
         yield Wire(job.connection, wire.start(pgconn, statements))
-        yield Wire(job.connection, wire.write(pgconn, job.header))
+        pgconn.put_copy_data(job.header)  # which waits in libpq for the first rows
     except psycopg.Error as error:
         raise refused(error, f"cannot load {job.file.name}") from error
 

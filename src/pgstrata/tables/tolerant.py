@@ -60,12 +60,13 @@ class Sieve:
         self._waiting: list[Piece] = []
         self._scanner = job.scanner
 
-    def load(self, pieces: Iterator[Piece]) -> Steps[None]:
-        """Load one part."""
+    def load(self, pieces: Iterator[Piece]) -> Steps[bool]:
+        """Load one part; return whether a bad row has undone it, so that it went in pieces."""
         sent: list[Piece] = []
         error = yield from self._attempt(pieces, sent)
         if error is not None:
             yield from self._sift_or_wait(sent, error)
+        return error is not None
 
     def settle(self) -> Steps[None]:
         """Load what has waited for other rows, and reject what has waited in vain."""
@@ -224,7 +225,7 @@ def load(
     job.connection.add_notice_handler(sieve.watch)
     try:
         while not read.ended:
-            yield from sieve.load(read.part())
+            read.adapt(undone=(yield from sieve.load(read.part())))
             if read.ended:
                 yield from sieve.settle()
             rejects = sorted(sieve.rejects + read.rejects, key=lambda bad: bad.record)

@@ -4,7 +4,7 @@ import psycopg
 import pytest
 from tests.servers import Server
 
-from pgstrata.recommend.statements import conf_text, identifier, literal
+from pgstrata.statements import KEYWORDS, conf_text, identifier, literal
 
 TEXTS = [
     "plain",
@@ -51,3 +51,15 @@ def test_the_configuration_file_reads_back_what_was_meant(server: Server) -> Non
         main.write_text(before)
         file.unlink()
     assert dict(rows) == dict(zip(names, TEXTS, strict=True))
+
+
+def test_a_name_is_quoted_where_the_server_would(server: Server) -> None:
+    """Every keyword of the server that may not stand alone, and no plain name."""
+    names = [*(word for (word,) in server.sql("SELECT word FROM pg_get_keywords()")), "app", "a b"]
+    rows = server.sql("SELECT word FROM pg_get_keywords() WHERE catcode <> 'U'")
+    assert {word for (word,) in rows} <= KEYWORDS
+    with psycopg.connect(**server.keywords()) as connection:
+        for name in names:
+            row = connection.execute("SELECT quote_ident(%s)", [name]).fetchone()
+            assert row is not None
+            assert identifier(name) == row[0] or name in KEYWORDS

@@ -1,0 +1,7 @@
+"""Whether the program's role may more than the program needs."""
+
+from __future__ import annotations
+
+from pgstrata.audit.checks.roles import attributes, belongings, schemas
+
+CHECKS = (*attributes.CHECKS, *belongings.CHECKS, *schemas.CHECKS)

@@ -1,0 +1,92 @@
+"""One audit: endpoints are looked at, or what was saved of them is read, and all of it judged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from pathlib import Path
+
+from pgstrata.audit import gather, waiver_file, waivers
+from pgstrata.audit.checks import CHECKS
+from pgstrata.audit.judge import judge
+from pgstrata.audit.model import Check, Snapshot
+from pgstrata.audit.report import Report
+from pgstrata.audit.view import View
+from pgstrata.check.scope import Connection
+from pgstrata.errors import UsageError
+from pgstrata.model import Config
+
+ALL_CHECKS = (*CHECKS, *waivers.CHECKS)
+
+
+def clients(configs: Iterable[Config], *, only: str = "", login: str = "") -> list[Connection]:
+    """Return the connections to audit: all, or ``only`` one of each environment.
+
+    The one that the auditor logs in with is left out, unless it is the one that was asked for.
+    Raises ``UsageError`` where an environment lacks one of these.
+    """
+    found = []
+    for config in configs:
+        for name in filter(None, (only, login)):
+            _require(config, name)
+        names = [only] if only else [name for name in config.connections if name != login]
+        found += [Connection(config, name, config.connection(name)) for name in names]
+    return found
+
+
+def _require(config: Config, name: str) -> None:
+    if name not in config.connections:
+        there = ", ".join(config.connections)
+        problem = f"environment {config.environment!r}: no connection {name!r}"
+        raise UsageError(problem, hint=f"there are: {there}")
+
+
+def look(targets: Sequence[Connection], *, login: str = "", probe: bool = True) -> list[View]:
+    """Look at every endpoint of these connections, all at once."""
+    places = [place for one in targets for place in gather.endpoints(one, login or None)]
+    snapshots = gather.gather(places, probe=probe)
+    return [View(place.client, seen) for place, seen in zip(places, snapshots, strict=True)]
+
+
+def recall(targets: Iterable[Connection], snapshots: Iterable[Snapshot]) -> list[View]:
+    """Pair these connections with what was saved of them. One of which nothing was is as one that
+    cannot be reached.
+    """
+    saved: dict[tuple[str, str], list[Snapshot]] = {}
+    for snapshot in snapshots:
+        saved.setdefault((snapshot.environment, snapshot.connection), []).append(snapshot)
+    views = []
+    for one in targets:
+        place = one.environment, one.name
+        nothing = Snapshot(*place, "", "", "", error="the file has no snapshot of it")
+        views += [View(one, snapshot) for snapshot in saved.get(place, [nothing])]
+    return views
+
+
+def report(  # what an audit is about, and what it is judged by
+    project: Path,
+    views: Sequence[View],
+    broken: Mapping[str, str],
+    *,
+    environments: Iterable[str],
+    whole: bool,
+    today: date,
+    checks: tuple[Check, ...] = CHECKS,
+) -> Report:
+    """Judge the endpoints. ``environments`` are all of the project; ``whole`` says that no
+    connection of the audited ones was left out.
+
+    Raises ``InvalidConfigError`` where the project's waivers are not valid.
+    """
+    known = (*checks, *waivers.CHECKS)
+    held = waiver_file.read(project, environments, [check.id for check in known], today)
+    results = judge(views, checks)
+    results = waivers.apply(results, held, _whole(views) if whole else (), today)
+    return Report(project, known, tuple(views), results, broken)
+
+
+def _whole(views: Iterable[View]) -> set[str]:
+    """Return the environments of which every endpoint was looked at."""
+    views = tuple(views)
+    unseen = {view.client.environment for view in views if view.snapshot.error}
+    return {view.client.environment for view in views} - unseen

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.audit.program import Case, Well, shown
+
+LARGE = {"server": {"memory": "64GB"}}
+SMALL = {"server": {"memory": "512MB"}}
+CASES = (
+    Case(
+        "size.shared_buffers",
+        "info",
+        "shared_buffers is still the default, 128MB",
+        client=LARGE,
+        mended=SMALL,
+    ),
+    Case(
+        "size.effective_cache_size",
+        "info",
+        "effective_cache_size is still the default, 4GB",
+        client=LARGE,
+    ),
+    Case("size.maintenance_work_mem", "info", "is still the default, 64MB", client=LARGE),
+    Case("size.work_mem", "info", "work_mem is still the default, 4MB", client=LARGE),
+    Case(
+        "size.max_wal_size",
+        "info",
+        "max_wal_size is still the default, 1GB",
+        sql=("ALTER SYSTEM SET max_wal_size = '1GB'",),
+    ),
+    Case(
+        "size.random_page_cost",
+        "info",
+        "random_page_cost is still the default, 4",
+        client={"server": {"storage": "ssd"}},
+    ),
+)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_fires_until_mended(case: Case, well: Well, tmp_path: Path) -> None:
+    """Each default is reported for a machine that has more, and no more when it was changed."""
+    shown(case, well, tmp_path)

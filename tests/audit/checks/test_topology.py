@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.audit.program import (
+    APP,
+    DB,
+    Well,
+    audited,
+    by_id,
+    environments,
+    merged,
+    settings,
+    wait_for,
+)
+from tests.pooler import pgbouncer
+from tests.servers import PASSWORD, Server
+from tests.standby import Standby
+
+from pgstrata.audit.judge import judge
+from pgstrata.audit.view import View
+
+USERS = {APP: PASSWORD, "postgres": PASSWORD}
+
+
+def through(servers: list[Server], attrs: str | None) -> dict[str, Any]:
+    """Return the files of a program with these servers as its hosts."""
+    hosts = {
+        "host": ",".join(server.host for server in servers),
+        "port": ",".join(str(server.port) for server in servers),
+    }
+    return settings(servers[0], **hosts, target_session_attrs=attrs)
+
+
+def say(folder: Path, check: str, files: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the status of each result, and the port of the server it is about."""
+    results = audited(environments(folder, production=files), check)
+    return [(result.status, result.server.partition(":")[2]) for result in results]
+
+
+def test_a_standby_where_a_primary_was_meant(pair: tuple[Server, Standby], tmp_path: Path) -> None:
+    """By what the client asks for, or because it writes; with the primary among the hosts all is
+    well.
+    """
+    primary, standby = pair
+    ports = [str(primary.port), str(standby.port)]
+    alone = through([standby], "read-write")
+    assert say(tmp_path, "topo.role", alone) == [("fail", ports[1])]
+    assert say(tmp_path, "topo.role", through([standby], None)) == [("warn", ports[1])]
+    protected = through([standby], None) | {"protected": True}
+    assert say(tmp_path, "topo.role", protected) == [("fail", ports[1])]
+    for attrs in ("standby", "any", "read-only"):
+        assert say(tmp_path, "topo.role", through([standby], attrs)) == [("ok", ports[1])]
+    assert say(tmp_path, "topo.role", through([primary], "standby")) == [("fail", ports[0])]
+    both = through([primary, standby], "read-write")
+    assert say(tmp_path, "topo.role", both) == [("ok", ports[0]), ("ok", ports[1])]
+
+
+def test_the_number_of_primaries(well: Well, pair: tuple[Server, Standby], tmp_path: Path) -> None:
+    """None and two are faults, one is not."""
+    primary, standby = pair
+    none = through([standby, standby], "any")
+    assert {status for status, _ in say(tmp_path, "topo.no_primary", none)} == {"fail"}
+    two = through([primary, well.server], "any")
+    assert [status for status, _ in say(tmp_path, "topo.no_primary", two)] == ["fail", "fail"]
+    one = through([primary, standby], "any")
+    assert say(tmp_path, "topo.no_primary", one) == [("ok", str(primary.port))]
+
+
+def test_a_standby_that_is_late(pair: tuple[Server, Standby], tmp_path: Path) -> None:
+    """Paused replay is seen at the standby, how far it is at both."""
+    primary, standby = pair
+    files = through([standby], "any")
+    standby.sql("SELECT pg_wal_replay_pause()")
+    wait_for(standby, "SELECT pg_get_wal_replay_pause_state() = 'paused'")
+    assert ("warn", str(standby.port)) in say(tmp_path, "topo.lag", files)
+    standby.sql("SELECT pg_wal_replay_resume()")
+    wait_for(standby, "SELECT pg_get_wal_replay_pause_state() = 'not paused'")
+    assert say(tmp_path, "topo.lag", files) == [("ok", str(standby.port))]
+    assert say(tmp_path, "topo.lag", through([primary], "any")) == [("ok", str(primary.port))]
+
+
+def test_limits_are_raised_on_the_standby_first(
+    pair: tuple[Server, Standby], tmp_path: Path
+) -> None:
+    """The other way round replay stops; a fix of cap.slots says so too."""
+    primary, standby = pair
+    files = through([primary, standby], "any")
+    assert say(tmp_path, "cap.standby_first", files) == [("ok", str(standby.port))]
+    primary.sql("ALTER SYSTEM RESET synchronous_standby_names")
+    primary.sql("ALTER SYSTEM SET max_connections = 120")
+    primary.restart()
+    (said,) = audited(environments(tmp_path, production=files), "cap.standby_first")
+    assert (said.status, said.outcome.object) == ("fail", "max_connections")
+    (fix,) = said.outcome.fix
+    assert (fix.statement, fix.applies) == (
+        "ALTER SYSTEM SET max_connections = '120';",
+        "restart",
+    )
+    standby.sql(fix.statement)
+    standby.restart()
+    assert say(tmp_path, "cap.standby_first", files) == [("ok", str(standby.port))]
+    many = files | {"services": [{"name": "web", "replicas": 100}]}
+    (said, _) = audited(environments(tmp_path, production=many), "cap.slots")
+    assert said.outcome.fix[0].statement.startswith("-- on every standby first")
+
+
+def test_two_environments_in_one_cluster(well: Well, tmp_path: Path) -> None:
+    """However different the names are; not when both say that it is meant."""
+    files = settings(well.server)
+    clients = environments(tmp_path, staging=files, production=files)
+    said = audited(clients, "topo.same_cluster")
+    assert [(r.status, r.outcome.object) for r in said] == [
+        ("fail", "production"),
+        ("fail", "staging"),
+    ]
+    meant = merged(files, {"server": {"shared": True}})
+    clients = environments(tmp_path, staging=meant, production=meant)
+    assert {r.status for r in audited(clients, "topo.same_cluster")} == {"ok"}
+
+
+def test_another_cluster_than_the_one_that_is_meant(well: Well, tmp_path: Path) -> None:
+    """Where none is declared, any is right."""
+    ((there,),) = well.server.sql("SELECT system_identifier::text FROM pg_control_system()")
+    for said, status in (("1", "fail"), (there, "ok")):
+        files = merged(settings(well.server), {"server": {"system_identifier": said}})
+        assert [one for one, _ in say(tmp_path, "topo.wrong_cluster", files)] == [status]
+    assert not say(tmp_path, "topo.wrong_cluster", settings(well.server))
+
+
+def test_a_pooler_that_shares_sessions(well: Well, tmp_path: Path) -> None:
+    """Prepared statements and session settings do not survive it; ``pooler: transaction`` and
+    ALTER ROLE are the fixes.
+    """
+    with pgbouncer(well.server, "transaction", USERS) as port:
+        files = settings(well.server, port=port)
+        assert [one for one, _ in say(tmp_path, "topo.pooler", files)] == ["fail"]
+        lost = audited(environments(tmp_path, production=files), "to.lost_in_pooler")
+        assert {result.status for result in lost} == {"fail"}
+        for result in lost:
+            well.server.sql(result.outcome.fix[0].statement)
+        assert not say(tmp_path, "to.lost_in_pooler", files)
+        knows = {**files, "pooler": "transaction", "session_settings": {}}
+        assert [one for one, _ in say(tmp_path, "topo.pooler", knows)] == ["ok"]
+        assert [one for one, _ in say(tmp_path, "auth.pooler_user", knows)] == ["ok"]
+    well.server.sql(f"ALTER ROLE {APP} IN DATABASE {DB} RESET ALL")
+
+
+def test_a_pooler_that_keeps_sessions(well: Well, tmp_path: Path) -> None:
+    """It is worth saying, and saying it is enough."""
+    with pgbouncer(well.server, "session", USERS) as port:
+        files = settings(well.server, port=port)
+        assert [one for one, _ in say(tmp_path, "topo.pooler", files)] == ["info"]
+        knows = files | {"pooler": "session"}
+        assert [one for one, _ in say(tmp_path, "topo.pooler", knows)] == ["ok"]
+    unfound = settings(well.server) | {"pooler": "session"}
+    assert [one for one, _ in say(tmp_path, "topo.pooler", unfound)] == ["info"]
+
+
+@pytest.mark.parametrize(
+    ("day", "status"),
+    [("2026-11-22", "ok"), ("2030-10-01", "info"), ("2030-11-14", "info"), ("2030-11-15", "warn")],
+)
+def test_the_last_day_of_a_release(well: Well, day: str, status: str) -> None:
+    """Half a year before it is information."""
+    taken = replace(well.view.snapshot, taken=f"{day}T12:00:00+00:00")
+    (said,) = judge([View(well.view.client, taken)], [by_id()["topo.eol"]])
+    assert said.status == status
+
+
+def test_a_release_that_nobody_knows(well: Well) -> None:
+    """It is not called good."""
+    caps = ({**well.view.row("caps"), "version_num": 990001},)
+    snapshot = replace(well.view.snapshot, facts={**well.view.snapshot.facts, "caps": caps})
+    (said,) = judge([View(well.view.client, snapshot)], [by_id()["topo.eol"]])
+    assert said.status == "unknown"
