@@ -8,7 +8,7 @@ PARALLEL ?= -n auto --dist loadfile
 BIN     = $(VENV)/bin
 PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow test-faults test-ha soak test-matrix test-pythons check lint types bench docs clean help
+.PHONY: demo test test-slow test-faults test-ha soak test-matrix test-pythons check lint types bench docs screenshots clean help
 
 help:            ## Show the targets.
 	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -54,11 +54,15 @@ types: $(VENV)/dev.stamp
 bench: $(VENV)/dev.stamp  ## Measure, and write the tables of docs/benchmarks.md.
 	@$(BIN)/python benchmarks/run.py
 
-docs: $(VENV)/dev.stamp  ## Write the generated pages of docs/reference.
+docs: $(VENV)/dev.stamp  ## Write the generated pages of docs/reference, and build the site into site/.
 	@$(BIN)/python docs/generate.py
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+screenshots: $(VENV)/dev.stamp  ## Make the pictures of the documentation from the real program (needs Chromium).
+	@PYTHONPATH=src $(BIN)/python -m docs.screenshots
 
 clean:           ## Remove what the other targets made.
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit("pgstrata needs Python 3.10 or newer, and $(PYTHON) is older; make PYTHON=... names another") if sys.version_info < (3, 10) else 0'

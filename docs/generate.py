@@ -12,6 +12,8 @@ from pathlib import Path
 
 import click
 
+import json_page
+import python_pages
 from pgstrata.audit.model import Check
 from pgstrata.audit.run import ALL_CHECKS
 from pgstrata.check.registry import EXPLANATIONS
@@ -197,6 +199,9 @@ PAGES: dict[str, Callable[[], str]] = {
     "commands.md": command_line,
     "rules.md": rules,
     "forms.md": forms,
+    "errors.md": lambda: python_pages.errors(NOTE),
+    "python.md": lambda: python_pages.python(NOTE),
+    "json.md": lambda: json_page.page(NOTE),
     "audit.md": audit,
     **{f"audit/{check.id}.md": partial(_check, check) for check in ALL_CHECKS},
 }

@@ -49,18 +49,23 @@ class Page:
     _loaded: bool = False
 
     def open(self, path: Path, *, width: int, height: int = 800) -> None:
-        """Open a file in a window of that size."""
-        target = self.ask("Target.createTarget", url="about:blank")["targetId"]
-        attached = self.ask("Target.attachToTarget", targetId=target, flatten=True)
-        self.session = attached["sessionId"]
-        for domain in ("Page", "Network", "Runtime", "Log"):
-            self.ask(f"{domain}.enable")
+        """Open a file in a window of that size, in place of what was open before."""
+        if not self.session:
+            self._attach()
+        self._loaded = False
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self.ask("Emulation.setDeviceMetricsOverride", **size)
         self.ask("Page.navigate", url=path.as_uri())
         while not self._loaded:
             self._next()
         self.value(PAINTED)
+
+    def _attach(self) -> None:
+        target = self.ask("Target.createTarget", url="about:blank")["targetId"]
+        attached = self.ask("Target.attachToTarget", targetId=target, flatten=True)
+        self.session = attached["sessionId"]
+        for domain in ("Page", "Network", "Runtime", "Log"):
+            self.ask(f"{domain}.enable")
 
     def ask(self, method: str, **parameters: Any) -> Any:
         """Send a command and return its result; events that come first are noted."""
