@@ -250,7 +250,7 @@ POOL = _by_name(
     Key(
         "leak_threshold",
         "number",
-        "Seconds after which a connection that is still borrowed is reported, with its borrower.",
+        "Seconds until a borrowed connection is reported.",
         minimum=0.1,
         why="If left out, nobody is watched. One warning tells file, line, and thread or task.",
     ),
