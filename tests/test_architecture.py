@@ -115,3 +115,12 @@ def test_what_must_be_quick_imports_nothing_slow(program: str) -> None:
     )
     modules = {name.partition(".")[0] for name in done.stdout.split()}
     assert not modules & {"dynaconf", "psycopg", "psycopg_pool", "keyring", "cryptography"}
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/explanation/design.md"])
+def test_the_rule_is_written_as_it_is_held(page: str) -> None:
+    """Row by row; the ends, which everybody or nobody may import, go without saying."""
+    unsaid = {"_version", "rules", "__init__", "__main__"}
+    rows = [", ".join(name for name in row if name not in unsaid) for row in ROWS]
+    text = (SOURCE.parents[1] / page).read_text(encoding="utf-8")
+    assert f"\n{' < '.join(filter(None, rows))}\n" in text

@@ -97,6 +97,14 @@ def demand(service: Service, target: Mapping[str, Setting]) -> Demand:
     )
 
 
+def with_spare(most: int) -> int:
+    """Return the slots that ``most`` connections are given: ceil(1.1 * most), a tenth to spare.
+
+    In whole numbers: as floating point, 1.1 * 10 is more than 11.
+    """
+    return (11 * most + 9) // 10
+
+
 def pool_sizes(target: Mapping[str, Setting], connection_type: str) -> tuple[int, int]:
     """Return the fewest and the most connections that a handle of this type keeps open.
 

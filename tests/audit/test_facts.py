@@ -72,3 +72,9 @@ def test_the_role_is_made_in_one_go() -> None:
     assert all('"my auditor"' in line for line in lines)
     assert "-- PostgreSQL 15 and newer:" in text
     assert len(lines) == len(set(lines))
+
+
+def test_no_name_of_a_role_ends_a_comment() -> None:
+    """What follows a line break would be a statement of its own."""
+    comments = [line.partition("--")[2] for line in role_sql('"MARK"').splitlines()]
+    assert not [comment for comment in comments if "MARK" in comment]

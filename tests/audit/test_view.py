@@ -21,7 +21,7 @@ from tests.audit.program import (
 )
 
 from pgstrata import PGConnectionManager
-from pgstrata.audit.model import Gap, UnreadError
+from pgstrata.audit.model import Gap, Snapshot, UnreadError
 from pgstrata.audit.run import look
 from pgstrata.audit.view import View
 
@@ -152,3 +152,11 @@ def test_a_session_of_the_program_is_not_disturbed(well: Well, tmp_path: Path) -
         before = connection.execute("SELECT name, setting FROM pg_settings").fetchall()
         seen(tmp_path, files_of(well))
         assert connection.execute("SELECT name, setting FROM pg_settings").fetchall() == before
+
+
+def test_an_embedded_server_says_by_itself_who_logs_in(tmp_path: Path) -> None:
+    """The configured role need not be there, and is not the one that is judged."""
+    own = {"local": True, "connection_settings": {"user": "app", "dbname": "app"}}
+    (client,) = environments(tmp_path, production=own)
+    snapshot = Snapshot("production", "default", "127.0.0.1", "5432", "", viewer="postgres")
+    assert View(client, snapshot).user == "postgres"

@@ -92,6 +92,7 @@ def test_a_waiver_ends_with_its_last_day(
     assert statuses(found) == expected
     if len(found) > 1:
         assert str(found[1].origin) == "environments/waivers.yaml:2:5"
+        assert found[1].outcome.evidence == ("environments/waivers.yaml:2:5",)  # as text shows it
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import re
 
 from tests.check import (
     test_capacity,
+    test_clients,
     test_identity,
     test_monotonic,
     test_policy,
@@ -20,6 +21,7 @@ from pgstrata.rules import RULES as LOADING
 
 CASES: tuple[Case, ...] = (
     *test_capacity.CASES,
+    *test_clients.CASES,
     *test_identity.CASES,
     *test_monotonic.CASES,
     *test_policy.CASES,

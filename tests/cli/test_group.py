@@ -100,3 +100,11 @@ def test_the_version(cli: Cli) -> None:
     done = cli("--version")
     assert (done.code, done.err) == (0, "")
     assert done.out.rstrip().endswith(__version__)
+
+
+@pytest.mark.parametrize("name", [name for names in COMMANDS.values() for name in names])
+def test_help_shows_no_mark_of_its_source(cli: Cli, name: str) -> None:
+    """Click's mark for lines that are not joined is taken as one."""
+    done = cli(name, "--help")
+    assert done.code == 0
+    assert "\\b" not in done.out

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from tests.recommend.conftest import PLACE, Recommended, lines, missing, notes, project
 
-from pgstrata.errors import InvalidConfigError, UsageError
+from pgstrata.errors import ConfigError, InvalidConfigError
 from pgstrata.recommend.run import recommend
 
 HERE = ["10.20.0.0/16"]
@@ -128,7 +128,7 @@ def test_a_network_that_is_none_is_an_error(tmp_path: Path) -> None:
 
 def test_a_name_that_no_line_can_hold_is_an_error(recommended: Recommended) -> None:
     """A line break would start a line of its own."""
-    with pytest.raises(UsageError, match="line break"):
+    with pytest.raises(ConfigError, match=r"a\\nhost all all all trust.*line break"):
         recommended({"user": "a\nhost all all all trust"}, client_addresses=HERE)
 
 

@@ -41,6 +41,16 @@ def test_all_services_of_a_server_are_added_up(recommended: Recommended) -> None
     assert "superuser_reserved_connections = 3" in lines(found, "conf")
 
 
+def test_declared_connections_of_others_come_on_top(recommended: Recommended) -> None:
+    """Without a tenth to spare: they are counted, not estimated."""
+    server = {"other_connections": 20}
+    found = recommended(services=[{"name": "web", "processes": 100}], server=server)
+    (most, *_) = [item for item in found.servers[0].advice if "max_connections" in item.line]
+    assert most.line == "max_connections = 133"
+    assert most.formula.endswith("max(100, 110 + 20 others + 3 reserved) = 133")
+    assert len(most.origins) == 2
+
+
 def test_less_than_the_default_is_not_recommended(recommended: Recommended) -> None:
     """Other programs connect too."""
     found = recommended(services=[{"name": "web"}])

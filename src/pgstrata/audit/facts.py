@@ -347,7 +347,7 @@ def role_sql(role: str) -> str:
     new = dict.fromkeys(grant for fact in ours if fact.since > OLDEST for grant in fact.grant)
     lines = [
         "-- In the database that the audit connects to: grants on pg_catalog hold in one database.",
-        "CREATE ROLE {viewer} LOGIN;  -- and a password: \\password {viewer}",
+        "CREATE ROLE {viewer} LOGIN;  -- and a password, which \\password of psql sets",
         MONITOR,
         *(grant for grant in old if grant != MONITOR),
         "-- PostgreSQL 15 and newer:",

@@ -162,8 +162,10 @@ def look(place: Endpoint, *, probe: bool = True) -> Snapshot:
 
 def _from_inside(place: Endpoint, snapshot: Snapshot) -> Snapshot:
     user, viewer = (one.keywords.get("user") for one in (place.own, place.login))
-    # Of the same user the server's own word counts: a pooler may log in as another.
-    seen = session.read(place.login, None if user == viewer else str(user))
+    # Of the same user the server's own word counts: a pooler may log in as another, and an
+    # embedded server says by itself who does.
+    same = user == viewer or place.own.local is not None
+    seen = session.read(place.login, None if same else str(user))
     client = seen.facts["client"][0]
     return replace(
         snapshot,

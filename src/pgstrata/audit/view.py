@@ -136,8 +136,11 @@ class View:
 
     @cached_property
     def user(self) -> str:
-        """The role that the program logs in as; where none is configured, the one that looked."""
-        return str(self.client.keyword("user") or self.snapshot.viewer)
+        """The role that the program logs in as. Where none is configured it is the one that looked,
+        and so it is of an embedded server, which says by itself who logs in.
+        """
+        said = "" if self.client.local else self.client.keyword("user")
+        return str(said or self.snapshot.viewer)
 
     @cached_property
     def dbname(self) -> str:

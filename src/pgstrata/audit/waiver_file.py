@@ -119,7 +119,11 @@ class _Reader:
             return
         guess = closest(pattern, self.known[name])
         what = "check" if name == "id" else "environment"
-        hint = f"did you mean {guess!r}?" if guess else f"name a {what}, or a pattern such as *"
+        hint = (
+            f"did you mean {guess!r}?"
+            if guess
+            else "name one that there is, or a pattern such as *"
+        )
         self._wrong(entry.entries[name].span, f"no {what} is {pattern!r}", hint)
 
     def _date(self, text: str, entry: Map) -> date | None:

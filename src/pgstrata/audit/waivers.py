@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from fnmatch import fnmatchcase
 
-from pgstrata.audit.model import Check, Outcome, Result
+from pgstrata.audit.model import Check, Outcome, Result, Status
 from pgstrata.model import Origin
 
 CHECKS = (
@@ -92,13 +92,14 @@ def _marked(result: Result, waivers: Iterable[Waiver]) -> Result:
 
 def _expired(waiver: Waiver) -> Result:
     message = f"the waiver of {waiver.id} expired on {waiver.expires}: {waiver.said}"
-    return _own("waiver.expired", waiver, Outcome("fail", message, object=waiver.id))
+    return _own("waiver.expired", waiver, "fail", message)
 
 
 def _unused(waiver: Waiver) -> Result:
     message = f"there is nothing to waive for {waiver.id}"
-    return _own("waiver.unused", waiver, Outcome("warn", message, object=waiver.id))
+    return _own("waiver.unused", waiver, "warn", message)
 
 
-def _own(check: str, waiver: Waiver, outcome: Outcome) -> Result:
+def _own(check: str, waiver: Waiver, status: Status, message: str) -> Result:
+    outcome = Outcome(status, message, object=waiver.id, evidence=(str(waiver.origin),))
     return Result(check, waiver.environment, "", "", outcome, waiver.origin)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from pgstrata.check import (
     capacity,
+    clients,
     identity,
     ignores,
     monotonic,
@@ -27,6 +28,7 @@ RULES: tuple[Rule, ...] = (
     *monotonic.RULES,
     *tidiness.RULES,
     *capacity.RULES,
+    *clients.RULES,
     *policy.RULES,
 )
 

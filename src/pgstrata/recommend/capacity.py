@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pgstrata.capacity import Demand, declared, demands
+from pgstrata.capacity import Demand, declared, demands, with_spare
 from pgstrata.model import Origin
 from pgstrata.recommend.advice import Advice, Missing, Note
 from pgstrata.recommend.server import Server, places, servers
@@ -32,14 +32,15 @@ def slots(server: Server) -> Iterator[Advice | Missing | Note]:
         return
     limits = _limits(asked)
     counted = [f"{role or '?'}: {_formula(_of(asked, role))}" for role in limits]
-    sums = " + ".join(map(str, limits.values()))
-    origins = (services.origin, *_sizes(server, asked))
+    others, places_of_others = _others(server)
+    sums = " + ".join(map(str, limits.values())) + (f" + {others} others" if others else "")
+    origins = (services.origin, *_sizes(server, asked), *places_of_others)
     yield Advice(
         "conf",
         f"max_connections = {most}",
         "at least: room for all services at once, a tenth to spare, and the slots that stay"
-        " reserved. Keep a larger value; other programs come on top. A standby needs at least"
-        " what its primary has, and gets it first",
+        " reserved. Keep a larger value; programs that server.other_connections does not count"
+        " come on top. A standby needs at least what its primary has, and gets it first",
         "restart",
         "; ".join([*counted, f"max({LEAST}, {sums} + {RESERVED} reserved) = {most}"]),
         origins,
@@ -74,11 +75,12 @@ def role_limits(server: Server) -> Iterator[Advice]:
 def max_connections(server: Server) -> int | None:
     """Return the least ``max_connections``, or None where no service is declared for the server.
 
-    The sum of ceil(1.1 * demand) of each role, and the reserved slots; PostgreSQL's default of 100
-    where that is more. As each role's limit counts in full, all may use theirs at once.
+    The sum of ceil(1.1 * demand) of each role, the declared connections of other programs and the
+    reserved slots; PostgreSQL's default of 100 where that is more. As each role's limit counts in
+    full, all may use theirs at once.
     """
     limits = _limits(_asked(server))
-    return max(LEAST, sum(limits.values()) + RESERVED) if limits else None
+    return max(LEAST, sum(limits.values()) + _others(server)[0] + RESERVED) if limits else None
 
 
 def demand_of(server: Server) -> int:
@@ -95,7 +97,13 @@ def _limits(asked: list[Demand]) -> dict[str, int]:
     most: dict[str, int] = {}
     for demand in asked:
         most[demand.role] = most.get(demand.role, 0) + demand.most
-    return {role: (11 * count + 9) // 10 for role, count in most.items()}  # ceil(1.1 * count)
+    return {role: with_spare(count) for role, count in most.items()}
+
+
+def _others(server: Server) -> tuple[int, tuple[Origin, ...]]:
+    """Return how many connections of other programs are declared, and where."""
+    count, origins = server.declared("server.other_connections")
+    return (count, origins) if isinstance(count, int) else (0, ())
 
 
 def _busiest(server: Server, role: str) -> tuple[Server, int]:

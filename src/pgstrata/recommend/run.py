@@ -28,7 +28,7 @@ def recommend(config: Config, connection: str | None = None) -> Recommendation:
     """Return what an environment's servers should have; with ``connection``, only its server.
 
     All connections of a server count, whichever of them it was asked for by. Raises
-    ``InvalidConfigError`` for addresses that are none, and ``UsageError`` for a name that no line
+    ``InvalidConfigError`` for addresses that are none, and ``ConfigError`` for a name that no line
     of pg_hba.conf can hold.
     """
     wanted = [

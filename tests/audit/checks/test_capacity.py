@@ -19,6 +19,13 @@ from tests.audit.program import (
     wait_for,
 )
 
+from pgstrata.audit.checks.capacity.slots import slots
+from pgstrata.audit.model import Snapshot
+from pgstrata.audit.view import View
+from pgstrata.check.scope import Connection
+from pgstrata.recommend.capacity import LEAST, RESERVED, max_connections
+from pgstrata.recommend.server import servers
+
 CASES = (
     Case(
         "cap.slots",
@@ -30,9 +37,9 @@ CASES = (
     Case(
         "cap.slots",
         "warn",
-        "may open 48 connections, others have 2",
-        client={"services": [{"name": "web", "replicas": 10, "surge": 2}]},
-        mended={"services": [{"name": "web", "replicas": 10}]},
+        "may open 52 connections, others have 2",
+        client={"services": [{"name": "web", "replicas": 10, "surge": 3}]},
+        mended={"services": [{"name": "web", "replicas": 10, "surge": 2}]},
     ),
     Case(
         "cap.slots",
@@ -169,3 +176,44 @@ def test_without_services_nothing_is_said_of_capacity(well: Well, tmp_path: Path
     (said,) = of(tmp_path, settings(well.server) | {"services": []}, "cap.slots")
     assert said.status == "unknown"
     assert said.outcome.message == "no services are declared"
+
+
+@pytest.mark.parametrize("other", [None, 1, 40])
+@pytest.mark.parametrize("demands", [(1,), (91,), (182,), (95, 7, 33)], ids=str)
+def test_what_recommend_asks_for_is_enough(
+    tmp_path: Path, demands: tuple[int, ...], other: int | None
+) -> None:
+    """The two are of one mind: no slot less would do, where that is above PostgreSQL's own."""
+    files = {
+        "connection_settings": {"host": "db.example.com", "user": "role0", "dbname": DB},
+        "connections": {
+            f"c{n}": {"connection_settings": {"user": f"role{n}"}} for n in range(1, len(demands))
+        },
+        "services": [
+            {"name": f"s{n}", "processes": most, "connection": f"c{n}" if n else "default"}
+            for n, most in enumerate(demands)
+        ],
+        "server": {"other_connections": other},
+    }
+    (client,) = environments(tmp_path, production=files)
+    (server,) = servers(client.config)
+    most = max_connections(server)
+    assert most is not None
+    assert slots_status(client, most) == "ok"
+    if most > LEAST and len(demands) == 1:
+        assert slots_status(client, most - 1) == "warn"
+
+
+def slots_status(client: Connection, most: int) -> str:
+    """Return what is said of a server with this max_connections and nobody connected."""
+    values = {"max_connections": most, "superuser_reserved_connections": RESERVED}
+    rows = tuple(
+        {"name": name, "setting": str(value), "source": "default", "reset_val": str(value)}
+        | {"unit": None, "sourcefile": None, "sourceline": None, "context": "postmaster"}
+        for name, value in values.items()
+    )
+    role = ({"rolsuper": False},)
+    facts = {"settings": rows, "role": role, "memberships": (), "connections": ()}
+    place = ("production", "default", "db.example.com", "5432", "")
+    (said,) = slots(View(client, Snapshot(*place, viewer="role0", facts=facts)))
+    return said.status

@@ -8,7 +8,7 @@ import pytest
 from tests.audit.hba.generated import Ground, loaded, seen
 
 from pgstrata.audit.hba import Attempt, Keyword, hba_line, quote_hba
-from pgstrata.errors import UsageError
+from pgstrata.errors import ConfigError
 
 NAMES = (
     *("app", "App", "my db", "a,b", 'quo"te', "#1", "all", "replication", "sameuser", "samerole"),
@@ -90,5 +90,5 @@ def test_options() -> None:
 )
 def test_what_no_line_can_hold(columns: tuple[str, str, str, str | None, str]) -> None:
     """A line break would end the line, and an address is there if and only if it is needed."""
-    with pytest.raises(UsageError, match=r"pg_hba\.conf"):
+    with pytest.raises(ConfigError, match=r"pg_hba\.conf"):
         hba_line(*columns)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from pgstrata.errors import UsageError
+from pgstrata.errors import ConfigError
 
 KEYWORDS = ("all", "sameuser", "samerole", "samegroup", "replication")
 REGEX_VERSION = 16  # from here on a name with a leading slash is a regular expression
@@ -31,10 +31,10 @@ def hba_line(  # the six columns of the file, in their order
 
     ``type`` is ``local``, ``host``, ``hostssl``, ...; ``address`` is None for ``local`` and else a
     CIDR, a host name or a keyword, written as it is. ``database`` and ``user`` are names and quoted
-    where they need it, or a ``Keyword``. Raises ``UsageError`` for what no line can hold.
+    where they need it, or a ``Keyword``. Raises ``ConfigError`` for what no line can hold.
     """
     if (type == "local") != (address is None):
-        raise UsageError(f"a {type} line of pg_hba.conf has {'no' if address else 'an'} address")
+        raise ConfigError(f"a {type} line of pg_hba.conf has {'no' if address else 'an'} address")
     given = [f"{name}={_quoted_value(value)}" for name, value in (options or {}).items()]
     columns = [type, quote_hba(database), quote_hba(user), address, method, *given]
     return " ".join(column for column in columns if column is not None)
@@ -62,7 +62,6 @@ def _quoted_value(value: str) -> str:
 
 def _quoted(text: str) -> str:
     if re.search(r"[\n\r\0]", text):
-        raise UsageError(
-            "pg_hba.conf cannot hold a name with a line break", hint="rename it, or use a group"
-        )
+        problem = f"pg_hba.conf cannot hold {text!r}: a line break ends the line"
+        raise ConfigError(problem, hint="rename the role or the database, or use a group")
     return '"' + text.replace('"', '""') + '"'

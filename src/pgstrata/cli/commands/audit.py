@@ -187,9 +187,9 @@ def _known(baseline: Path | None) -> Mapping[str, str]:
 
 
 def _rendered(report: Report, output: str) -> str:
-    from pgstrata.render import audit
+    from pgstrata.render.audit import RENDERERS, text
 
     if output != "text":
-        return audit.RENDERERS[output](report)
+        return RENDERERS[output](report)
     terminal = shutil.get_terminal_size((100, 24)).columns
-    return audit.text.render(report, colour=has_colour(sys.stdout), terminal=terminal)
+    return text.render(report, colour=has_colour(sys.stdout), terminal=terminal)

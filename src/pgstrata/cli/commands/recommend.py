@@ -30,7 +30,7 @@ FORMS = ("text", "conf", "hba", "sql", "json")
 def command(
     session: options.Session, environment: str | None, connection: str | None, form: str
 ) -> None:
-    r"""Say what the configuration asks of its servers, without connecting.
+    """Say what the configuration asks of its servers, without connecting.
 
     \b
     text    all lines, each with its reason, formula and place
@@ -40,7 +40,7 @@ def command(
     json    as text
 
     What has to be declared before more can be said is asked for by name.
-    """
+    """  # noqa: D301  # \b is click's mark for lines that are not joined
     from pgstrata.cli.choose import connection_of
     from pgstrata.loading import load
     from pgstrata.recommend.run import recommend

@@ -36,7 +36,7 @@ def command(
     *,
     reveal: bool,
 ) -> None:
-    r"""Write the environment as a file that other programs read.
+    """Write the environment as a file that other programs read.
 
     \b
     dotenv, shell, docker-env    libpq's variables
@@ -46,7 +46,7 @@ def command(
     json, yaml                   all settings, with the pool's
 
     Without --reveal a secret is a reference to its variable or file, or else is left out.
-    """
+    """  # noqa: D301  # \b is click's mark for lines that are not joined
     from pgstrata.cli.choose import connection_of
     from pgstrata.loading import load
     from pgstrata.render.export import export

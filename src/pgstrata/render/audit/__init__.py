@@ -1,18 +1,30 @@
-"""The report of an audit in every format. Each renderer is a pure function from it to text."""
+"""The report of an audit in every format. Each renderer is a pure function from it to text.
+
+The module of a format is imported when it is asked for: an audit in text waits for no other.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from importlib import import_module
 
 from pgstrata.audit.report import Report
-from pgstrata.render.audit import html, json_shape, junit, markdown, prometheus, sarif, text
+
+
+def _from(module: str) -> Callable[[Report], str]:
+    def render(report: Report) -> str:
+        text: str = import_module(f"{__name__}.{module}").render(report)
+        return text
+
+    return render
+
 
 RENDERERS: Mapping[str, Callable[[Report], str]] = {
-    "text": text.render,
-    "json": json_shape.render,
-    "sarif": sarif.render,
-    "junit": junit.render,
-    "markdown": markdown.render,
-    "html": html.render,
-    "prometheus": prometheus.render,
+    "text": _from("text"),
+    "json": _from("json_shape"),
+    "sarif": _from("sarif"),
+    "junit": _from("junit"),
+    "markdown": _from("markdown"),
+    "html": _from("html"),
+    "prometheus": _from("prometheus"),
 }

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
-from pgstrata.audit.checks.capacity.slots import SPARE, free_slots
+from pgstrata.audit.checks.capacity.slots import free_slots
 from pgstrata.audit.model import Check, Fix, Outcome
 from pgstrata.audit.remedy import for_role
 from pgstrata.audit.view import View
+from pgstrata.capacity import with_spare
 from pgstrata.statements import identifier, literal
 
 
@@ -20,7 +20,7 @@ def role_limit(view: View) -> Iterator[Outcome]:
         yield Outcome("ok", f"role {view.user} has no limit")
         return
     wanted = sum(demand.most for demand in view.demands if demand.role in (view.user, ""))
-    fix = for_role(view, f"CONNECTION LIMIT {math.ceil(wanted * SPARE)}", "rolconnlimit")
+    fix = for_role(view, f"CONNECTION LIMIT {with_spare(wanted)}", "rolconnlimit")
     yield Outcome(
         "fail" if wanted > limit else "ok",
         f"the services may open {wanted} connections as {view.user}, whose limit is {limit}",
@@ -42,7 +42,7 @@ def db_limit(view: View) -> Iterator[Outcome]:
     wanted = sum(demand.most for demand in view.demands if demand.dbname in (view.dbname, ""))
     name = identifier(view.dbname)
     fix = Fix(
-        f"ALTER DATABASE {name} CONNECTION LIMIT {math.ceil(wanted * SPARE)};",
+        f"ALTER DATABASE {name} CONNECTION LIMIT {with_spare(wanted)};",
         "new sessions",
         f"SELECT datconnlimit FROM pg_database WHERE datname = {literal(view.dbname)};",  # noqa: S608  # is printed, never run
     )
@@ -70,7 +70,7 @@ def pooler(view: View) -> Iterator[Outcome]:
 def _compared(what: str, wanted: int, there: int, key: str) -> Outcome:
     short = wanted > there
     raised = "max_client_conn" if key == "server.pooler_clients" else "max_connections"
-    fix = Fix(f"{raised}: {math.ceil(wanted * SPARE)} at least, or smaller pools", "restart")
+    fix = Fix(f"{raised}: {with_spare(wanted)} at least, or smaller pools", "restart")
     return Outcome(
         "fail" if short else "ok",
         f"{wanted} connections for {there} {what}",

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 from pgstrata.audit.model import Check, Fix, Outcome, Status, UnreadError
 from pgstrata.audit.remedy import for_client, for_server
 from pgstrata.audit.view import Fleet, View
+from pgstrata.capacity import with_spare
 
-_TIGHT = 0.8  # of the slots, from which on little is left for people, backups and failovers
-SPARE = 1.1
 _FOLLOWED = (
     "max_connections",
     "max_worker_processes",
@@ -34,24 +32,29 @@ def free_slots(view: View) -> int:
     return free
 
 
-def others(view: View) -> int:
-    """Return the connections of other programs: as declared, or else as many as there are now."""
+def others(view: View) -> tuple[int, int]:
+    """Return the connections of other programs, and how many of them are declared: where nothing
+    is, as many are counted as there are now.
+    """
     try:
-        return int(view.declared("other_connections"))
+        said = int(view.declared("other_connections"))
     except UnreadError:
         roles = {demand.role for demand in view.demands}
         rows = view.rows("connections")
-        return sum(row["n"] for row in rows if row["usename"] not in roles)
+        return sum(row["n"] for row in rows if row["usename"] not in roles), 0
+    return said, said
 
 
 def slots(view: View) -> Iterator[Outcome]:
     """Compare all that may connect with the slots of the server."""
     if view.client.value("pooler"):
         return
-    demand, other, free = view.demand, others(view), free_slots(view)
+    demand, (other, said), free = view.demand, others(view), free_slots(view)
     most, total = view.count("max_connections"), demand + other
-    status: Status = "fail" if total > free else "warn" if total >= _TIGHT * free else "ok"
-    needed = math.floor(total / _TIGHT) + 1 + most - free
+    # Undeclared programs live on the spare tenth: a server as `recommend` has it is in order.
+    tight = with_spare(demand) + said > free
+    status: Status = "fail" if total > free else "warn" if tight else "ok"
+    needed = with_spare(demand) + other + most - free
     fix = (
         Fix(f"-- on every standby first: max_connections = {needed}", "restart"),
         *for_server(view, "max_connections", str(needed)),
@@ -62,7 +65,7 @@ def slots(view: View) -> Iterator[Outcome]:
         f"the services may open {demand} connections, others have {other}, and there are {free}"
         f" slots",
         observed=f"{free} slots",
-        expected=f"{total} at least",
+        expected=f"{max(total, with_spare(demand) + said)} at least",
         key="services",
         fix=() if status == "ok" else fix,
         evidence=(
@@ -105,7 +108,8 @@ CHECKS = (
         "cap.slots",
         "fail",
         what="All services at their largest, with what others hold, against max_connections less"
-        " the reserved slots. A warning from 80 % on. Needs `services`.",
+        " the reserved slots. A warning where less than a tenth of the services' own is spare,"
+        " which is what `recommend` gives them. Needs `services`.",
         why="Whoever comes last is refused: `sorry, too many clients already`, most likely during"
         " a deployment, when old and new replicas run side by side.",
         verify="SELECT name, setting FROM pg_settings WHERE name IN ('max_connections',"
