@@ -105,3 +105,11 @@ def test_a_stream_cannot_be_read_twice(connection: psycopg.Connection[Any]) -> N
     """So no types can be inferred from it."""
     with pytest.raises(InputError, match="stream"):
         import_csv(connection, "t", io.BytesIO(b"a\n1\n"), ImportOptions(create=True))
+
+
+def test_a_line_separator_of_unicode_ends_no_record(
+    connection: psycopg.Connection[Any], csv_file: Any
+) -> None:
+    """It is a character of the value, which so is text."""
+    path = csv_file("a,b\n1,2\n3\u20284,5\n")
+    assert import_csv(connection, "t", path, ImportOptions(create=True)).rows_loaded == 2

@@ -188,7 +188,7 @@ def test_an_existing_reject_file_is_not_overwritten(
     rejects.write_text(HEADER + "1,a,x\n")
     with pytest.raises(InputError, match=r"exists"):
         import_csv(people, "people", csv_file(HEADER), ImportOptions(rejects=rejects))
-    with pytest.raises(InputError, match=r"is the file that is imported"):
+    with pytest.raises(InputError, match=r"is a file that is imported"):
         import_csv(people, "people", rejects, ImportOptions(rejects=rejects, overwrite=True))
 
 

@@ -15,15 +15,21 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
+from pgstrata.render.printable import printable
+
 if TYPE_CHECKING:
     from pgstrata.model import Finding
 
 
 def tell(message: str, *, hint: str = "") -> None:
-    """Say something that is not the result."""
-    click.echo(f"pgstrata: {message}", err=True)
+    """Say something that is not the result. What a file or a server brought cannot draw or hide."""
+    click.echo(f"pgstrata: {_lines(message)}", err=True)
     if hint:
-        click.echo(f"hint: {hint}", err=True)
+        click.echo(f"hint: {_lines(hint)}", err=True)
+
+
+def _lines(text: str) -> str:
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def print_json(**shape: object) -> None:

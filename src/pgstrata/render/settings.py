@@ -7,6 +7,7 @@ from typing import Any
 
 from pgstrata.model import Given, Origin, Secret, Setting, Value
 from pgstrata.render.columns import columns
+from pgstrata.render.printable import printable
 
 UNSET = "(unset)"
 # With these, most rows fit into 100 columns, and one long list does not widen all the others.
@@ -24,22 +25,14 @@ def value_text(value: Value, *, reveal: bool = False) -> str:
     if value is None:
         return UNSET
     if isinstance(value, Secret):
-        return _printable(value.reveal()) if reveal else f"{value} ({value.source})"
+        return printable(value.reveal()) if reveal else f"{value} ({value.source})"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
         return str(value).removesuffix(".0")
     if isinstance(value, tuple):
         return "[" + ", ".join(map(_item, value)) + "]"
-    return _printable(str(value))
-
-
-def _printable(text: str) -> str:
-    """Escape line ends, and whatever else would make a terminal do something."""
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode()
-        for character in text
-    )
+    return printable(str(value))
 
 
 def _item(item: Any) -> str:

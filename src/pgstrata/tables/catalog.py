@@ -53,6 +53,11 @@ FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamesp
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname !~ '^pg_'
   AND n.nspname <> 'information_schema'
 """
+_NO_NAME = (  # empty, of three parts, of more
+    psycopg.errors.InvalidName,
+    psycopg.errors.FeatureNotSupported,
+    psycopg.errors.SyntaxError,
+)
 _QUOTE = 'names with blanks or other signs need double quotes: "my table"'
 _PLAIN = re.compile(r'(?:[\w.$]|"[^"]*")+')
 
@@ -120,7 +125,7 @@ def find_table(connection: AnyConnection, name: str) -> Steps[Table | None]:
     """
     try:
         rows = yield from query(connection, _TABLE, name)
-    except psycopg.errors.InvalidName as error:
+    except _NO_NAME as error:
         raise InputError(f"{name!r} is not the name of a table", hint=_QUOTE) from error
     if not rows:
         return None
@@ -131,15 +136,20 @@ def find_table(connection: AnyConnection, name: str) -> Steps[Table | None]:
     return Table(**about, columns=found, key=tuple(name for (name,) in key))
 
 
-def get_table(connection: AnyConnection, name: str, *, advice: str = "") -> Steps[Table]:
+def get_table(
+    connection: AnyConnection, name: str, *, advice: str = "", end: str = "database"
+) -> Steps[Table]:
     """Look a table up. Raises ``InputError`` with the nearest names if there is none, or else with
-    the ``advice``.
+    the ``advice``. ``end`` is what the message calls the place.
     """
     table = yield from find_table(connection, name)
     if table is None:
         names = [row[0] for row in (yield from query(connection, _NAMES))]
         quote = "" if _PLAIN.fullmatch(name) else _QUOTE
-        raise InputError(f"there is no table {name}", hint=nearest(name, names) or quote or advice)
+        raise InputError(
+            f"there is no table {name} in the {end} {connection.info.dbname}",
+            hint=nearest(name, names) or quote or advice,
+        )
     return table
 
 

@@ -113,7 +113,7 @@ def _selected(table: Table, columns: Sequence[Column], options: CopyOptions) -> 
         else sql.Identifier(column.name)
         for column in columns
     ]
-    where = f" WHERE {options.where}" if options.where else ""
+    where = f" WHERE {options.where}\n" if options.where else ""
     return sql.SQL("(SELECT {} FROM {}{})").format(
         sql.SQL(", ").join(fields),
         table.identifier,

@@ -62,7 +62,7 @@ def planned(copy: Copy) -> Steps[tuple[CopyPlan, Table, Table]]:
     """
     server_version(copy.source)
     server_version(copy.target)
-    origin = yield from get_table(copy.source, copy.table)
+    origin = yield from get_table(copy.source, copy.table, end="source database")
     columns = chosen(origin, copy.options)
     goal, ddl = yield from _goal(copy, origin, columns)
     yield from _refuse_same(copy, origin, goal)
@@ -101,7 +101,7 @@ def _goal(copy: Copy, origin: Table, columns: Sequence[Column]) -> Steps[tuple[T
         except psycopg.Error as error:
             raise refused(error, f"cannot create {name}") from error
     advice = "--create makes it as it is in the source"
-    return (yield from get_table(copy.target, name, advice=advice)), ddl
+    return (yield from get_table(copy.target, name, advice=advice, end="target database")), ddl
 
 
 def _refuse_same(copy: Copy, origin: Table, goal: Table) -> Steps[None]:

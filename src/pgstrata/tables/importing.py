@@ -117,13 +117,14 @@ def new_run(  # what the caller gave, as it was given
     tally: Tally,
     on_plan: Callable[[ImportPlan], None] | None,
 ) -> Run:
-    """Return an import about to begin. Raises ``InputError`` if the reject file exists."""
+    """Return an import about to begin. Raises ``InputError`` if there can be no reject file."""
     one = isinstance(source, (str, os.PathLike)) or hasattr(source, "read")
     sources = [cast("Source", source)] if one else list(cast("Sequence[Source]", source))
     run = Run(connection, table, sources, options, tally, on_plan)
     if options.rejects is not None:
         replaced = options.overwrite or options.resume
         run.rejects = RejectFile(options.rejects, options.max_rejects, overwrite=replaced)
+        run.rejects.refuse_inputs(sources)
     return run
 
 

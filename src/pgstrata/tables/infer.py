@@ -8,6 +8,7 @@ they are codes and not quantities.
 from __future__ import annotations
 
 import csv
+import io
 import re
 from contextlib import closing
 from functools import partial
@@ -20,6 +21,7 @@ from psycopg import sql
 from pgstrata.tables.errors import InputError
 from pgstrata.tables.prepare import Opened, open_file
 from pgstrata.tables.session import refused
+from pgstrata.tables.source import name_of
 from pgstrata.tables.steps import AnyConnection, Local, Steps, query
 
 if TYPE_CHECKING:
@@ -74,7 +76,8 @@ def inferred(source: Source, options: ImportOptions) -> list[tuple[str, str]]:
     """Return names and types of the columns, from ``options.sample`` records or all."""
     if hasattr(source, "read"):
         raise InputError(
-            "types cannot be inferred from a stream", hint="give a file, or create the table first"
+            f"types cannot be inferred from {name_of(source)}: a stream is read once only",
+            hint="give a file, or create the table first",
         )
     file = open_file(source, options)
     with closing(file.input):
@@ -137,8 +140,9 @@ def _rows(file: Opened) -> Iterator[list[str]]:
     # The csv module is right for inference only: it cannot tell NULL from empty text, and reads
     # stray quotes otherwise than the server. Where that matters the import itself says so, with the
     # line.
+    # Not splitlines(): it would cut a value at U+2028 and the like too.
     lines = chain.from_iterable(
-        file.text(block.data).splitlines(keepends=True) for block in file.blocks()
+        io.StringIO(file.text(block.data), newline="") for block in file.blocks()
     )
     csv.field_size_limit(2**31 - 1)
     dialect = file.dialect

@@ -100,7 +100,7 @@ def _looked_at(
     encoding = find_encoding(sample, options.encoding, whole=len(sample) < SAMPLE, file=name)
     chunks = transcoded(opened.chunks(sample[len(encoding.bom) :]), encoding, name)
     head = next(chunks, b"")
-    before, head = _skipped(head, options.skip)
+    before, head = _skipped(head, options.skip, name)
     dialect, doubt = _dialect(head, encoding, options)
     while not _first_end(head, dialect) and len(head) < MAX_HEADER:
         if not (more := next(chunks, b"")):
@@ -131,10 +131,10 @@ def _text(encoding: Encoding, data: bytes) -> str:
     return data.decode(encoding.sent, "replace")
 
 
-def _skipped(head: bytes, lines: int) -> tuple[bytes, bytes]:
+def _skipped(head: bytes, lines: int, file: str) -> tuple[bytes, bytes]:
     parts = head.splitlines(keepends=True) if lines else []
     if lines and len(parts) <= lines:
-        raise InputError(f"there is no record behind the first {lines} lines")
+        raise InputError(f"{file} has no record behind its first {lines} lines")
     before = b"".join(parts[:lines])
     return before, head[len(before) :]
 

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, BinaryIO
 from pgstrata.tables.errors import InputError, OutcomeUnknownError, TooManyRejectsError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from pgstrata.tables.prepare import Opened
     from pgstrata.tables.results import Reject
+    from pgstrata.tables.source import Source
 
 _ENCODE = json.JSONEncoder(ensure_ascii=False).encode
 
@@ -35,6 +36,7 @@ class RejectFile:
         self._mode = os.O_TRUNC if overwrite else os.O_EXCL
         self._files: tuple[BinaryIO, BinaryIO] | None = None
         self._preamble = b""
+        self._refuse_folder()
         if not overwrite:
             self._refuse_existing()
 
@@ -83,9 +85,6 @@ class RejectFile:
             self.details.unlink(missing_ok=True)
 
     def _open(self, file: Opened) -> tuple[BinaryIO, BinaryIO]:
-        is_path = isinstance(file.source, (str, os.PathLike))
-        if is_path and self.path.exists() and self.path.samefile(file.name):
-            raise InputError(f"{self.path} is the file that is imported")
         self._files = (self._create(self.path, 0), self._create(self.details, 0))
         self._files[0].write(file.preamble)
         return self._files
@@ -101,12 +100,29 @@ class RejectFile:
         file.seek(size)
         return file
 
+    def refuse_inputs(self, sources: Iterable[Source]) -> None:
+        """Raise ``InputError`` if one of the imported files would be overwritten by bad records."""
+        for source in sources:
+            if not isinstance(source, (str, os.PathLike)) or not Path(source).exists():
+                continue
+            for path in (self.path, self.details):
+                if path.exists() and path.samefile(source):
+                    raise InputError(
+                        f"{path} is a file that is imported",
+                        hint="give another name for the rejects",
+                    )
+
     def _refuse_existing(self) -> None:
         for path in (self.path, self.details):
             if path.exists():
                 raise InputError(
                     f"{path} exists", hint="give another name, or overwrite it (--force)"
                 )
+
+    def _refuse_folder(self) -> None:
+        # Else it is the first bad record that fails, perhaps after hours.
+        if not self.path.parent.is_dir():
+            raise InputError(f"{self.path.parent} is no folder, so {self.path} cannot be written")
 
 
 def _with_newline(data: bytes, file: Opened) -> bytes:

@@ -22,7 +22,8 @@ def selected(connection: AnyConnection, what: str, options: ExportOptions) -> St
     Raises ``InputError`` if there is no such table or column.
     """
     if options.query:
-        inner = sql.SQL("({}) AS q").format(sql.SQL(what))
+        # What ends with a comment would else take the rest of the line with it.
+        inner = sql.SQL("({}\n) AS q").format(sql.SQL(what.rstrip().rstrip("; \n")))
         columns = (yield from _described(connection, inner)) if options.spreadsheet_safe else []
         chosen_rows: sql.Composable = sql.SQL("SELECT * FROM {}").format(inner)
     else:
@@ -45,9 +46,9 @@ def selected(connection: AnyConnection, what: str, options: ExportOptions) -> St
 def _clauses(options: ExportOptions) -> sql.Composed:
     clauses = [sql.SQL("")]
     if options.where:
-        clauses.append(sql.SQL(f"WHERE {options.where}"))
+        clauses.append(sql.SQL(f"WHERE {options.where}\n"))
     if options.order:
-        clauses.append(sql.SQL(f"ORDER BY {options.order}"))
+        clauses.append(sql.SQL(f"ORDER BY {options.order}\n"))
     return sql.SQL(" ").join(clauses)
 
 

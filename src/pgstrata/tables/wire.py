@@ -43,7 +43,7 @@ def write(pgconn: PGconn, data: bytes) -> PQGen[bool]:
     while pgconn.put_copy_data(data) == 0:
         yield Wait.W
     while True:
-        ready = yield Wait.RW
+        ready = (yield Wait.RW) or 0  # psycopg goes on with None after Ctrl-C
         if ready & Ready.R:
             pgconn.consume_input()
             spoke = True
@@ -130,5 +130,5 @@ def _result(pgconn: PGconn) -> PQGen[PGresult | None]:
 
 def _flush(pgconn: PGconn) -> PQGen[None]:
     while pgconn.flush() != 0:
-        if (yield Wait.RW) & Ready.R:
+        if ((yield Wait.RW) or 0) & Ready.R:
             pgconn.consume_input()
