@@ -205,6 +205,8 @@ def test_context_manager(make: Make, server: Server, database: str) -> None:
         raise AssertionError
     with pytest.raises(ShutDownError):
         manager.normal().connect()
+    with pytest.raises(ShutDownError):
+        manager.connect()
     wait_for_backends(server, database, 0)
 
 

@@ -88,6 +88,7 @@ class PGConnectionManager(PgmonkeyCalls):
         return keywords(self._conninfo(connection, "normal"))
 
     def _conninfo(self, connection: str, connection_type: ConnectionType) -> Conninfo:
+        self._cache.admit()
         return conninfo(self.config, connection, connection_type)
 
     def _made(self, connection: str, connection_type: str) -> Any:
