@@ -140,13 +140,12 @@ async def test_event_loop_goes_on_while_connecting(
 ) -> None:
     """An attempt to connect that hangs leaves the event loop to others."""
     handle = make(settings(server, port=black_hole, connect_timeout=1)).async_()
-    task, longest = asyncio.create_task(select(handle)), 0.0
+    task, turns = asyncio.create_task(select(handle)), 0
     while not task.done():
-        began = time.monotonic()
         await asyncio.sleep(0.01)
-        longest = max(longest, time.monotonic() - began)
+        turns += 1
     assert isinstance(task.exception(), ConnectionFailedError)
-    assert longest < 0.5
+    assert turns >= 10
 
 
 @pytest.mark.parametrize(
