@@ -57,6 +57,8 @@ def found(project: Path, environ: dict[str, str] | None = None) -> list[tuple[st
         ("extends: prod", "extends", "1:10", ""),
         ("local: true\nlocal: true", "duplicate-key", "2:1", ""),
         ("pooler: pgbouncer\nsession_settings: {a.b: c}", "pooler-session-settings", "2:25", ""),
+        ("pooler: pgbouncer\nconnection_settings: {options: -c a.b=c}",
+         "pooler-session-settings", "2:32", "ALTER ROLE"),
         ("connection_settings: {require_auth: sram}", "libpq", "1:37", ""),
         ("connection_settings: {host: 'a,b', port: '1,2,3'}", "libpq", "1:42", ""),
         ("connection_settings: {host: 'a,b', hostaddr: 127.0.0.1}", "libpq", "1:46", ""),

@@ -16,7 +16,10 @@ from pgstrata.schema.libpq import OURS, complain, keywords
 Target: TypeAlias = Mapping[str, Setting]
 
 WHERE = ("host", "hostaddr", "service")
-_SESSION_SECTIONS = ("session_settings", "sync_settings", "async_settings")
+_PER_SESSION = (
+    *("session_settings.", "sync_settings.", "async_settings."),
+    "connection_settings.options",
+)
 
 
 def problems(target: Target, *, home: Origin, complete: bool) -> list[Finding]:
@@ -172,10 +175,7 @@ def _pooler(target: Target) -> Iterator[Finding]:
     if pooler is None or pooler.value not in ("transaction", "pgbouncer"):
         return
     for key, setting in target.items():
-        if (
-            key.startswith(tuple(f"{name}." for name in _SESSION_SECTIONS))
-            and setting.value is not None
-        ):
+        if key.startswith(_PER_SESSION) and setting.value not in (None, ""):
             yield Finding(
                 "pooler-session-settings",
                 f"{key} cannot be kept by a pooler that changes servers between transactions",

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from tests.connect.conftest import settings, write
+from tests.proxy import Proxy
 from tests.servers import Server
 
 PROMPT = 10  # seconds; 2 on a machine that does nothing else, 20 where a thread is waited for
@@ -112,46 +110,12 @@ def test_exit(server: Server, tmp_path: Path, program: str) -> None:
     assert seconds < PROMPT
 
 
-@pytest.fixture
-def hanging(server: Server) -> Iterator[tuple[socket.socket, threading.Event]]:
-    """Return a port that leads to the server, until the event is set: then it only accepts."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    hangs, sockets = threading.Event(), []
-
-    def copy(source: socket.socket, target: socket.socket) -> None:
-        with suppress(OSError):
-            while data := source.recv(65536):
-                target.sendall(data)
-            target.shutdown(socket.SHUT_WR)
-
-    def accept() -> None:
-        with suppress(OSError):
-            while True:
-                client, _ = listener.accept()
-                sockets.append(client)
-                if not hangs.is_set():
-                    upstream = socket.create_connection((server.host, server.port))
-                    sockets.append(upstream)
-                    for pair in ((client, upstream), (upstream, client)):
-                        threading.Thread(target=copy, args=pair, daemon=True).start()
-
-    thread = threading.Thread(target=accept, daemon=True)
-    thread.start()
-    yield listener, hangs
-    listener.shutdown(socket.SHUT_RDWR)
-    for each in (listener, *sockets):
-        each.close()
-    thread.join(5)
-
-
 HANGING = """
 first = handle("pool")
-with first as connection:
-    connection.execute("SELECT 1")
-print("open", flush=True)
-sys.stdin.readline()
-waiting = threading.Thread(target=first.pool.getconn, args=(60,), daemon=True)
+waiting = threading.Thread(target=lambda: first.pool.getconn(60), daemon=True)
 with first:
+    print("open", flush=True)
+    sys.stdin.readline()
     waiting.start()
     while first.pool.get_stats().get("connections_num", 0) < 2:
         time.sleep(0.01)
@@ -160,12 +124,15 @@ with first:
 """
 
 
-def test_exit_while_the_server_hangs(
-    hanging: tuple[socket.socket, threading.Event], server: Server, tmp_path: Path
-) -> None:
+def test_exit_while_the_server_hangs(server: Server, tmp_path: Path) -> None:
     """Workers that wait for a server which does not answer are not waited for."""
-    listener, hangs = hanging
-    over = settings(server, port=listener.getsockname()[1], connect_timeout=60)
+    with Proxy((server.host, server.port)) as proxy:
+        end_while_it_hangs(proxy, server, tmp_path)
+
+
+def end_while_it_hangs(proxy: Proxy, server: Server, tmp_path: Path) -> None:
+    """End a program of which one thread has a connection, and one waits for another."""
+    over = settings(server, port=proxy.port, connect_timeout=60)
     sections = {"connection_settings": over, "pool_settings": {"min_size": 1, "max_size": 4}}
     config = write(tmp_path / "config.yaml", sections)
     with subprocess.Popen(
@@ -179,7 +146,7 @@ def test_exit_while_the_server_hangs(
         assert process.stdin is not None
         try:
             assert process.stdout.readline() == "open\n"
-            hangs.set()
+            proxy.hang()
             process.stdin.write("go\n")
             process.stdin.flush()
             assert process.stdout.readline() == "ending\n"

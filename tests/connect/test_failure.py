@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import socket
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -13,6 +11,7 @@ import psycopg
 import psycopg_pool
 import pytest
 from tests.connect.conftest import TYPES, Make, select, settings
+from tests.proxy import unanswering
 from tests.servers import Server, embedded_bindir
 
 from pgstrata import ConnectionFailedError, PgstrataError, PoolTimeoutError, Secret
@@ -22,6 +21,7 @@ from pgstrata.local.cluster import free_port
 
 # Before 3.3, psycopg's message names neither the host that cannot be resolved nor each that failed.
 NAMES_HOSTS = psycopg.__version__ >= "3.3"
+SOON = 15  # seconds; a pool that went on trying would take its 30
 FAILURES: dict[str, tuple[dict[str, Any], str, str]] = {
     "wrong password": (
         {"password": "guess"},
@@ -37,6 +37,7 @@ FAILURES: dict[str, tuple[dict[str, Any], str, str]] = {
         "no.such.host.invalid" if NAMES_HOSTS else "not known",
         "spelling",
     ),
+    "no standby": ({"target_session_attrs": "standby"}, "standby", "target_session_attrs asks"),
     "TLS required": ({"sslmode": "require"}, "server does not support SSL", "no TLS"),
 }
 
@@ -52,7 +53,7 @@ async def test_reason(
     began = time.monotonic()
     with pytest.raises(ConnectionFailedError) as caught:
         await select(handle)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < SOON
     error = caught.value
     assert isinstance(error, psycopg.OperationalError)
     assert isinstance(error, PgstrataError)
@@ -66,15 +67,10 @@ async def test_reason(
 @pytest.fixture
 def black_hole() -> Iterator[int]:
     """Return a port that takes no connection: its queue is full, so it drops whoever knocks."""
-    with contextlib.ExitStack() as stack:
-        listener = stack.enter_context(socket.socket())
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        for _ in range(8):
-            knock = stack.enter_context(socket.socket())
-            knock.setblocking(False)
-            knock.connect_ex(listener.getsockname())
-        yield listener.getsockname()[1]
+    listener, filling = unanswering()
+    yield listener.getsockname()[1]
+    for each in (listener, *filling):
+        each.close()
 
 
 @pytest.mark.parametrize("kind", TYPES)
@@ -84,7 +80,7 @@ async def test_black_hole(make: Make, server: Server, black_hole: int, kind: str
     began = time.monotonic()
     with pytest.raises(ConnectionFailedError) as caught:
         await select(manager.get_database_connection(connection_type=kind))
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < SOON
     assert "connect_timeout" in caught.value.hint
 
 
@@ -144,13 +140,12 @@ async def test_event_loop_goes_on_while_connecting(
 ) -> None:
     """An attempt to connect that hangs leaves the event loop to others."""
     handle = make(settings(server, port=black_hole, connect_timeout=1)).async_()
-    task, longest = asyncio.create_task(select(handle)), 0.0
+    task, turns = asyncio.create_task(select(handle)), 0
     while not task.done():
-        began = time.monotonic()
         await asyncio.sleep(0.01)
-        longest = max(longest, time.monotonic() - began)
+        turns += 1
     assert isinstance(task.exception(), ConnectionFailedError)
-    assert longest < 0.5
+    assert turns >= 10
 
 
 @pytest.mark.parametrize(

@@ -28,10 +28,12 @@ from pgstrata import ConnectionFailedError, DeadlineError, PGConnectionManager, 
 from pgstrata.connect import upkeep
 from pgstrata.connect.async_pool import AsyncPool
 from pgstrata.connect.handles import AsyncPoolHandle, PoolHandle
+from pgstrata.connect.outage import Outage
 from pgstrata.connect.pool import Pool
 
 KINDS = ("pool", "async_pool")
 PID = "SELECT pg_backend_pid()"
+WORKERS = 3  # of a pool, by default: they may ask the server before any of them was refused
 PATIENCE = 60  # seconds that nothing here takes, unless it hangs
 
 
@@ -316,31 +318,84 @@ def test_time_out_in_an_outage(own_server: Server) -> None:
     manager.clear_cache()
 
 
-@pytest.mark.parametrize("kind", KINDS)
-async def test_refused_later(make: Make, server: Server, role: str, kind: str) -> None:
-    """A pool that lost its connections and is refused new ones says so at once, hardly asks the
-    server, and is well as soon as it is let in.
-    """
-    handle = pooled(make, server, kind, {"user": role}, min_size=3)
+async def turned_away(handle: PoolHandle | AsyncPoolHandle, server: Server, role: str) -> Outage:
+    """Change the password behind a pool's back and end its connections."""
     pool = await filled(handle, 3)
     server.sql(f"ALTER ROLE {role} PASSWORD 'another'")
     for pid in aged(pool, 1):
         server.sql(f"SELECT pg_terminate_backend({pid}, 5000)")
-    for _ in range(20):
-        with pytest.raises(ConnectionFailedError, match="password authentication failed"):
-            await select(handle)
-    assert failed_logins(server, role) < 20
-    server.sql(f"ALTER ROLE {role} PASSWORD '{PASSWORD}'")
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        with contextlib.suppress(ConnectionFailedError):
-            assert await select(handle) == 1
-            break
-        assert time.monotonic() < deadline
+    return pool.outage
+
+
+async def end(handle: PoolHandle | AsyncPoolHandle) -> None:
+    """Close a handle of either kind."""
     if isinstance(handle, AsyncPoolHandle):
         await handle.aclose()
     else:
         handle.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_refused_later(
+    make: Make, server: Server, role: str, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Callers of a pool that worked, and is refused, wait until it is let in; the server is hardly
+    asked, and the log says why.
+    """
+    handle = pooled(make, server, kind, {"user": role}, min_size=3)
+    began = time.monotonic()
+    outage = await turned_away(handle, server, role)
+    asked = [asyncio.create_task(ask(handle)) for _ in range(4)]
+    await asyncio.to_thread(wait_until, lambda: failed_logins(server, role) > WORKERS)
+    assert outage.failure is not None
+    assert failed_logins(server, role) <= WORKERS + 2 * (time.monotonic() - began)
+    server.sql(f"ALTER ROLE {role} PASSWORD '{PASSWORD}'")
+    assert await asyncio.gather(*asked) == [1] * 4
+    assert "tries to connect until it can" in caplog.text
+    assert "password authentication failed" in caplog.text
+    await end(handle)
+
+
+async def ask(handle: PoolHandle | AsyncPoolHandle) -> Any:
+    """Run a query in a task, also where the handle would block the event loop."""
+    if isinstance(handle, AsyncPoolHandle):
+        return await select(handle)
+    return await asyncio.to_thread(asyncio.run, select(handle))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_refused_beyond_the_time_out(
+    make: Make, server: Server, role: str, kind: str
+) -> None:
+    """Whoever cannot wait longer is told of the refusal."""
+    handle = pooled(make, server, kind, {"user": role}, min_size=3, timeout=0.5)
+    await turned_away(handle, server, role)
+    with pytest.raises(PoolTimeoutError, match="password authentication failed") as caught:
+        await select(handle)
+    assert isinstance(caught.value.__cause__, psycopg.OperationalError)
+    await end(handle)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_refused_for_long(make: Make, server: Server, role: str, kind: str) -> None:
+    """A refusal that lasts is told at once, hardly asks the server, and ends as soon as it is let
+    in.
+    """
+    sizes = {"min_size": 3, "reconnect_timeout": 0}  # the least that can be long
+    handle = pooled(make, server, kind, {"user": role}, **sizes)
+    began = time.monotonic()
+    await turned_away(handle, server, role)
+    for _ in range(20):
+        with pytest.raises(ConnectionFailedError, match="password authentication failed"):
+            await select(handle)
+    assert failed_logins(server, role) <= WORKERS + 2 * (time.monotonic() - began)
+    server.sql(f"ALTER ROLE {role} PASSWORD '{PASSWORD}'")
+    while True:
+        with contextlib.suppress(ConnectionFailedError):
+            assert await select(handle) == 1
+            break
+        assert time.monotonic() < began + PATIENCE
+    await end(handle)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -363,10 +418,7 @@ async def test_full_server_is_waited_for(make: Make, server: Server, role: str, 
     held = psycopg.connect(**server.keywords(user=role))
     threading.Thread(target=close_when, args=(held, lambda: handle._outage.failure)).start()
     assert await select(handle) == 1
-    if isinstance(handle, AsyncPoolHandle):
-        await handle.aclose()
-    else:
-        handle.close()
+    await end(handle)
 
 
 def close_when(connection: psycopg.Connection, true: Callable[[], object]) -> None:
@@ -418,10 +470,7 @@ async def test_rotated_password(
     for _ in range(3):
         assert await select(handle) == 1
     assert not before & set(aged(pool, 0))
-    if isinstance(handle, AsyncPoolHandle):
-        await handle.aclose()
-    else:
-        handle.close()
+    await end(handle)
 
 
 async def round_of(pool: Pool | AsyncPool) -> None:
@@ -523,10 +572,7 @@ async def test_pooler(
     for _ in range(3):
         assert await select(handle) == 1
     assert caplog.text.count("through a pooler") == (pooler is None)
-    if isinstance(handle, AsyncPoolHandle):
-        await handle.aclose()
-    else:
-        handle.close()
+    await end(handle)
     await asyncio.to_thread(between.close)
 
 

@@ -15,6 +15,7 @@ import psycopg
 import pytest
 from tests.connect.conftest import TYPES, Make, select, settings, write
 from tests.connect.test_handles import backends, wait_for_backends
+from tests.proxy import Proxy
 from tests.servers import Server
 
 from pgstrata import ConfigError, ConnectionFailedError, PGConnectionManager, ShutDownError
@@ -195,6 +196,25 @@ def test_shutdown_cancels(server: Server, database: str, kind: str) -> None:
     wait_for_backends(server, database, 0)
 
 
+@pytest.mark.parametrize("kind", ["pool", "async_pool"])
+async def test_shutdown_while_opening(make: Make, server: Server, kind: str) -> None:
+    """A server that hangs delays no shutdown; who opened the pool is told when it answers."""
+    with Proxy((server.host, server.port)) as proxy:
+        proxy.hang()
+        manager = make(settings(server, port=proxy.port, connect_timeout=60))
+        handle: Any = manager.get_database_connection(connection_type=kind)
+        if isinstance(handle, AsyncPoolHandle):
+            opening = asyncio.create_task(select(handle))
+            await asyncio.to_thread(wait_until, lambda: handle._opening)
+        else:
+            opening = asyncio.create_task(asyncio.to_thread(asyncio.run, select(handle)))
+            await asyncio.to_thread(wait_until, handle._lock.locked)
+        await asyncio.wait_for(manager.shutdown_async(0), 30)
+        proxy.heal()
+        with pytest.raises(ShutDownError):
+            await opening
+
+
 def test_context_manager(make: Make, server: Server, database: str) -> None:
     """The end of the block is a shutdown."""
     with make(settings(server, database)) as manager:
@@ -205,6 +225,8 @@ def test_context_manager(make: Make, server: Server, database: str) -> None:
         raise AssertionError
     with pytest.raises(ShutDownError):
         manager.normal().connect()
+    with pytest.raises(ShutDownError):
+        manager.connect()
     wait_for_backends(server, database, 0)
 
 

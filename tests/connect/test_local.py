@@ -6,7 +6,6 @@ import asyncio
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,13 +50,12 @@ async def test_all_types(project: Path, monkeypatch: pytest.MonkeyPatch) -> None
         monkeypatch.setenv(name, value)
     assert local.status(project) is None
     task = asyncio.create_task(select(manager.async_(), "SELECT current_database()"))
-    longest = 0.0
+    turns = 0
     while not task.done():
-        began = time.monotonic()
         await asyncio.sleep(0.005)
-        longest = max(longest, time.monotonic() - began)
+        turns += 1
     assert await task == "shop"
-    assert longest < 0.5
+    assert turns >= 10
     for kind in TYPES:
         handle = manager.get_database_connection(connection_type=kind)
         query = "SELECT current_setting('application_name') || current_setting('app.x')"

@@ -81,7 +81,7 @@ ROWS = {
         DEADLINE + 1,
     ),
     "rotated": Row("password rotated, sessions ended", credentials.rotated, inf, 0),
-    "late": Row("password rotated 5 s before its file", credentials.late, 2),
+    "late": Row("password rotated 5 s before its file", credentials.late, 2, IN_FLIGHT),
     "wrong-password": Row("wrong password, told", credentials.wrong_password, 0.2, 1, BOTH),
     "wrong-database": Row("wrong database, told", credentials.wrong_database, 0.2, 1),
     "slots": Row("3 of 8 connections admitted", sessions.exhausted, inf, 0),

@@ -97,6 +97,9 @@ class AsyncPoolHandle:
             await self._try(plan, outage)
             pool = AsyncPool(plan, outage)
             await pool.start()
+            if self._refuses.is_set():  # since the attempt to connect began
+                await pool.close()
+                raise shut_down()
             self._pools[loop] = pool
             return pool
         finally:

@@ -98,8 +98,7 @@ class Cache:
         if handle is None:
             made = _checked_plan(source.config, connection, connection_type)
             with self._lock:
-                if self._refuses:
-                    raise shut_down()
+                self.admit()
                 if made.key not in self._handles:
                     self._handles[made.key] = self._new(made)
                 handle = source.handles[connection, connection_type] = self._handles[made.key]
@@ -140,6 +139,11 @@ class Cache:
             self._sources.clear()
             self.ready = {}
         return handles
+
+    def admit(self) -> None:
+        """Raise ``ShutDownError`` if no connections are given out any more."""
+        if self._refuses:
+            raise shut_down()
 
     def refuse(self) -> list[Handle]:
         """Let no handle give out connections any more, and return them all."""

@@ -73,8 +73,14 @@ class Conninfo:
         }
 
 
-def conninfo(config: Config, connection: str, connection_type: ConnectionType) -> Conninfo:
-    """Return what a connection of an environment is made with."""
+def conninfo(
+    config: Config, connection: str, connection_type: ConnectionType, *, named: bool = False
+) -> Conninfo:
+    """Return what a connection of an environment is made with.
+
+    ``named`` gives it this program's name where the settings have none; other programs have their
+    own.
+    """
     target = config.connection(connection)
     keywords = _keywords(target, config.project)
     local = is_local(target)
@@ -85,7 +91,7 @@ def conninfo(config: Config, connection: str, connection_type: ConnectionType) -
     if pooler is None and session:
         given = keywords.get("options", "")
         keywords["options"] = f"{given} {options(session)}".strip()
-    if not is_given(target, session, str(keywords.get("options", ""))):
+    if named and not is_given(target, session, str(keywords.get("options", ""))):
         keywords["fallback_application_name"] = str(application(config.environment, target))
     return Conninfo(
         name=f"{config.environment}/{connection}" if config.environment else connection,

@@ -134,6 +134,10 @@ def scrubbed(error: Exception, made_with: Conninfo) -> Exception:
 
 
 _ADVICE = (
+    (
+        r"hot standby mode|session is (not )?read-only",
+        "no host that can be reached is what target_session_attrs asks for",
+    ),
     (r"password authentication failed", "check the user and the password{password}"),
     (r"no password supplied", "set connection_settings.password, or a passfile"),
     (r"Connection refused", "is a server running there, and is the port right?"),

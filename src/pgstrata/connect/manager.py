@@ -90,7 +90,8 @@ class PGConnectionManager(PgmonkeyCalls):
         return keywords(self._conninfo(connection, "normal"))
 
     def _conninfo(self, connection: str, connection_type: ConnectionType) -> Conninfo:
-        return conninfo(self.config, connection, connection_type)
+        self._cache.admit()
+        return conninfo(self.config, connection, connection_type, named=True)
 
     def _made(self, connection: str, connection_type: str) -> Any:
         return self._cache.handle(self._environment(), connection, connection_type)

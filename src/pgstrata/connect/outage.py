@@ -5,6 +5,11 @@ that is another 9 s without connections, and a server that refuses a password is
 them. Here an outage is one thing: the next attempt is made soon, whoever makes it, and what the
 server refused is not asked again for a while.
 
+A pool exists only after a first connection was made. So when it is refused later, what it connects
+with was right a moment ago, and most likely will be again: a rotated password is on its way to its
+store, a certificate is being renewed. Its callers wait, as for a server that is away. Only a
+refusal that lasts is told to them at once.
+
 All times are of ``time.monotonic``, in seconds. Nothing here waits, so it serves threads and event
 loops alike. Two threads that take the same turn by chance make one attempt too many, which is no
 reason for a lock.
@@ -21,6 +26,7 @@ from pgstrata.connect.meter import Meter
 from pgstrata.errors import PgstrataError
 
 COOL_DOWN = 1.0  # after a refusal
+PASSING = 60.0  # a refusal may last; a secret that is mounted as a file takes about as long to come
 QUIET = 60.0  # between two warnings: at a server's limit, attempts fail and succeed in turns
 PAUSES = (0.1, 0.2, 0.4)  # between attempts to reach a server; the last one for all that follow
 
@@ -38,14 +44,14 @@ class Outage:
         self.failure: PgstrataError | None = None
         self._patience = patience
         self._kind: Kind = "unreachable"
-        self._began = self._next = 0.0
+        self._began = self._refused = self._next = 0.0
         self._warned = -QUIET
         self._pauses = iter(PAUSES)
 
     def turn(self) -> float:
         """Take the turn for an attempt, or return how many seconds it must wait.
 
-        Raises ``ConnectionFailedError`` as long as a refusal is not asked again.
+        Raises ``ConnectionFailedError`` between the attempts when a refusal has lasted.
         """
         failure = self.failure
         if failure is None:
@@ -54,7 +60,7 @@ class Outage:
         if wait <= 0:
             self._postpone()
             return 0.0
-        if self._kind == "refused":
+        if self._kind == "refused" and self.hopeless():
             raise again(failure)
         return wait
 
@@ -62,14 +68,16 @@ class Outage:
         """Take note of an attempt that failed, and return why it did. ``stats`` are those of the
         pool that wanted the connection; it goes on trying, which is said now and then.
         """
-        if self.failure is None:
-            self._began, self._pauses = monotonic(), iter(PAUSES)
-        self.failure = again(error)
+        now, before = monotonic(), self._kind if self.failure else None
+        if before is None:
+            self._began, self._pauses = now, iter(PAUSES)
         self._kind = kind(error.__cause__ or error)
+        if self._kind == "refused" and before != "refused":
+            self._refused = now
+        self.failure = again(error)
         self.meter.failed(self._kind, error)
-        silence = monotonic() - self._warned
-        if stats is not None and self._kind != "refused" and silence > QUIET:
-            self._warned = monotonic()
+        if stats is not None and now - self._warned > QUIET:
+            self._warned = now
             logger.warning(
                 "pool %s has %d connections of at least %d, and tries to connect until it can: %s",
                 *(self.name, stats["pool_available"], stats["pool_min"], error),
@@ -79,7 +87,9 @@ class Outage:
 
     def hopeless(self) -> bool:
         """Tell whether a pool gives up replacing a connection: until somebody asks for it again."""
-        return self._kind == "refused" or monotonic() - self._began > self._patience
+        if self._kind == "refused":
+            return monotonic() - self._refused > min(PASSING, self._patience)
+        return monotonic() - self._began > self._patience
 
     def over(self) -> None:
         """Take note of an attempt that succeeded."""

@@ -66,7 +66,7 @@ class Plan:
 
 def plan(config: Config, connection: str, connection_type: ConnectionType) -> Plan:
     """Return the plan for one connection of an environment."""
-    made_with = conninfo(config, connection, connection_type)
+    made_with = conninfo(config, connection, connection_type, named=True)
     if connection_type in ("normal", "async"):
         return Plan(connection_type, made_with)
     target = config.connection(connection)

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     import psycopg
 
 
+MOMENT = 0.1  # seconds in which a lock is free, unless its holder connects
+
+
 class PoolHandle:
     """Blocks that borrow from one pool, which the first of them opens."""
 
@@ -69,7 +72,7 @@ class PoolHandle:
             if self._refuses.is_set():
                 raise shut_down()
             if self._pool is None:
-                self._keep(self._opened(self.plan, self._outage))
+                self._keep(self._admitted(self._opened(self.plan, self._outage)))
             assert self._pool is not None
             return self._pool
 
@@ -94,6 +97,13 @@ class PoolHandle:
                     raise shut_down()
         pool = Pool(plan, outage)
         pool.start()
+        return pool
+
+    def _admitted(self, pool: Pool) -> Pool:
+        """Return a pool just opened, or close it if this handle came to refuse work meanwhile."""
+        if self._refuses.is_set():
+            _close_quietly(pool)
+            raise shut_down()
         return pool
 
     def _keep(self, pool: Pool) -> None:
@@ -135,14 +145,20 @@ class PoolHandle:
         """Close the pool: idle connections now, borrowed ones as they come back. The next block
         opens a new one.
         """
-        with self._lock:
+        if not self._lock.acquire(timeout=MOMENT if self._refuses.is_set() else -1):
+            return  # whoever opens the pool at this moment closes it, see _admitted
+        try:
             pool, self._pool = self._detached() or self._retired, None
+        finally:
+            self._lock.release()
         if pool is not None:
             pool.close()
 
     def refuse(self) -> None:
         """Give out no connections any more. What is borrowed may be used until ``close``."""
         self._refuses.set()
+        if self._pool is None:  # the lock may be held for as long as an attempt to connect takes
+            return
         with self._lock:
             if self._pool is not None:
                 self._retired, self._pool = self._pool, None

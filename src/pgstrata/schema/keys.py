@@ -242,8 +242,9 @@ POOL = _by_name(
         "Seconds of trying before a lost connection is given up.",
         default=300.0,
         minimum=0,
-        why="Attempts are at most 0.4 s apart, however long an outage has lasted. What was given "
-        "up is tried again when a caller asks for it.",
+        why="Attempts are at most 0.4 s apart, however long an outage has lasted; a server that "
+        "refuses is asked once a second, for 60 s at most. What was given up is tried again when a "
+        "caller asks for it.",
     ),
     Key("num_workers", "integer", "Background workers that connect.", default=3, minimum=1),
     Key("name", "text", "Name of the pool in logs and metrics."),
