@@ -3,11 +3,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.recommend.conftest import Recommended, lines, missing, notes
+from tests.recommend.conftest import Recommended, lines, notes
 
 SCOPE = "ALTER ROLE app IN DATABASE app SET"
 POOL = {"min_size": 2, "max_size": 4}
-QUIET: dict[str, Any] = {"keepalives": 0}  # nothing to tell the server of lost peers
+QUIET: dict[str, Any] = {"host": "localhost"}  # nothing to tell the server of lost peers
 
 
 @pytest.mark.parametrize(
@@ -50,16 +50,6 @@ def test_the_server_is_as_attentive_as_the_client(recommended: Recommended) -> N
         f"{SCOPE} tcp_keepalives_count = '3';",
         f"{SCOPE} tcp_user_timeout = '9000ms';",
     ]
-    assert "connection_settings.keepalives_idle" not in missing(found)
-
-
-def test_keepalives_are_asked_for_and_not_guessed(recommended: Recommended) -> None:
-    """Of clients on other machines that have unset them."""
-    unset: dict[str, Any] = {"keepalives_idle": None}
-    key = "connection_settings.keepalives_idle"
-    assert key in missing(recommended(unset))
-    assert key not in missing(recommended({**unset, "host": "localhost"}))
-    assert key not in missing(recommended())
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pgstrata.capacity import pool_sizes
 from pgstrata.check.scope import SESSION_SECTIONS, Connection, is_remote, reading
 from pgstrata.model import Origin
-from pgstrata.recommend.advice import Advice, Missing, Note
-from pgstrata.recommend.server import Server, places, tcp_hosts, undeclared
+from pgstrata.recommend.advice import Advice, Note
+from pgstrata.recommend.server import Server, places, tcp_hosts
 from pgstrata.statements import role_setting
 
 # The client's keyword, the server's parameter for the same, and its unit.
@@ -42,21 +42,12 @@ def idle(server: Server) -> Iterator[Advice | Note]:
             yield from _contradiction(connection)
 
 
-def keepalives(server: Server) -> Iterator[Advice | Missing]:
+def keepalives(server: Server) -> Iterator[Advice]:
     """Say how soon the server notices that a client is gone: as soon as the client would."""
     for role, database, connections in _sessions(server):
         remote = [c for c in connections if any(map(is_remote, tcp_hosts(c)))]
         if not remote:
             continue
-        if not any(c.keyword("keepalives_idle") for c in remote):
-            yield undeclared(
-                remote[0].name,
-                "connection_settings.keepalives_idle",
-                "by default a server notices after 7200 + 9 * 75 = 7875 s that a client is gone,"
-                " and as long its locks and its slot stay",
-                "connection_settings:\n  keepalives_idle: 30\n  keepalives_interval: 5\n"
-                "  keepalives_count: 3",
-            )
         for keyword, parameter, unit in _KEEPALIVES:
             yield from _keepalive(role, database, remote, keyword, f"{parameter} {unit}")
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -207,12 +208,12 @@ def test_what_recommend_asks_for_is_enough(
 def slots_status(client: Connection, most: int) -> str:
     """Return what is said of a server with this max_connections and nobody connected."""
     values = {"max_connections": most, "superuser_reserved_connections": RESERVED}
-    rows = tuple(
+    rows: tuple[dict[str, Any], ...] = tuple(
         {"name": name, "setting": str(value), "source": "default", "reset_val": str(value)}
         | {"unit": None, "sourcefile": None, "sourceline": None, "context": "postmaster"}
         for name, value in values.items()
     )
-    role = ({"rolsuper": False},)
+    role: tuple[dict[str, Any], ...] = ({"rolsuper": False},)
     facts = {"settings": rows, "role": role, "memberships": (), "connections": ()}
     place = ("production", "default", "db.example.com", "5432", "")
     (said,) = slots(View(client, Snapshot(*place, viewer="role0", facts=facts)))
