@@ -8,8 +8,7 @@ import pytest
 from tests.audit.conftest import APP, AUDITOR, MONITOR, VIEWERS, endpoint
 from tests.pooler import pgbouncer
 from tests.servers import PASSWORD, Server
-from tests.standby import replicating
-from tests.versions import bindir
+from tests.standby import Standby
 
 from pgstrata.audit.facts import FACTS
 from pgstrata.audit.gather import endpoints, look
@@ -142,13 +141,12 @@ def test_without_a_pooler_both_ends_agree(any_server: Server) -> None:
     assert "shares_backend" not in client
 
 
-def test_a_standby_is_looked_at_like_a_primary() -> None:
+def test_a_standby_is_looked_at_like_a_primary(pair: tuple[Server, Standby]) -> None:
     """It takes part in no write, so a read-only transaction is all that it can give."""
-    with replicating(bindir(18)) as (primary, standby):
-        seen = {
-            name: look(endpoint(one, user="postgres"))
-            for name, one in (("primary", primary), ("standby", standby))
-        }
+    seen = {
+        name: look(endpoint(one, user="postgres"))
+        for name, one in zip(("primary", "standby"), pair, strict=True)
+    }
     assert {name: one.error for name, one in seen.items()} == {"primary": "", "standby": ""}
     assert not seen["primary"].facts["identity"][0]["in_recovery"]
     assert seen["standby"].facts["identity"][0]["in_recovery"]

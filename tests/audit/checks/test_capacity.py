@@ -3,7 +3,6 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
@@ -21,7 +20,7 @@ from tests.audit.program import (
 )
 
 from pgstrata.audit.checks.capacity.slots import slots
-from pgstrata.audit.model import Snapshot
+from pgstrata.audit.model import Row, Snapshot
 from pgstrata.audit.view import View
 from pgstrata.check.scope import Connection
 from pgstrata.recommend.capacity import LEAST, RESERVED, max_connections
@@ -208,12 +207,13 @@ def test_what_recommend_asks_for_is_enough(
 def slots_status(client: Connection, most: int) -> str:
     """Return what is said of a server with this max_connections and nobody connected."""
     values = {"max_connections": most, "superuser_reserved_connections": RESERVED}
-    rows: tuple[dict[str, Any], ...] = tuple(
-        {"name": name, "setting": str(value), "source": "default", "reset_val": str(value)}
-        | {"unit": None, "sourcefile": None, "sourceline": None, "context": "postmaster"}
+    nowhere = {"unit": None, "sourcefile": None, "sourceline": None}
+    rows: tuple[Row, ...] = tuple(
+        {**nowhere, "name": name, "setting": str(value), "reset_val": str(value)}
+        | {"source": "default", "context": "postmaster"}
         for name, value in values.items()
     )
-    role: tuple[dict[str, Any], ...] = ({"rolsuper": False},)
+    role: tuple[Row, ...] = ({"rolsuper": False},)
     facts = {"settings": rows, "role": role, "memberships": (), "connections": ()}
     place = ("production", "default", "db.example.com", "5432", "")
     (said,) = slots(View(client, Snapshot(*place, viewer="role0", facts=facts)))

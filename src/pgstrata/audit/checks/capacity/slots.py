@@ -32,26 +32,24 @@ def free_slots(view: View) -> int:
     return free
 
 
-def others(view: View) -> tuple[int, int]:
-    """Return the connections of other programs, and how many of them are declared: where nothing
-    is, as many are counted as there are now.
-    """
+def others(view: View) -> int:
+    """Return the connections of other programs: as declared, or else as many as there are now."""
     try:
-        said = int(view.declared("other_connections"))
+        return int(view.declared("other_connections"))
     except UnreadError:
         roles = {demand.role for demand in view.demands}
         rows = view.rows("connections")
-        return sum(row["n"] for row in rows if row["usename"] not in roles), 0
-    return said, said
+        return sum(row["n"] for row in rows if row["usename"] not in roles)
 
 
 def slots(view: View) -> Iterator[Outcome]:
     """Compare all that may connect with the slots of the server."""
     if view.client.value("pooler"):
         return
-    demand, (other, said), free = view.demand, others(view), free_slots(view)
+    demand, other, free = view.demand, others(view), free_slots(view)
     most, total = view.count("max_connections"), demand + other
     # Undeclared programs live on the spare tenth: a server as `recommend` has it is in order.
+    said = other if view.client.value("server.other_connections") is not None else 0
     tight = with_spare(demand) + said > free
     status: Status = "fail" if total > free else "warn" if tight else "ok"
     needed = with_spare(demand) + other + most - free
