@@ -117,6 +117,17 @@ def test_all_tables_or_none(
     assert "violates check constraint" in done.err
 
 
+def test_a_row_that_exists(
+    cli: Cli, source: psycopg.Connection[Any], target: psycopg.Connection[Any]
+) -> None:
+    """What to do with it can be said, as for an import."""
+    cli("copy", "people", *ENDS, "--create")
+    kept = rows(target)
+    done = cli("copy", "people", *ENDS)
+    assert (done.code, rows(target)) == (1, kept)
+    assert "hint: --on-conflict skip or update" in done.err
+
+
 def test_parts_modes_and_json(
     cli: Cli, source: psycopg.Connection[Any], target: psycopg.Connection[Any]
 ) -> None:

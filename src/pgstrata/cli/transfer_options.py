@@ -35,6 +35,8 @@ def pairs_of(
         if not left or not right:
             option = parameter.opts[-1]
             raise UsageError(f"{option} {text!r} is not of the form {parameter.metavar}")
+        if left in pairs:  # of two masks the weaker one may not win unseen
+            raise UsageError(f"{parameter.opts[-1]} names {left!r} twice")
         pairs[left] = right
     return pairs
 

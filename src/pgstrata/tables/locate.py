@@ -13,7 +13,7 @@ from pgstrata.tables.dialect import split
 from pgstrata.tables.encoding import likely
 from pgstrata.tables.errors import RowError
 from pgstrata.tables.results import Reject
-from pgstrata.tables.session import said
+from pgstrata.tables.session import IN_THE_WAY, said
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -154,7 +154,7 @@ def row_error(bad: Reject) -> RowError:
     """Return the error of a strict import, with the advice that fits."""
     hint = {
         "22021": likely(bad.data),
-        "23505": "--on-conflict skip or update says what to do with rows that exist",
+        "23505": IN_THE_WAY,
     }.get(
         bad.sqlstate, "a file for rejects (--rejects) takes the bad rows and lets the good ones in"
     )

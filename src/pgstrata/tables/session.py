@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+IN_THE_WAY = "--on-conflict skip or update says what to do with rows that exist"
 LOCK_TIMEOUT = "10s"  # unless the session has one: who waits for a lock makes others wait behind it
 # No setting of the session may change what a value means, or end a transfer that takes long.
 READING = {
@@ -146,7 +147,8 @@ def said(error: psycopg.Error) -> str:
 
 def refused(error: psycopg.Error, what: str) -> TransferError:
     """Return the error that says what was not done, in the server's words, with its hint."""
-    return TransferError(f"{what}: {said(error)}", hint=error.diag.message_hint or "")
+    advice = IN_THE_WAY if isinstance(error, psycopg.errors.UniqueViolation) else ""
+    return TransferError(f"{what}: {said(error)}", hint=error.diag.message_hint or advice)
 
 
 def _keep(connection: AnyConnection, *, nested: bool) -> Steps[None]:
