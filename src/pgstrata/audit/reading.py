@@ -60,18 +60,7 @@ def reading(name: str, text: str, source: str, *, client: bool = False) -> Readi
     """Return what the server reads from a text that some place gives for a parameter."""
     parameter = parameters.find(name)
     unit = parameter.unit if parameter else ""
-    return Reading(name, canonical(name, text), unit, text, source, client)
-
-
-def canonical(name: str, text: str) -> Scalar:
-    """Return the value that a text means for a parameter, or the text where that is not known."""
-    parameter = parameters.find(name)
-    if parameter is None:
-        return text
-    try:
-        return parameters.canonical(parameter, text)
-    except ValueError:
-        return text
+    return Reading(name, parameters.meant(name, text), unit, text, source, client)
 
 
 def place(row: Row) -> str:

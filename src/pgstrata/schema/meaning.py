@@ -23,7 +23,7 @@ def meaning(key: str, value: Value) -> Any:
     if section == "connection_settings" and name == "host":
         return tuple(_host(host) for host in str(value).split(","))
     if section in SECTIONS and SECTIONS[section].shape == "parameters":
-        return _parameter(name, str(value))
+        return parameters.meant(name, str(value))
     return value
 
 
@@ -46,13 +46,3 @@ def _ports(text: str) -> tuple[int, ...]:
 
 def _host(host: str) -> str:
     return host if host.startswith(("/", "@")) else host.lower()
-
-
-def _parameter(name: str, text: str) -> str | int | float | bool:
-    parameter = parameters.find(name)
-    if parameter is None:
-        return text
-    try:
-        return parameters.canonical(parameter, text)
-    except ValueError:
-        return text

@@ -82,6 +82,17 @@ def canonical(parameter: Parameter, text: str) -> str | int | float | bool:
     return text
 
 
+def meant(name: str, text: str) -> str | int | float | bool:
+    """Return what the server reads for a parameter, or the text where that is not known."""
+    parameter = find(name)
+    if parameter is None:
+        return text
+    try:
+        return canonical(parameter, text)
+    except ValueError:
+        return text
+
+
 def kilobytes(text: str) -> int:
     """Return an amount of memory such as ``16GB`` in kB. Raises ``ValueError``."""
     parameter = find("effective_cache_size")
