@@ -126,10 +126,10 @@ def pgserverconfig(file: str, *, audit: bool, **flags: Unpack[Flags]) -> int:
 
 
 def _audited(config: Config) -> int:
-    from pgstrata.render import audit
+    from pgstrata.render.audit import RENDERERS
 
     report = _report(config)
-    click.echo(audit.text.render(report), nl=False)
+    click.echo(RENDERERS["text"](report), nl=False)
     return report.exit_codes[0]
 
 
