@@ -166,9 +166,11 @@ ENVIRON = {**os.environ, "PYTHONPATH": str(SOURCE), "TERM": "xterm"}
 @pytest.mark.skipif(os.name != "posix", reason="signals are those of POSIX")
 def test_without_a_terminal_one_look_follows_the_other(shop: Path) -> None:
     """They are plain text, until Ctrl-C."""
-    with subprocess.Popen(
-        COMMAND, cwd=shop, env=ENVIRON, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as running:
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with (
+        manager_of(shop).normal(),  # somebody is there to be shown
+        subprocess.Popen(COMMAND, cwd=shop, env=ENVIRON, **pipes) as running,
+    ):
         assert running.stdout is not None
         seen = 0
         while seen < 2:
@@ -190,9 +192,11 @@ def test_a_terminal_is_left_as_it_was(shop: Path, how: Any, code: int) -> None:
 
     ours, theirs = pty.openpty()
     before = termios.tcgetattr(theirs)
-    with subprocess.Popen(
-        COMMAND, cwd=shop, env=ENVIRON, stdin=theirs, stdout=theirs, stderr=subprocess.PIPE
-    ) as running:
+    pipes: dict[str, Any] = {"stdin": theirs, "stdout": theirs, "stderr": subprocess.PIPE}
+    with (
+        manager_of(shop).normal(),
+        subprocess.Popen(COMMAND, cwd=shop, env=ENVIRON, **pipes) as running,
+    ):
         shown = b""
         while shown.count(b"APPLICATION") < 2:
             shown += os.read(ours, 65536)
