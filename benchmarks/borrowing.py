@@ -24,9 +24,11 @@ import psycopg
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
 from pgstrata import PGConnectionManager, local
+from pgstrata.connect.leaks import Leaks
 from pgstrata.local.account import is_root
 
 ROUNDS = 20_000
+WATCHED = 60.0  # seconds, which no borrower here takes
 Times = dict[str, list[int]]
 
 
@@ -61,9 +63,12 @@ async def measure_async(variants: dict[str, Callable[[], Awaitable[None]]], roun
 def sync_variants(
     manager: PGConnectionManager, file: str, query: str
 ) -> dict[str, Callable[[], None]]:
-    """Return the ways to borrow; ``query`` may be empty, for the borrowing alone."""
+    """Return the ways to borrow; ``query`` may be empty, for the borrowing alone.
+
+    Counting is always on. Watching for leaks is switched on for its own variant only.
+    """
     handle = manager.get_database_connection(file, "pool")
-    pool = handle.pool
+    pool = handle.open()
 
     @contextmanager
     def borrowed() -> Iterator[psycopg.Connection]:
@@ -89,12 +94,26 @@ def sync_variants(
             if query:
                 connection.execute(query.encode())
 
+    leaks = Leaks(pool.name, WATCHED)
+
+    def watched() -> None:
+        pool.leaks = leaks
+        with handle as connection:
+            if query:
+                connection.execute(query.encode())
+        pool.leaks = None
+
     def by_file() -> None:
         with manager.get_database_connection(file, "pool") as connection:
             if query:
                 connection.execute(query.encode())
 
-    return {"psycopg_pool": raw, "held handle": held, "by file on each call": by_file}
+    return {
+        "psycopg_pool": raw,
+        "held handle": held,
+        "held handle, watched": watched,
+        "by file on each call": by_file,
+    }
 
 
 async def async_variants(
@@ -102,7 +121,7 @@ async def async_variants(
 ) -> dict[str, Callable[[], Awaitable[None]]]:
     """Return the same, asynchronous."""
     handle = await manager.get_database_connection(file, "async_pool")
-    pool = handle.pool
+    pool = await handle.open()
 
     @asynccontextmanager
     async def borrowed() -> AsyncIterator[psycopg.AsyncConnection]:
@@ -128,12 +147,26 @@ async def async_variants(
             if query:
                 await connection.execute(query.encode())
 
+    leaks = Leaks(pool.name, WATCHED)
+
+    async def watched() -> None:
+        pool.leaks = leaks
+        async with handle as connection:
+            if query:
+                await connection.execute(query.encode())
+        pool.leaks = None
+
     async def by_file() -> None:
         async with manager.get_database_connection(file, "async_pool") as connection:
             if query:
                 await connection.execute(query.encode())
 
-    return {"psycopg_pool": raw, "held handle": held, "by file on each call": by_file}
+    return {
+        "psycopg_pool": raw,
+        "held handle": held,
+        "held handle, watched": watched,
+        "by file on each call": by_file,
+    }
 
 
 def report(kind: str, work: str, times: Times) -> None:

@@ -21,9 +21,9 @@ ROWS = (
     ("capacity", "client_addresses", "effective", "sizing", "statements", "stores", "validation"),
     ("loading", "local"),
     ("diff", "check", "connect"),
-    ("impact",),
-    ("audit", "tables", "codegen", "promotion"),
-    ("recommend",),
+    ("impact", "pgmonkey"),
+    ("audit", "tables", "codegen", "observe", "promotion", "pytest_plugin"),
+    ("adoption", "recommend"),
     ("render",),
     ("cli",),
     ("__init__", "__main__"),
@@ -35,6 +35,9 @@ CONFINED = {
     "keyring": ("secrets",),
     "cryptography": ("secrets", "audit"),  # an audit reads certificates
     "ruamel": ("promotion",),
+    "opentelemetry": ("observe",),
+    "prometheus_client": ("observe",),
+    "pytest": ("pytest_plugin",),
     "rich": ("cli",),
 }
 SLOW = ("keyring", "cryptography", "rich")

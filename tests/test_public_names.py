@@ -35,6 +35,7 @@ NAMES = [
     "UsageError",
     "__version__",
     "load",
+    "load_config",
     "load_file",
     "load_many",
     "load_mapping",

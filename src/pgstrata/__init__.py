@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     )
     from pgstrata.loading import load, load_file, load_many, load_mapping
     from pgstrata.model import Config, Finding, Origin, Secret, Setting
+    from pgstrata.pgmonkey.config import load_config
     from pgstrata.secrets.redact import redact_config
 
 # Names are imported when they are used: importing psycopg takes longer than `pgstrata --help` may.
@@ -57,6 +58,7 @@ _HOMES = {
         "UsageError",
     ),
     "pgstrata.loading": ("load", "load_file", "load_many", "load_mapping"),
+    "pgstrata.pgmonkey.config": ("load_config",),
     "pgstrata.secrets.redact": ("redact_config",),
     "pgstrata.model": ("Config", "Finding", "Origin", "Secret", "Setting"),
 }
@@ -90,6 +92,7 @@ __all__ = [
     "UsageError",
     "__version__",
     "load",
+    "load_config",
     "load_file",
     "load_many",
     "load_mapping",

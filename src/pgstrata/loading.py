@@ -135,11 +135,12 @@ def load_mapping(
     resolve_env: bool = False,
     allow_sensitive_defaults: bool = False,
     environ: Mapping[str, str] | None = None,
+    source: str = "",
 ) -> Config:
     """Load what a file in pgmonkey's format would hold from a dictionary. Raises
-    ``InvalidConfigError``.
+    ``InvalidConfigError``. ``source`` names the file that the dictionary was made of, if it was.
     """
-    document = arguments.document(data)
+    document = arguments.document(data, source)
     del data  # a traceback with locals would show the password in it
     environ = variables.Environ(os.environ if environ is None else environ)
     references = References(environ, Path(), resolve_env, allow_sensitive_defaults)

@@ -127,3 +127,25 @@ def fresh(*arguments: str, **environ: str) -> Done:
         timeout=30,
     )
     return Done(done.returncode, done.stdout, done.stderr)
+
+
+def answer(line: list[str], answers: dict[str, str]) -> tuple[int, str]:
+    """Run a command on a terminal of its own, and type an answer to each question."""
+    spawn = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"
+    with subprocess.Popen(
+        [sys.executable, "-c", spawn, *process(*line)],
+        env=environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as terminal:
+        assert terminal.stdin is not None
+        assert terminal.stdout is not None
+        shown = b""
+        for question, typed in answers.items():
+            while not shown.endswith(question.encode()):
+                shown += (byte := terminal.stdout.read(1))
+                assert byte, shown
+            terminal.stdin.write(f"{typed}\n".encode())
+            terminal.stdin.flush()
+        shown += terminal.stdout.read()
+    return terminal.returncode, shown.decode()

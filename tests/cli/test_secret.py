@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import io
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cli.conftest import environment, process
+from tests.cli.conftest import answer
 from tests.repository import git
 from tests.servers import Server
 
@@ -171,28 +170,6 @@ def test_without_a_terminal_nothing_is_asked(secret: Cli, typed: Callable[[bytes
     done = secret("set", PASSWORD, "-e", "production")
     assert done.code == USAGE
     assert "--stdin" in done.err
-
-
-def answer(line: list[str], answers: dict[str, str]) -> tuple[int, str]:
-    """Run a command on a terminal of its own, and type an answer to each question."""
-    spawn = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"
-    with subprocess.Popen(
-        [sys.executable, "-c", spawn, *process(*line)],
-        env=environment(),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    ) as terminal:
-        assert terminal.stdin is not None
-        assert terminal.stdout is not None
-        shown = b""
-        for question, typed in answers.items():
-            while not shown.endswith(question.encode()):
-                shown += (byte := terminal.stdout.read(1))
-                assert byte, shown
-            terminal.stdin.write(f"{typed}\n".encode())
-            terminal.stdin.flush()
-        shown += terminal.stdout.read()
-    return terminal.returncode, shown.decode()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such terminals")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
+from pgstrata.adoption.dotenv import assignments
 from pgstrata.errors import SecretError
 from pgstrata.layers.document import Document, parse
 from pgstrata.layers.nodes import Map, Node, Scalar
@@ -16,21 +17,15 @@ from pgstrata.model import Config, Secret
 
 Found: TypeAlias = dict[str, Secret]
 
-_ASSIGNMENT = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*")
 _REFERENCE = re.compile(r"\$\{|\$\(")
 
 
 def from_dotenv(path: Path, _config: Config | None) -> Found:
-    """Read ``NAME=value`` lines: ``PGPASSWORD``, ``PGSTRATA_…__…``, and others by their names.
-
-    Quotes are taken off; in double ones a backslash escapes the next character, or is a newline's.
-    """
-    found: Found = {}
-    for line in _read(path).splitlines():
-        match = _ASSIGNMENT.fullmatch(line)
-        if match and match[2]:
-            found[_setting(match[1])] = Secret(_unquoted(match[2]), source=str(path))
-    return found
+    """Read ``NAME=value`` lines: ``PGPASSWORD``, ``PGSTRATA_…__…``, and others by their names."""
+    given = assignments(_read(path))
+    return {
+        _setting(name): Secret(value, source=str(path)) for name, value in given.items() if value
+    }
 
 
 def _setting(variable: str) -> str:
@@ -38,14 +33,6 @@ def _setting(variable: str) -> str:
         return PASSWORD
     name = variable.removeprefix("PGSTRATA_")
     return name.lower().replace("__", ".") if "__" in name and name != variable else variable
-
-
-def _unquoted(text: str) -> str:
-    if len(text) > 1 and text[0] == text[-1] == "'":
-        return text[1:-1]
-    if len(text) > 1 and text[0] == text[-1] == '"':
-        return re.sub(r"\\(.)", lambda match: {"n": "\n"}.get(match[1], match[1]), text[1:-1])
-    return re.sub(r"\s+#.*", "", text)
 
 
 def from_pgpass(path: Path, config: Config | None) -> Found:

@@ -22,18 +22,21 @@ COMMANDS = {
         *("promote", "render", "exec", "schema"),
     ),
     "secrets": ("secret",),
-    "servers": ("test", "recommend", "audit"),
+    "servers": ("test", "recommend", "audit", "top"),
     "data": ("import", "export", "copy"),
     "code": ("code",),
     "local server": ("local",),
     "help": ("doctor", "completion"),
+    "names of pgmonkey": ("pgconfig", "pgserverconfig", "pgimport", "pgexport"),
 }
+ALIASES = dict.fromkeys(COMMANDS["names of pgmonkey"], "pgstrata.cli.pgmonkey")
 
 
 @click.group(
     cls=LazyGroup,
     package="pgstrata.cli.commands",
     sections=COMMANDS,
+    homes=ALIASES,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.option(

@@ -17,15 +17,22 @@ class LazyGroup(click.Group):
 
     ``sections`` names them by what they are about, in the order of the help. The module of
     ``rotate-key`` is ``rotate_key``, and that of ``import``, which Python keeps for itself,
-    ``import_``; its ``command`` is the command.
+    ``import_``; its ``command`` is the command. One that ``homes`` has is in that module, by its
+    own name.
     """
 
     def __init__(
-        self, *, package: str, sections: Mapping[str, tuple[str, ...]], **given: Any
+        self,
+        *,
+        package: str,
+        sections: Mapping[str, tuple[str, ...]],
+        homes: Mapping[str, str] | None = None,
+        **given: Any,
     ) -> None:
         super().__init__(**given)
         self.package = package
         self.sections = sections
+        self.homes = homes or {}
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
         """Return the names of all commands."""
@@ -35,8 +42,11 @@ class LazyGroup(click.Group):
         """Return a command, or None for an unknown one."""
         if cmd_name not in self.list_commands(ctx):
             return None
-        module = cmd_name.replace("-", "_") + ("_" if keyword.iskeyword(cmd_name) else "")
-        command = import_module(f"{self.package}.{module}").command
+        if cmd_name in self.homes:
+            command = getattr(import_module(self.homes[cmd_name]), cmd_name)
+        else:
+            module = cmd_name.replace("-", "_") + ("_" if keyword.iskeyword(cmd_name) else "")
+            command = import_module(f"{self.package}.{module}").command
         assert isinstance(command, click.Command)
         return command
 

@@ -79,6 +79,20 @@ def connection(command: Command) -> Command:
     )(command)
 
 
+def following(command: Command) -> Command:
+    """Add what makes a single file's references be followed."""
+    command = click.option(
+        "--allow-sensitive-defaults",
+        is_flag=True,
+        help="Take ${NAME:-fallback} for secrets too; goes with --resolve-env.",
+    )(command)
+    return click.option(
+        "--resolve-env",
+        is_flag=True,
+        help="Follow ${NAME}, from_env and from_file in a single file.",
+    )(command)
+
+
 def output(*formats: str) -> Callable[[Command], Command]:
     """Add ``--format``; the first of ``formats`` is the default."""
     return click.option(

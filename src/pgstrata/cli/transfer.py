@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     import psycopg
 
     from pgstrata.cli.options import Session
-    from pgstrata.connect.manager import PGConnectionManager
+    from pgstrata.connect.handles import NormalHandle
+    from pgstrata.model import Config
     from pgstrata.tables.results import Endpoint, OnProgress, Progress
 
 PERIOD = 10.0  # seconds between two lines of progress where nobody looks at a terminal
@@ -27,19 +28,20 @@ PATIENCE = 0.3  # seconds; what ends sooner needs no bar
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """One connection of one environment, as the command line names it."""
+    """One connection of one environment, or of a single file, as the command line names it."""
 
-    manager: PGConnectionManager
-    connection: str
+    config: Config
+    handle: NormalHandle
+    connection: str = "default"
 
     @property
     def environment(self) -> str:
         """The environment's name."""
-        return self.manager.config.environment
+        return self.config.environment
 
     def connect(self, stack: ExitStack) -> psycopg.Connection[Any]:
         """Return a new connection, in autocommit, which ``stack`` closes."""
-        connection = stack.enter_context(self.manager.normal(self.connection).connection())
+        connection = stack.enter_context(self.handle.connection())
         connection.autocommit = True  # a transfer begins and ends its own transaction
         return connection
 
@@ -47,7 +49,8 @@ class End:
         """Return what a person wants to know of a server before data move."""
         from pgstrata.render import transfers
 
-        return f"{self.environment}: {transfers.endpoint(endpoint)}"
+        where = f"{self.environment}: " if self.environment else ""
+        return f"{where}{transfers.endpoint(endpoint)}"
 
 
 def end_of(session: Session, environment: str | None, connection: str | None) -> End:
@@ -56,12 +59,13 @@ def end_of(session: Session, environment: str | None, connection: str | None) ->
     from pgstrata.connect.manager import PGConnectionManager
 
     manager = PGConnectionManager(environment, project=session.project)
-    return End(manager, connection_of(manager.config, connection))
+    name = connection_of(manager.config, connection)
+    return End(manager.config, manager.normal(name), name)
 
 
 def refuse_protected(end: End, said: str | None) -> None:
     """Raise ``UsageError`` if data would go into a protected environment that was not named."""
-    if end.manager.config.get("protected") and said != end.environment:
+    if end.config.get("protected") and said != end.environment:
         raise UsageError(
             f"environment {end.environment!r} is protected, and data would be written into it",
             hint=f"--yes-protected {end.environment} says that this is meant",

@@ -77,6 +77,40 @@ def by_pgstrata(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class File:
+    """A single file that is a whole configuration, and how a program is to read it."""
+
+    path: str
+    resolve_env: bool = False
+    allow_sensitive_defaults: bool = False
+
+
+def by_file(
+    file: File, _config: Config, _connection: str, connection_type: ConnectionType, suffix: str = ""
+) -> Database:
+    """Return a database that is reached through pgstrata's manager by a single file."""
+    is_async = connection_type not in SYNC_TYPES
+    pooled = connection_type in ("pool", "async_pool")
+    flags = [f"{name}=True" for name in ("resolve_env", "allow_sensitive_defaults")]
+    said = [flag for flag in flags if getattr(file, flag.partition("=")[0])]
+    arguments = ", ".join([literal(file.path), literal(connection_type), *said])
+    name, await_ = f"database{suffix}", "await " if is_async else ""
+    call = f"{name} = manager.get_database_connection({arguments})"
+    if len(call) > WIDTH:
+        lines = "".join(f"    {argument},\n" for argument in arguments.split(", "))
+        call = f"{name} = manager.get_database_connection(\n{lines})"
+    return Database(
+        imports=("from pgstrata import PGConnectionManager",),
+        setup={"manager": "manager = PGConnectionManager()", name: call},
+        block=name,
+        connect="",
+        keywords="",
+        open=f"{await_}{name}.open()" if pooled else "",
+        close=f"{await_}{name}.{'aclose' if is_async else 'close'}()" if pooled else "",
+    )
+
+
 def by_psycopg(
     config: Config, connection: str, connection_type: ConnectionType, suffix: str = ""
 ) -> Database:

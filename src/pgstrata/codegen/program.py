@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 from typing import cast
 
 from pgstrata.codegen import layout
-from pgstrata.codegen.database import Database, by_pgstrata, by_psycopg
+from pgstrata.codegen.database import Database, File, by_file, by_pgstrata, by_psycopg
 from pgstrata.connect.conninfo import ConnectionType, pool_options
 from pgstrata.errors import UsageError
 from pgstrata.model import Config
@@ -59,8 +60,10 @@ def program(
     connection_type: str = "",
     library: str = "pgstrata",
     framework: str = "script",
+    file: File | None = None,
 ) -> Program:
-    """Return a program that connects to one connection of an environment.
+    """Return a program that connects to one connection of an environment, or to that of a single
+    ``file``.
 
     ``connection_type`` is one of the four, ``all`` (scripts only), or else the connection's own.
     The text has no secret in it. Raises ``UsageError`` for what does not go together.
@@ -68,6 +71,8 @@ def program(
     own = str(config.connection(connection)["connection_type"].value)
     kinds = _kinds(connection_type or own, framework)
     made = LIBRARIES[_known(library, LIBRARIES, "library")]
+    if file is not None and library == "pgstrata":
+        made = partial(by_file, file)
     suffixes = [f"_{kind}" if len(kinds) > 1 else "" for kind in kinds]
     databases = [
         made(config, connection, _without_pool(kind, framework), suffix)
@@ -82,7 +87,7 @@ def program(
     chunks = [chunk for body in bodies for chunk in body.chunks]
     imports = [line for one in databases for line in one.imports]
     text = layout.module(
-        _docstring(config, connection, library),
+        _docstring(file.path if file else _where(config, connection), library),
         [*imports, *(line for body in bodies for line in body.imports)],
         [
             *layout.needed({k: v for one in databases for k, v in one.setup.items()}, chunks),
@@ -147,22 +152,22 @@ def _pooling(config: Config, connection: str, kind: str) -> dict[str, str]:
     """Return what frameworks with a pool of their own are told of the configured one."""
     target = config.connection(connection)
     dbname = json.dumps(str(target["connection_settings.dbname"].value))
+    health = '"CONN_HEALTH_CHECKS": True,'  # a connection, Django's pool's too, is tried first
     if kind not in ("pool", "async_pool"):
-        health = '"CONN_HEALTH_CHECKS": True,'
         return dict.fromkeys(("pool_size", "pool_option"), "") | {
             "dbname": dbname,
             "pool_class": "NullPool",
             "health": health,
         }
     options = pool_options(target, cast(ConnectionType, kind))
-    least, most = int(options["min_size"]), int(options["max_size"])
+    least, most = int(options["min_size"]), int(options.get("max_size", options["min_size"]))
     size = f"pool_size={max(least, 1)}, max_overflow={most - max(least, 1)}, pool_pre_ping=True,"
     return {
         "dbname": dbname,
         "pool_class": "QueuePool" if kind == "pool" else "AsyncAdaptedQueuePool",
         "pool_size": size.replace(", ", ",\n    "),
         "pool_option": f'"pool": {{"min_size": {least}, "max_size": {most}}},',
-        "health": "",
+        "health": health,
     }
 
 
@@ -174,7 +179,10 @@ def _main(kinds: Iterable[str], suffixes: Iterable[str]) -> Body:
     return Body((), ("\n".join(['if __name__ == "__main__":', *calls]),))
 
 
-def _docstring(config: Config, connection: str, library: str) -> str:
-    where = config.environment if connection == "default" else f"{config.environment}/{connection}"
+def _where(config: Config, connection: str) -> str:
+    return config.environment if connection == "default" else f"{config.environment}/{connection}"
+
+
+def _docstring(where: str, library: str) -> str:
     by = "through pgstrata" if library == "pgstrata" else "with psycopg alone"
     return f'"""Connects to {where} {by}; made by `pgstrata code`."""'

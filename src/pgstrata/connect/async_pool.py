@@ -7,11 +7,13 @@ import weakref
 from time import monotonic
 from typing import Any
 
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
 from pgstrata.connect.connection import AsyncConnection
 from pgstrata.connect.conninfo import Conninfo
 from pgstrata.connect.failure import again
+from pgstrata.connect.leaks import AsyncLeakWatch, Leaks, Loan, async_holder
+from pgstrata.connect.meter import QUICK
 from pgstrata.connect.outage import Outage
 from pgstrata.connect.plan import Plan
 from pgstrata.connect.pool import TRUSTED
@@ -25,15 +27,19 @@ class AsyncPool(AsyncConnectionPool[Any]):
     """A pool that tests what idled, and replaces all when one is found dead or on a server that
     turned read-only.
 
-    ``in_use`` has what is borrowed; ``outage`` the state of the attempts to connect; ``stopping``
-    is set when the pool is closed.
+    ``in_use`` has what is borrowed, since when, and by whom if ``leaks`` wants to know; ``outage``
+    the state of the attempts to connect; ``stopping`` is set when the pool is closed.
     """
 
     def __init__(self, plan: Plan, outage: Outage) -> None:
         self.made_with = plan.conninfo
         self.outage = outage
+        self.meter = outage.meter
+        self._wait, self._use = outage.meter.wait, outage.meter.use
         self.stopping = threading.Event()  # only asked, so that it belongs to no event loop
-        self.in_use: dict[AsyncConnection, None] = {}
+        self.in_use: dict[AsyncConnection, Loan] = {}
+        threshold = plan.leak_threshold
+        self.leaks = Leaks(plan.name, threshold) if threshold else None
         self.secrets: Conninfo | None = None
         self._trusted = -1.0 if plan.check else TRUSTED
         self._drained = 0.0
@@ -50,29 +56,55 @@ class AsyncPool(AsyncConnectionPool[Any]):
         """Open the pool, and begin its upkeep."""
         await self.open()
         await self.schedule_task(AsyncUpkeep(self), period(self.max_lifetime))
+        if self.leaks is not None:
+            await self.schedule_task(AsyncLeakWatch(self), self.leaks.period)
 
     async def getconn(self, timeout: float | None = None) -> AsyncConnection:
         """Borrow a connection. One that idled is tested first."""
-        connection: AsyncConnection = await super().getconn(timeout)
-        now = monotonic()
-        if now - connection.state.used_at > self._trusted:
-            connection = await self._tested(connection, now + (timeout or self.timeout))
-        self.in_use[connection] = None
+        began = monotonic()
+        try:
+            connection: AsyncConnection = await AsyncConnectionPool.getconn(self, timeout)
+            now = monotonic()
+            if now - connection.state.used_at > self._trusted:
+                connection = await self._tested(connection, now + (timeout or self.timeout))
+                now = monotonic()
+        except (PoolTimeout, TooManyRequests) as error:
+            self.meter.count("timeout" if isinstance(error, PoolTimeout) else "full")
+            raise
+        self.in_use[connection] = (now, None if self.leaks is None else async_holder())
+        wait = self._wait
+        waited = now - began
+        wait.seconds += waited
+        if waited <= QUICK and not wait.listeners:
+            wait.quick += 1
+        else:
+            wait.add(waited)
         return connection
 
     async def putconn(self, connection: AsyncConnection) -> None:
         """Give a connection back, as it was made."""
-        self.in_use.pop(connection, None)
+        now = monotonic()
+        loan = self.in_use.pop(connection, (now, None))
+        held = now - loan[0]
+        use = self._use
+        use.seconds += held
+        if held <= QUICK and not use.listeners:
+            use.quick += 1
+        else:
+            use.add(held)
+        if self.leaks is not None and self.leaks.reported:
+            self.leaks.returned(connection, loan)
         if changed(connection):
             if connection.state.misplaced:
                 await self.drain_once(connection)
             await connection.restore()
-        connection.state.used_at = monotonic()
-        await super().putconn(connection)
+        connection.state.used_at = now
+        await AsyncConnectionPool.putconn(self, connection)
 
     async def _tested(self, connection: AsyncConnection, until: float) -> AsyncConnection:
         """Return this connection if it lives, or another one that does."""
         while await self._is_dead(connection):
+            self.meter.lost()
             await self.drain_once(connection)
             await super().putconn(connection)
             connection = await super().getconn(max(until - monotonic(), 0.001))
@@ -94,6 +126,11 @@ class AsyncPool(AsyncConnectionPool[Any]):
         if connection.state.made_at > self._drained:
             self._drained = monotonic()
             await self.drain()
+
+    async def drain(self) -> None:
+        """Replace all connections: idle ones now, borrowed ones as they come back."""
+        self.meter.drained(self.get_stats()["pool_size"])
+        await super().drain()
 
     async def saw(self, secrets: Conninfo) -> None:
         """Take note of the secrets that a connection was made with. If they are new, the older

@@ -19,6 +19,7 @@ from pgstrata.connect.async_pool import AsyncPool
 from pgstrata.connect.blocks import Enter, Exit
 from pgstrata.connect.connection import AsyncConnection, Connection
 from pgstrata.connect.failure import ConnectionFailedError, again, pool_timeout, shut_down
+from pgstrata.connect.meter import Listener, Meter, Pooled
 from pgstrata.connect.outage import Outage
 from pgstrata.connect.plan import Plan
 from pgstrata.connect.pooler import PID, suspects, warn_of_pooler
@@ -40,6 +41,7 @@ class AsyncPoolHandle:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
+        self.listeners: list[Listener] = []
         self._begin()
         lifecycle.watch(self)
 
@@ -47,7 +49,8 @@ class AsyncPoolHandle:
         self._pools: dict[Loop, AsyncPool] = {}
         self._retired: dict[Loop, AsyncPool] = {}
         self._opening: dict[Loop, asyncio.Task[AsyncPool]] = {}
-        self._outage = Outage(self.plan.name, self.plan.patience)
+        self.meter = Meter(Pooled(self.plan.name, self.connection_type), self.listeners)
+        self._outage = Outage(self.plan.name, self.plan.patience, self.meter)
         self._refuses = threading.Event()
         self._finalizer = weakref.finalize(self, _close_all, self._pools)
         self._finalizer.atexit = False  # at_exit does more
@@ -148,7 +151,7 @@ class AsyncPoolHandle:
         goes over to the new ones.
         """
         self.plan = plan
-        self._outage = Outage(plan.name, plan.patience)
+        self._outage = Outage(plan.name, plan.patience, self.meter)
         self.close()
 
     async def aclose(self) -> None:
@@ -178,7 +181,11 @@ class AsyncPoolHandle:
 
     def in_use(self) -> int:
         """Return how many connections are borrowed."""
-        return sum(len(pool.in_use) for _, pool in self._all())
+        return sum(len(pool.in_use) for pool in self.pools())
+
+    def pools(self) -> list[AsyncPool]:
+        """Return the pools of all event loops."""
+        return [pool for _, pool in self._all()]
 
     def cancel(self) -> None:
         """Have what runs on the borrowed connections cancelled by their event loops."""
@@ -256,12 +263,20 @@ class AsyncPoolBlock:
         trace: TracebackType | None,
     ) -> None:
         try:
-            if kind is not None:
-                await self._connection.__aexit__(kind, error, trace)
-            elif not untouched(self._connection) and not self._connection.closed:
-                await self._connection.commit()
+            if kind is not None or not untouched(self._connection):
+                await self._end(self._connection, kind, error, trace)
         finally:
             await self._give_back()
+
+    async def _end(self, connection: AsyncConnection, kind: Any, error: Any, trace: Any) -> None:
+        try:
+            if kind is not None:
+                await connection.__aexit__(kind, error, trace)
+            elif not connection.closed:
+                await connection.commit()
+        finally:
+            if connection.closed:
+                self._pool.meter.lost()
 
     async def _give_back(self) -> None:
         """Return the connection to its pool. One that the pool must first roll back is returned by

@@ -17,24 +17,12 @@ import threading
 from collections.abc import Callable
 from contextvars import ContextVar
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 
-
-class HasBlocks(Protocol):
-    """A handle: ``connection()`` returns a new context manager for one block."""
-
-    def connection(self) -> Any:
-        """Return the block."""
-
-
-class _Pair:
-    """An enter and an exit that were loaded together, and their block once it is entered."""
-
-    __slots__ = ("block", "complete")
-
-    def __init__(self) -> None:
-        self.block: Any = None
-        self.complete = False
+# An enter and an exit that were loaded together: their block once it is entered, and whether both
+# were loaded. A list, as it is made for each block, and an object takes ten times as long.
+_Pair: TypeAlias = "list[Any]"
+_BLOCK, _COMPLETE = 0, 1
 
 
 class _LastLoad(threading.local):
@@ -44,76 +32,101 @@ class _LastLoad(threading.local):
 
 
 _last = _LastLoad()
-_begun_by_hand: ContextVar[tuple[tuple[HasBlocks, Any], ...]] = ContextVar("begun", default=())
+_begun_by_hand: ContextVar[tuple[tuple[object, Any], ...]] = ContextVar("begun", default=())
 
 
 def _pair(holder: object, half: str) -> _Pair:
     """Return the pair of the load just before, if that was the holder's other half, or a new one.
 
-    Entering ends a pair's time in ``_last``, so a pair that is in use is never given out again.
+    A pair that is complete, or in use, is in ``_last`` no longer, so it is never given out again.
     """
     last = _last.load
     if last is not None and last[0] == id(holder) and last[1] != half:
         pair = last[2]
-        pair.complete = True
+        pair[_COMPLETE] = True
+        _last.load = None
     else:
-        pair = _Pair()
-    _last.load = (id(holder), half, pair)
+        pair = [None, False]
+        _last.load = (id(holder), half, pair)
     return pair
 
 
 class Enter:
-    """Loads the entering half of a block: ``__enter__`` or ``__aenter__``."""
+    """Loads the entering half of a block: ``__enter__`` or ``__aenter__``. ``begin`` is the method
+    that returns a new block.
+    """
 
-    def __init__(self, method: str) -> None:
-        self.method = method
-        self.by_hand = _aenter_by_hand if method == "__aenter__" else _enter_by_hand
+    def __init__(self, method: str, *, begin: str = "connection") -> None:
+        enter = _aenter if method == "__aenter__" else _enter
+        self.enter = enter if begin == "connection" else _beginning(enter, begin)
 
-    def __get__(self, handle: HasBlocks | None, owner: type) -> Callable[..., Any]:
+    def __get__(self, handle: object | None, owner: type) -> Callable[..., Any]:
         if handle is None:
-            return partial(self._enter, _pair(owner, "enter"))
-        return partial(self._enter, _pair(handle, "enter"), handle)
-
-    def _enter(self, pair: _Pair, handle: HasBlocks) -> Any:
-        _last.load = None
-        block = handle.connection()
-        if not pair.complete or pair.block is not None:
-            return self.by_hand(handle, block)
-        pair.block = block
-        return getattr(block, self.method)()
+            return partial(self.enter, _pair(owner, "enter"))
+        return partial(self.enter, _pair(handle, "enter"), handle)
 
 
 class Exit:
     """Loads the leaving half of a block: ``__exit__`` or ``__aexit__``."""
 
     def __init__(self, method: str) -> None:
-        self.method = method
+        self.leave = _aexit if method == "__aexit__" else _exit
 
-    def __get__(self, handle: HasBlocks | None, owner: type) -> Callable[..., Any]:
+    def __get__(self, handle: object | None, owner: type) -> Callable[..., Any]:
         if handle is None:
-            return partial(self._exit, _pair(owner, "exit"))
-        return partial(self._exit, _pair(handle, "exit"), handle)
-
-    def _exit(self, pair: _Pair, handle: HasBlocks, *exception: object) -> Any:
-        block, pair.block = pair.block, None
-        if block is None:
-            block = _taken_back(handle)
-        return getattr(block, self.method)(*exception)
+            return partial(self.leave, _pair(owner, "exit"))
+        return partial(self.leave, _pair(handle, "exit"), handle)
 
 
-def _enter_by_hand(handle: HasBlocks, block: Any) -> Any:
+# Each is there twice, as looking up a method by its name would cost as much as all the rest.
+
+
+def _enter(pair: _Pair, handle: Any, block: Any = None) -> Any:
+    block = block or handle.connection()
+    if not pair[_COMPLETE] or pair[_BLOCK] is not None:
+        return _enter_by_hand(handle, block)
+    pair[_BLOCK] = block
+    return block.__enter__()
+
+
+def _aenter(pair: _Pair, handle: Any, block: Any = None) -> Any:
+    block = block or handle.connection()
+    if not pair[_COMPLETE] or pair[_BLOCK] is not None:
+        return _aenter_by_hand(handle, block)
+    pair[_BLOCK] = block
+    return block.__aenter__()
+
+
+def _beginning(enter: Callable[..., Any], begin: str) -> Callable[..., Any]:
+    """Return ``enter`` for handles whose blocks come from another method than ``connection``."""
+    return lambda pair, handle: enter(pair, handle, getattr(handle, begin)())
+
+
+def _exit(pair: _Pair, handle: object, kind: Any, error: Any, trace: Any) -> Any:
+    block, pair[_BLOCK] = pair[_BLOCK], None
+    return (block or _taken_back(handle)).__exit__(kind, error, trace)
+
+
+def _aexit(pair: _Pair, handle: object, kind: Any, error: Any, trace: Any) -> Any:
+    block, pair[_BLOCK] = pair[_BLOCK], None
+    return (block or _taken_back(handle)).__aexit__(kind, error, trace)
+
+
+def _enter_by_hand(handle: object, block: Any) -> Any:
+    _last.load = None
     connection = block.__enter__()
     _begun_by_hand.set((*_begun_by_hand.get(), (handle, block)))
     return connection
 
 
-async def _aenter_by_hand(handle: HasBlocks, block: Any) -> Any:
+async def _aenter_by_hand(handle: object, block: Any) -> Any:
+    _last.load = None
     connection = await block.__aenter__()
     _begun_by_hand.set((*_begun_by_hand.get(), (handle, block)))
     return connection
 
 
-def _taken_back(handle: HasBlocks) -> Any:
+def _taken_back(handle: object) -> Any:
     """Return the block that was begun last, by hand, with this handle here."""
     begun = _begun_by_hand.get()
     for index in range(len(begun) - 1, -1, -1):

@@ -11,6 +11,7 @@ from pgstrata.connect import lifecycle
 from pgstrata.connect.conninfo import ConnectionType
 from pgstrata.connect.failure import shut_down
 from pgstrata.connect.handles import AsyncHandle, AsyncPoolHandle, Handle, NormalHandle, PoolHandle
+from pgstrata.connect.meter import Listener
 from pgstrata.connect.plan import Plan, plan
 from pgstrata.errors import InvalidConfigError, UsageError
 from pgstrata.model import Config
@@ -53,6 +54,7 @@ class Cache:
         self._sources: dict[object, Source] = {}
         self._handles: dict[str, Handle] = {}
         self._refuses = False
+        self._listeners: list[Listener] = []
         lifecycle.watch(self)
 
     def source(
@@ -99,7 +101,7 @@ class Cache:
                 if self._refuses:
                     raise shut_down()
                 if made.key not in self._handles:
-                    self._handles[made.key] = _HANDLES[made.connection_type](made)
+                    self._handles[made.key] = self._new(made)
                 handle = source.handles[connection, connection_type] = self._handles[made.key]
         ask = (connection, connection_type)
         if ask not in self.ready and source is self._sources.get(ENVIRONMENT):
@@ -107,6 +109,24 @@ class Cache:
                 if source is self._sources.get(ENVIRONMENT) and source.handles.get(ask) is handle:
                     self.ready[ask] = handle
         return handle
+
+    def _new(self, plan: Plan) -> Handle:
+        handle = _HANDLES[plan.connection_type](plan)
+        if isinstance(handle, PoolHandle | AsyncPoolHandle):
+            handle.listeners.extend(self._listeners)
+        return handle
+
+    def handles(self) -> list[Handle]:
+        """Return all handles, in the order in which they were made."""
+        return list(self._handles.values())
+
+    def listen(self, listener: Listener) -> None:
+        """Call this with each duration that a pool measures from now on."""
+        with self._lock:
+            self._listeners.append(listener)
+            for handle in self._handles.values():
+                if isinstance(handle, PoolHandle | AsyncPoolHandle):
+                    handle.listeners.append(listener)
 
     def types(self) -> dict[str, str]:
         """Return the type of each handle by the beginning of its key."""

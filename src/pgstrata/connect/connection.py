@@ -72,6 +72,7 @@ class Connection(psycopg.Connection[rows.TupleRow]):
                 if pool.stopping.wait(pause):
                     raise PoolClosed(f"the pool {pool.name!r} is closed")
             try:
+                began = monotonic()
                 connection = cls._connect(made_with)
             except PgstrataError as error:
                 pool.outage.failed(error, pool.get_stats())
@@ -79,6 +80,7 @@ class Connection(psycopg.Connection[rows.TupleRow]):
                     raise
             else:
                 pool.outage.over()
+                pool.meter.connected(monotonic() - began)
                 pool.saw(connection.state.secrets)
                 return connection
 
@@ -220,6 +222,7 @@ class AsyncConnection(psycopg.AsyncConnection[rows.TupleRow]):
                 if pool.stopping.is_set():
                     raise PoolClosed(f"the pool {pool.name!r} is closed")
             try:
+                began = monotonic()
                 connection = await cls._connect(made_with)
             except PgstrataError as error:
                 pool.outage.failed(error, pool.get_stats())
@@ -227,6 +230,7 @@ class AsyncConnection(psycopg.AsyncConnection[rows.TupleRow]):
                     raise
             else:
                 pool.outage.over()
+                pool.meter.connected(monotonic() - began)
                 await pool.saw(connection.state.secrets)
                 return connection
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast
 
 from pgstrata.capacity import pool_sizes
+from pgstrata.connect.application import application, is_given
 from pgstrata.model import Config, Secret, Setting
 from pgstrata.schema.keys import CONNECTION, POOL, POOL_SECTIONS, SYNC_TYPES
 from pgstrata.schema.libpq import OURS
@@ -29,6 +30,7 @@ _KEPT_LOCALLY = (
     "connect_timeout",
     "options",
 )
+_OUR_OPTIONS = ("check_on_checkout", "leak_threshold")
 _POOLERS_WITHOUT_STATEMENTS = ("transaction", "pgbouncer")
 
 
@@ -83,6 +85,8 @@ def conninfo(config: Config, connection: str, connection_type: ConnectionType) -
     if pooler is None and session:
         given = keywords.get("options", "")
         keywords["options"] = f"{given} {options(session)}".strip()
+    if not is_given(target, session, str(keywords.get("options", ""))):
+        keywords["fallback_application_name"] = str(application(config.environment, target))
     return Conninfo(
         name=f"{config.environment}/{connection}" if config.environment else connection,
         keywords=keywords,
@@ -114,14 +118,23 @@ def options(parameters: Mapping[str, str]) -> str:
 
 
 def pool_options(target: Target, connection_type: ConnectionType) -> dict[str, Any]:
-    """Return the arguments of psycopg_pool's constructor; ``check_on_checkout`` is not among
+    """Return the arguments of psycopg_pool's constructor; what pgstrata adds to them is not among
     them.
     """
     section = POOL_SECTIONS[connection_type]
     given = {name: _value(target, f"{section}.{name}") for name in POOL}
-    values = {name: value for name, value in given.items() if value is not None}
-    values.pop("check_on_checkout", None)
+    values = {
+        name: value
+        for name, value in given.items()
+        if value is not None and name not in _OUR_OPTIONS
+    }
     return {**values, "min_size": pool_sizes(target, connection_type)[0]}
+
+
+def leak_threshold(target: Target, connection_type: ConnectionType) -> float | None:
+    """Return the seconds after which a connection that is not given back is reported, or None."""
+    value = _value(target, f"{POOL_SECTIONS[connection_type]}.leak_threshold")
+    return cast("float | None", value)
 
 
 def checks_on_checkout(target: Target, connection_type: ConnectionType) -> bool:

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, cast
 from pgstrata.connect.connection import AsyncConnection, Connection, keywords
 from pgstrata.connect.conninfo import ConnectionType, Conninfo, conninfo
 from pgstrata.connect.handles import AsyncHandle, AsyncPoolHandle, NormalHandle, PoolHandle
+from pgstrata.connect.meter import Listener
 from pgstrata.connect.pgmonkey import PathLike, PgmonkeyCalls
+from pgstrata.connect.stats import Stats, stats
 from pgstrata.model import Config
 
 if TYPE_CHECKING:
@@ -92,6 +94,21 @@ class PGConnectionManager(PgmonkeyCalls):
 
     def _made(self, connection: str, connection_type: str) -> Any:
         return self._cache.handle(self._environment(), connection, connection_type)
+
+    def stats(self) -> Stats:
+        """Return what the pools count, as values that stay as they are. It waits for nobody, and
+        opens nothing.
+        """
+        return stats(self._cache.handles())
+
+    def listen(self, listener: Listener) -> None:
+        """Have ``listener(kind, pool, seconds)`` called for each duration that a pool measures:
+        ``wait`` for a connection, ``use`` of it, and ``create``, making one.
+
+        It is called by the borrower's thread at each checkout and return, so it must be quick, and
+        must not raise.
+        """
+        self._cache.listen(listener)
 
     def reload(self) -> None:
         """Read all configurations again, and go over to what has changed, without losing a request.

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from time import monotonic
 
 from pgstrata.connect.failure import Kind, again, kind
+from pgstrata.connect.meter import Meter
 from pgstrata.errors import PgstrataError
 
 COOL_DOWN = 1.0  # after a refusal
@@ -28,11 +29,12 @@ logger = logging.getLogger("pgstrata.connect")
 
 class Outage:
     """``failure`` is the last attempt's, or None while there is no outage. ``patience`` is for how
-    long a pool goes on trying to replace a connection.
+    long a pool goes on trying to replace a connection; ``meter`` counts what fails.
     """
 
-    def __init__(self, name: str, patience: float) -> None:
+    def __init__(self, name: str, patience: float, meter: Meter) -> None:
         self.name = name
+        self.meter = meter
         self.failure: PgstrataError | None = None
         self._patience = patience
         self._kind: Kind = "unreachable"
@@ -64,6 +66,7 @@ class Outage:
             self._began, self._pauses = monotonic(), iter(PAUSES)
         self.failure = again(error)
         self._kind = kind(error.__cause__ or error)
+        self.meter.failed(self._kind, error)
         silence = monotonic() - self._warned
         if stats is not None and self._kind != "refused" and silence > QUIET:
             self._warned = monotonic()

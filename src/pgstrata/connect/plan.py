@@ -14,6 +14,7 @@ from pgstrata.connect.conninfo import (
     Conninfo,
     checks_on_checkout,
     conninfo,
+    leak_threshold,
     pool_options,
 )
 from pgstrata.model import Config, Secret
@@ -26,7 +27,8 @@ _PROCESS_KEY = secrets.token_bytes(32)
 @dataclass(frozen=True, slots=True)
 class Plan:
     """The plan of one handle. ``key`` is equal for plans that connect to the same with the same
-    settings. ``patience`` is how many seconds a pool tries to replace a connection.
+    settings. ``patience`` is how many seconds a pool tries to replace a connection,
+    ``leak_threshold`` how many one may be held before that is reported, or None.
     """
 
     connection_type: ConnectionType
@@ -34,6 +36,7 @@ class Plan:
     pool_options: Mapping[str, Any] = field(default_factory=dict)
     check: bool = False
     patience: float = 0.0
+    leak_threshold: float | None = None
 
     @property
     def name(self) -> str:
@@ -56,7 +59,7 @@ class Plan:
             sorted((name, _identity(value)) for name, value in made_with.keywords.items()),
             (made_with.autocommit, made_with.prepare, made_with.session, made_with.local),
             sorted(self.pool_options.items()),
-            (self.check, self.patience, made_with.deadline, made_with.pooler),
+            (self.check, self.patience, self.leak_threshold, made_with.deadline, made_with.pooler),
         )
         return hmac.new(_PROCESS_KEY, repr(parts).encode(), hashlib.sha256).hexdigest()
 
@@ -70,7 +73,8 @@ def plan(config: Config, connection: str, connection_type: ConnectionType) -> Pl
     options = {"name": made_with.name, **pool_options(target, connection_type)}
     patience = float(options.pop("reconnect_timeout"))
     checks = checks_on_checkout(target, connection_type)
-    return Plan(connection_type, made_with, options, checks, patience)
+    watched = leak_threshold(target, connection_type)
+    return Plan(connection_type, made_with, options, checks, patience, watched)
 
 
 def _identity(value: str | Secret) -> str:

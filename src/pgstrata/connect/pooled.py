@@ -18,6 +18,7 @@ from pgstrata.connect import lifecycle
 from pgstrata.connect.blocks import Enter, Exit
 from pgstrata.connect.connection import Connection
 from pgstrata.connect.failure import ConnectionFailedError, again, pool_timeout, shut_down
+from pgstrata.connect.meter import Listener, Meter, Pooled
 from pgstrata.connect.outage import Outage
 from pgstrata.connect.plan import Plan
 from pgstrata.connect.pool import Pool
@@ -35,6 +36,7 @@ class PoolHandle:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
+        self.listeners: list[Listener] = []
         self._begin()
         lifecycle.watch(self)
 
@@ -42,7 +44,8 @@ class PoolHandle:
         self._lock = threading.Lock()
         self._pool: Pool | None = None
         self._retired: Pool | None = None
-        self._outage = Outage(self.plan.name, self.plan.patience)
+        self.meter = Meter(Pooled(self.plan.name, self.connection_type), self.listeners)
+        self._outage = Outage(self.plan.name, self.plan.patience, self.meter)
         self._finalizer: weakref.finalize[..., Any] | None = None
         self._refuses = threading.Event()
 
@@ -102,7 +105,9 @@ class PoolHandle:
         """Return a pool by another plan, for ``replace``, if this handle has one open. Raises
         ``ConnectionFailedError``.
         """
-        return self._opened(plan, Outage(plan.name, plan.patience)) if self._pool else None
+        return (
+            self._opened(plan, Outage(plan.name, plan.patience, self.meter)) if self._pool else None
+        )
 
     def replace(self, plan: Plan, pool: Pool | None) -> None:
         """Go on with another plan. What is borrowed is given back to the old pool; who waits there
@@ -111,7 +116,7 @@ class PoolHandle:
         with self._lock:
             old, self._pool = self._detached(), None
             self.plan = plan
-            self._outage = pool.outage if pool else Outage(plan.name, plan.patience)
+            self._outage = pool.outage if pool else Outage(plan.name, plan.patience, self.meter)
             if pool is not None:
                 self._keep(pool)
         if old is not None:
@@ -144,8 +149,12 @@ class PoolHandle:
 
     def in_use(self) -> int:
         """Return how many connections are borrowed."""
+        return sum(len(pool.in_use) for pool in self.pools())
+
+    def pools(self) -> list[Pool]:
+        """Return the pool that there is, or none."""
         pool = self._pool or self._retired
-        return len(pool.in_use) if pool is not None else 0
+        return [pool] if pool is not None else []
 
     def cancel(self) -> None:
         """Cancel what runs on the borrowed connections."""
@@ -200,7 +209,8 @@ class PoolBlock:
         self._handle = handle
 
     def __enter__(self) -> psycopg.Connection:
-        self._pool = pool = self._handle.open()
+        handle = self._handle
+        self._pool = pool = handle._pool or handle.open()  # noqa: SLF001  # the handle's own block
         try:
             self._connection = pool.getconn()
         except PoolTimeout:
@@ -224,12 +234,20 @@ class PoolBlock:
     ) -> None:
         connection = self._connection
         try:
-            if kind is not None:
-                connection.__exit__(kind, error, trace)
-            elif not untouched(connection) and not connection.closed:
-                connection.commit()
+            if kind is not None or not untouched(connection):
+                self._end(connection, kind, error, trace)
         finally:
             self._pool.putconn(connection)
+
+    def _end(self, connection: Connection, kind: Any, error: Any, trace: Any) -> None:
+        try:
+            if kind is not None:
+                connection.__exit__(kind, error, trace)
+            elif not connection.closed:
+                connection.commit()
+        finally:
+            if connection.closed:
+                self._pool.meter.lost()
 
 
 def _withdraw(pool: Pool, interrupt: KeyboardInterrupt) -> None:

@@ -47,6 +47,11 @@ class NormalHandle:
         self._in_use.pop(connection, None)
         connection.close()
 
+    def forget(self, connection: Connection) -> None:
+        """Close a connection whose user is gone, without a word to the server."""
+        self._in_use.pop(connection, None)
+        connection.pgconn.finish()
+
     def close(self) -> None:
         """Nothing is kept, so there is nothing to close."""
 
@@ -149,6 +154,11 @@ class AsyncHandle:
 
     async def _itself(self) -> Self:
         return self
+
+    def forget(self, connection: AsyncConnection) -> None:
+        """Close a connection whose user is gone, without a word to the server."""
+        self._in_use.pop(connection, None)
+        connection.pgconn.finish()
 
     def close(self) -> None:
         """Nothing is kept, so there is nothing to close."""

@@ -6,7 +6,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from psycopg.errors import ReadOnlySqlTransaction
-from psycopg.pq import PipelineStatus, TransactionStatus
+from psycopg.pq import ConnStatus, PipelineStatus, TransactionStatus
 
 from pgstrata.connect.conninfo import Conninfo
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _WRITABLE = ("read-write", "primary")
 _READ_ONLY = ("in_hot_standby", "default_transaction_read_only")
 _IDLE, _OFF = TransactionStatus.IDLE, PipelineStatus.OFF  # an enumeration is slow to look into
+BAD = ConnStatus.BAD
 
 
 class State:

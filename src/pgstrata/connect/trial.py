@@ -10,7 +10,7 @@ from typing import TypeAlias
 import psycopg
 
 from pgstrata.connect.failure import ConnectionFailedError
-from pgstrata.connect.handles import AsyncHandle, AsyncPoolHandle, NormalHandle, PoolHandle
+from pgstrata.connect.handles import AsyncHandle, AsyncPoolHandle, Handle, NormalHandle, PoolHandle
 from pgstrata.connect.manager import PGConnectionManager
 from pgstrata.errors import ConfigError, PgstrataError
 
@@ -44,8 +44,15 @@ def attempt(manager: PGConnectionManager, connection_type: str, connection: str)
 
     Raises ``ConfigError`` where the configuration does not even allow an attempt.
     """
+    return attempt_with(
+        manager.get_database_connection(connection_type=connection_type, connection=connection)
+    )
+
+
+def attempt_with(handle: Handle) -> Trial:
+    """Do the same with a handle."""
+    connection_type = handle.connection_type
     began = perf_counter()
-    handle = manager.get_database_connection(connection_type=connection_type, connection=connection)
     try:
         if isinstance(handle, AsyncHandle | AsyncPoolHandle):
             row = asyncio.run(_ask_async(handle))

@@ -13,7 +13,7 @@ from pgstrata.layers.document import Document
 from pgstrata.layers.nodes import Map, Node, Scalar, Sequence, Span
 from pgstrata.layers.references import References
 from pgstrata.layers.shape import shape
-from pgstrata.model import Finding, Layer, Secret
+from pgstrata.model import Finding, Layer, LayerName, Secret
 
 _NOWHERE = Span(-1, -1, -1, -1)
 _LITERAL = References({}, Path(), followed=False)
@@ -42,9 +42,12 @@ def _path(key: str) -> list[str]:
     return key.split(".", 3 if key.startswith("connections.") else 1)
 
 
-def document(data: Mapping[str, Any]) -> Document:
-    """Return a dictionary as a document, so that it is read exactly as a file would be."""
-    return Document("arguments", "dictionary", _map(data))
+def document(data: Mapping[str, Any], source: str = "") -> Document:
+    """Return a dictionary as a document, so that it is read exactly as a file would be. ``source``
+    names the file that it was made of, if it was.
+    """
+    layer: LayerName = "file" if source else "arguments"
+    return Document(layer, source or "dictionary", _map(data))
 
 
 def unwrap(wrapped: Document) -> Document:

@@ -75,7 +75,12 @@ CONNECTION = _by_name(
         why="The system's own is two minutes.",
     ),
     Key(
-        "application_name", "text", "Name that the server shows in pg_stat_activity.", example="app"
+        "application_name",
+        "text",
+        "Name that the server shows in pg_stat_activity.",
+        example="app",
+        why="If nobody gives one, it is program@environment#fingerprint, which stands for "
+        "the effective settings without secrets.",
     ),
     Key("fallback_application_name", "text", "application_name for when none is given."),
     Key("client_encoding", "text", "Encoding of the session; psycopg works best with UTF8."),
@@ -241,7 +246,14 @@ POOL = _by_name(
         "up is tried again when a caller asks for it.",
     ),
     Key("num_workers", "integer", "Background workers that connect.", default=3, minimum=1),
-    Key("name", "text", "Name of the pool in logs."),
+    Key("name", "text", "Name of the pool in logs and metrics."),
+    Key(
+        "leak_threshold",
+        "number",
+        "Seconds after which a connection that is still borrowed is reported, with its borrower.",
+        minimum=0.1,
+        why="If left out, nobody is watched. One warning tells file, line, and thread or task.",
+    ),
     Key(
         "check_on_checkout",
         "boolean",

@@ -23,13 +23,13 @@ _BASE = {
 }
 SCHEMA = "schema.json"
 # Tells an editor with a YAML language server where the schema is, seen from the file's own folder.
-_EDITOR = f"# yaml-language-server: $schema={SCHEMA}\n"
+EDITOR = f"# yaml-language-server: $schema={SCHEMA}\n"
 _SECURE = {"sslmode": "verify-full", "sslrootcert": "system", "channel_binding": "require"}
 
 
 def project_files() -> dict[str, str]:
     """Return the text of each file of a new project, by its name; ``SCHEMA`` is not among them."""
-    return {name: _EDITOR + text for name, text in _environments().items()}
+    return {name: EDITOR + text for name, text in _environments().items()}
 
 
 def _environments() -> dict[str, str]:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from pgstrata.cli import options
 from pgstrata.cli.output import tell
+
+if TYPE_CHECKING:
+    from pgstrata.codegen.program import Program
 
 TYPES = ("normal", "pool", "async", "async_pool", "all")
 LIBRARIES = ("pgstrata", "psycopg")
@@ -61,6 +66,11 @@ def command(
         library=library,
         framework=framework,
     )
+    print_program(made)
+
+
+def print_program(made: Program) -> None:
+    """Print a program, and tell what it has to be run with."""
     if made.secrets:
         tell(f"the program reads secrets from: {', '.join(made.secrets)}")
     click.echo(made.text.encode(), nl=False)

@@ -83,6 +83,11 @@ def command(  # noqa: PLR0913  # those that are not handed on
         raise UsageError("--format json and a file on stdout would be mixed")
     chosen = _options(query=query is not None, **given)
     end = end_of(session, environment, connection)
+    perform(end, job, chosen, output)
+
+
+def perform(end: End, job: Job, chosen: ExportOptions, output: str = "text") -> None:
+    """Export, and print the result where the rows are not."""
     result = _exported(end, job, chosen)
     _print(end, result, output, to_stdout=job.target == STDOUT)
 

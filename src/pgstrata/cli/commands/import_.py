@@ -120,6 +120,19 @@ def command(  # noqa: PLR0913  # those that are not handed on
     sources = sources_of(file)
     end = end_of(session, environment, connection)
     refuse_protected(end, yes_protected)
+    return perform(end, table, sources, chosen, jobs=jobs, output=output)
+
+
+def perform(
+    end: End,
+    table: str,
+    sources: Sequence[Source],
+    chosen: ImportOptions,
+    *,
+    jobs: int = 1,
+    output: str = "text",
+) -> int:
+    """Import, print the result, and return the exit code."""
     result = _imported(end, table, sources, chosen, jobs)
     if output == "json":
         print_json(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -10,6 +11,7 @@ import click
 from pgstrata.cli import options
 from pgstrata.cli.output import tell
 from pgstrata.errors import UsageError
+from pgstrata.schema.keys import SECRET_STORES
 
 IGNORED = ("environments/*.local.yaml", ".env")
 
@@ -22,32 +24,78 @@ IGNORED = ("environments/*.local.yaml", ".env")
     help="Write one file that is a whole configuration, instead of a folder.",
 )
 @click.option("--force", is_flag=True, help="Overwrite files that exist.")
+@click.option(
+    "--from",
+    "given",
+    metavar="[NAME=]FILE",
+    multiple=True,
+    help="Make the environments of what is in FILE; may be repeated.",
+)
+@click.option(
+    "--store", type=click.Choice(SECRET_STORES), help="Where the secrets of --from go [asked for]."
+)
+@options.following
 @click.pass_obj
-def command(session: options.Session, single: Path | None, *, force: bool) -> None:
+def command(
+    session: options.Session,
+    single: Path | None,
+    given: tuple[str, ...],
+    store: str | None,
+    *,
+    force: bool,
+    resolve_env: bool,
+    allow_sensitive_defaults: bool,
+) -> None:
     """Write the environments of a new project.
 
     It writes environments/ with a file for all and one each for development, staging and
     production, and their schema for editors, adds to .gitignore what belongs to one machine, and
     to .gitattributes how sealed files are merged.
-    """
-    from pgstrata.cli.commands.secret.merge import write_attributes
-    from pgstrata.layers.project import FOLDER
-    from pgstrata.schema import json_schema
-    from pgstrata.schema.template import SCHEMA, project_files, single_file
 
-    if single is not None:
-        _write({single: single_file()}, force=force)
+    With --from the environments are those of FILE: a YAML file of pgmonkey, a pg_service.conf, a
+    .env, Django's settings, an alembic.ini, or the name of a variable with a URL. What they share
+    goes to base.yaml, secrets into a store, and nothing is written unless the settings stay what
+    they were.
+    """
+    from pgstrata.schema.template import project_files, single_file
+
+    if given:
+        if single is not None or force:
+            raise UsageError("--from goes with neither --single nor --force")
+        from pgstrata.cli.adopt import adopt
+
+        adopt(
+            session,
+            given,
+            store,
+            lambda planned: _write_project(session.folder, planned.texts),
+            resolve_env=resolve_env,
+            allow_sensitive_defaults=allow_sensitive_defaults,
+        )
         return
-    folder = session.folder / FOLDER
-    texts = {**project_files(), SCHEMA: json_schema.text(json_schema.overlay())}
-    _write({folder / name: text for name, text in texts.items()}, force=force)
-    _ignore(session.folder / ".gitignore")
-    if write_attributes(session.folder):
-        click.echo(_shown(session.folder / ".gitattributes"))
+    if store or resolve_env or allow_sensitive_defaults:
+        raise UsageError("--store, --resolve-env and --allow-sensitive-defaults go with --from")
+    if single is not None:
+        write_files({single: single_file()}, force=force)
+        return
+    _write_project(session.folder, project_files(), force=force)
     tell("next: pgstrata check --all, then pgstrata test -e development")
 
 
-def _write(files: dict[Path, str], *, force: bool) -> None:
+def _write_project(project: Path, files: Mapping[str, str], *, force: bool = False) -> None:
+    from pgstrata.cli.commands.secret.merge import write_attributes
+    from pgstrata.layers.project import FOLDER
+    from pgstrata.schema import json_schema
+    from pgstrata.schema.template import SCHEMA
+
+    texts = {**files, SCHEMA: json_schema.text(json_schema.overlay())}
+    write_files({project / FOLDER / name: text for name, text in texts.items()}, force=force)
+    _ignore(project / ".gitignore")
+    if write_attributes(project):
+        click.echo(_shown(project / ".gitattributes"))
+
+
+def write_files(files: dict[Path, str], *, force: bool) -> None:
     """Write all files or, where one exists already, none of them."""
     there = [_shown(path) for path in files if os.path.lexists(path)]
     if there and not force:

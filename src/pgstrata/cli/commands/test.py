@@ -55,11 +55,12 @@ def command(
             trials=[_as_json(trial) for trial in trials],
         )
     else:
-        _print(trials)
+        print_trials(trials)
     return FINDINGS if any(trial.error for trial in trials) else OK
 
 
-def _print(trials: list[Trial]) -> None:
+def print_trials(trials: list[Trial]) -> None:
+    """Print what came of connecting, and each reason for a failure once."""
     from pgstrata.render.columns import columns
 
     click.echo(columns([_row(trial) for trial in trials], header=HEADER))

@@ -1,0 +1,1 @@
+CREATE TABLE IF NOT EXISTS ledger (id uuid PRIMARY KEY, amount integer NOT NULL);
