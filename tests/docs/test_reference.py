@@ -70,7 +70,8 @@ EVERY = dict(every(commands))
 def prints_json(command: click.Command) -> bool:
     """Whether `--format json` or `--as json` is one of a command's results about itself."""
     choices = [each.type.choices for each in command.params if isinstance(each.type, click.Choice)]
-    return command.name != "render" and any("json" in each for each in choices)
+    # `render` writes settings, and what `top` prints is not described yet.
+    return command.name not in {"render", "top"} and any("json" in each for each in choices)
 
 
 @pytest.mark.parametrize("module", ["pgstrata", "pgstrata.tables", "pgstrata.local"])
