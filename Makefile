@@ -3,8 +3,8 @@
 
 PYTHON ?= python3
 VENV   ?= .venv
-# One file's tests share their servers, so that they stay in one process.
-PARALLEL ?= -n auto --dist loadfile
+# Tests mostly wait for servers, so more processes than cores pay; those of one file share servers.
+PARALLEL ?= -n 4 --dist loadfile
 BIN     = $(VENV)/bin
 PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
