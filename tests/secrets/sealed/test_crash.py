@@ -81,9 +81,14 @@ while not done:
 print(line, seen == {True, False})
 """
 
+SLOWER = ("edit", "remove", "rotate-key", "recipient-remove")  # the same way, and seconds each
+
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the test forks and kills its child")
-@pytest.mark.parametrize("change", ["set", "edit", "remove", "rotate-key", "recipient-remove"])
+@pytest.mark.parametrize(
+    "change",
+    ["set", *(pytest.param(name, marks=pytest.mark.slow) for name in SLOWER)],
+)
 def test_a_killed_change_leaves_a_whole_file(tmp_path: Path, change: str) -> None:
     """Whatever line it dies at: the file verifies, opens with the kept key and can be changed."""
     root = Path(__file__).parents[3]
