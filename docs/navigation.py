@@ -1,10 +1,11 @@
 """The navigation of the site, made of what is in the folders: a new page cannot be forgotten.
 
-MkDocs runs ``on_config`` as a hook: https://www.mkdocs.org/user-guide/configuration/#hooks
+MkDocs runs ``on_config`` and ``on_page_markdown`` as hooks: https://www.mkdocs.org/user-guide/configuration/#hooks
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,19 @@ FOLDERS = {
     "reference": "Reference",
     "explanation": "Explanation",
 }
+# A file of the repository that is no page of the site.
+_OUTSIDE = re.compile(r"\[[^\]]+\]\((?:\.\./){2}(?P<file>[^)#]+)\)")
 
 
 def on_config(config: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Give MkDocs the navigation; a folder or page of another kind fails the strict build."""
     config["nav"] = navigation(Path(config["docs_dir"]))
     return config
+
+
+def on_page_markdown(markdown: str, **_: object) -> str:
+    """Name the files of the repository where a page leads to them: the site has them not."""
+    return _OUTSIDE.sub(r"`\g<file>`", markdown)
 
 
 def navigation(docs: Path) -> list[Any]:
