@@ -79,14 +79,14 @@ def demands(config: Config) -> tuple[Demand, ...]:
 
 def demand(service: Service, target: Mapping[str, Setting]) -> Demand:
     """Return what a service asks for, given the effective settings of its connection."""
-    types = service.types or (str(_value(target, "connection_type")),)
+    types = service.types or (str(value_of(target, "connection_type")),)
     sizes = [(kind, *pool_sizes(target, kind)) for kind in types]
     each = " + ".join(f"{most} {kind}" for kind, _, most in sizes)
     return Demand(
         service=service.name,
         connection=service.connection,
-        role=str(_value(target, "connection_settings.user") or ""),
-        dbname=str(_value(target, "connection_settings.dbname") or ""),
+        role=str(value_of(target, "connection_settings.user") or ""),
+        dbname=str(value_of(target, "connection_settings.dbname") or ""),
         most=(service.replicas + service.surge)
         * service.processes
         * sum(most for *_, most in sizes),
@@ -127,11 +127,12 @@ def _counted(count: int, noun: str) -> str:
 
 
 def _size(target: Mapping[str, Setting], key: str) -> int:
-    value = _value(target, key)
+    value = value_of(target, key)
     return value if isinstance(value, int) else 0
 
 
-def _value(target: Mapping[str, Setting], key: str) -> Value:
+def value_of(target: Mapping[str, Setting], key: str) -> Value:
+    """Return the value of a key of a connection; None where it is not set."""
     return target[key].value if key in target else None
 
 

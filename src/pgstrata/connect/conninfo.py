@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast
 
-from pgstrata.capacity import pool_sizes
+from pgstrata.capacity import pool_sizes, value_of
 from pgstrata.connect.application import application, is_given
 from pgstrata.model import Config, Secret, Setting
 from pgstrata.schema.keys import CONNECTION, POOL, POOL_SECTIONS, SYNC_TYPES
@@ -87,7 +87,7 @@ def conninfo(
     if local:
         keywords = {name: value for name, value in keywords.items() if name in _KEPT_LOCALLY}
     session = session_parameters(target, connection_type)
-    pooler = _value(target, "pooler")
+    pooler = value_of(target, "pooler")
     if pooler is None and session:
         given = keywords.get("options", "")
         keywords["options"] = f"{given} {options(session)}".strip()
@@ -96,11 +96,11 @@ def conninfo(
     return Conninfo(
         name=f"{config.environment}/{connection}" if config.environment else connection,
         keywords=keywords,
-        autocommit=bool(_value(target, "connection_settings.autocommit")),
+        autocommit=bool(value_of(target, "connection_settings.autocommit")),
         prepare=_prepares(target, pooler),
         session=session if pooler is not None else None,
         local=config.project if local else None,
-        deadline=cast("float | None", _value(target, "connection_settings.client_deadline")),
+        deadline=cast("float | None", value_of(target, "connection_settings.client_deadline")),
         pooler=cast("str | None", pooler),
     )
 
@@ -128,7 +128,7 @@ def pool_options(target: Target, connection_type: ConnectionType) -> dict[str, A
     them.
     """
     section = POOL_SECTIONS[connection_type]
-    given = {name: _value(target, f"{section}.{name}") for name in POOL}
+    given = {name: value_of(target, f"{section}.{name}") for name in POOL}
     values = {
         name: value
         for name, value in given.items()
@@ -139,18 +139,18 @@ def pool_options(target: Target, connection_type: ConnectionType) -> dict[str, A
 
 def leak_threshold(target: Target, connection_type: ConnectionType) -> float | None:
     """Return the seconds after which a connection that is not given back is reported, or None."""
-    value = _value(target, f"{POOL_SECTIONS[connection_type]}.leak_threshold")
+    value = value_of(target, f"{POOL_SECTIONS[connection_type]}.leak_threshold")
     return cast("float | None", value)
 
 
 def checks_on_checkout(target: Target, connection_type: ConnectionType) -> bool:
     """Tell whether each connection is tested before it is handed out."""
-    return bool(_value(target, f"{POOL_SECTIONS[connection_type]}.check_on_checkout"))
+    return bool(value_of(target, f"{POOL_SECTIONS[connection_type]}.check_on_checkout"))
 
 
 def _prepares(target: Target, pooler: object) -> bool:
     """Tell whether statements that are run often are prepared: as said, or where they can be."""
-    said = _value(target, "connection_settings.prepared_statements")
+    said = value_of(target, "connection_settings.prepared_statements")
     return bool(said) if said is not None else pooler not in _POOLERS_WITHOUT_STATEMENTS
 
 
@@ -181,7 +181,3 @@ def _section(target: Target, section: str) -> dict[str, str]:
         for key, setting in target.items()
         if key.startswith(prefix) and setting.value is not None
     }
-
-
-def _value(target: Target, key: str) -> object:
-    return target[key].value if key in target else None
