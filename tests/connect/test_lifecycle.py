@@ -19,6 +19,7 @@ from tests.proxy import Proxy
 from tests.servers import Server
 
 from pgstrata import ConfigError, ConnectionFailedError, PGConnectionManager, ShutDownError
+from pgstrata.connect import lifecycle
 from pgstrata.connect.handles import AsyncPoolHandle, PoolHandle
 
 PID = "SELECT pg_backend_pid()"
@@ -194,6 +195,41 @@ def test_shutdown_cancels(server: Server, database: str, kind: str) -> None:
         with pytest.raises(psycopg.errors.QueryCanceled):
             working.result(timeout=30)
     wait_for_backends(server, database, 0)
+
+
+def test_loop_ends(server: Server, database: str) -> None:
+    """A pool ends with its event loop, though its handle lives on."""
+    manager = PGConnectionManager()
+    handle = manager.get_database_connection_from_dict(both(server, database), "async_pool")
+    assert asyncio.run(select(handle)) == 1
+    wait_for_backends(server, database, 0)
+    assert asyncio.run(select(handle)) == 1
+    manager.clear_cache()
+
+
+def test_shutdown_while_loop_ends(server: Server, database: str) -> None:
+    """A pool is closed, and no task begun, in a loop that only waits for its threads."""
+    manager = PGConnectionManager()
+    handle: Any = manager.get_database_connection_from_dict(both(server, database), "async_pool")
+    blocked, ending = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        blocked.set()
+        ending.wait(30)
+
+    async def leave_a_thread() -> None:
+        await select(handle)
+        asyncio.get_running_loop().run_in_executor(None, hold)
+
+    with ThreadPoolExecutor(1) as threads:
+        working = threads.submit(asyncio.run, leave_a_thread())
+        assert blocked.wait(30)
+        wait_until(lambda: not handle.pools())
+        manager.shutdown(grace=0)
+        ending.set()
+        working.result(timeout=30)
+    wait_for_backends(server, database, 0)
+    assert not lifecycle._running  # a task that nobody would ever finish
 
 
 @pytest.mark.parametrize("kind", ["pool", "async_pool"])

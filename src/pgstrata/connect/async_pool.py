@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
+from collections.abc import AsyncIterator
 from time import monotonic
 from typing import Any
 
@@ -28,7 +29,8 @@ class AsyncPool(AsyncConnectionPool[Any]):
     turned read-only.
 
     ``in_use`` has what is borrowed, since when, and by whom if ``leaks`` wants to know; ``outage``
-    the state of the attempts to connect; ``stopping`` is set when the pool is closed.
+    the state of the attempts to connect; ``stopping`` is set when the pool is closed; ``ending`` is
+    what hears of the end of the event loop.
     """
 
     def __init__(self, plan: Plan, outage: Outage) -> None:
@@ -41,6 +43,7 @@ class AsyncPool(AsyncConnectionPool[Any]):
         threshold = plan.leak_threshold
         self.leaks = Leaks(plan.name, threshold) if threshold else None
         self.secrets: Conninfo | None = None
+        self.ending: AsyncIterator[None] | None = None
         self._trusted = -1.0 if plan.check else TRUSTED
         self._drained = 0.0
         super().__init__(

@@ -7,6 +7,7 @@ import threading
 import weakref
 from collections.abc import Generator
 from contextlib import suppress
+from functools import partial
 from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -100,6 +101,8 @@ class AsyncPoolHandle:
             if self._refuses.is_set():  # since the attempt to connect began
                 await pool.close()
                 raise shut_down()
+            pool.ending = lifecycle.when_loop_ends(partial(_forget, weakref.ref(self), loop))
+            await anext(pool.ending)
             self._pools[loop] = pool
             return pool
         finally:
@@ -125,11 +128,15 @@ class AsyncPoolHandle:
                     raise shut_down()
 
     def _forget_closed_loops(self) -> None:
-        for loop in [loop for loop in list(self._pools) if loop.is_closed()]:
-            if pool := self._pools.pop(loop, None):
+        for loop in [loop for loop in [*self._pools, *self._opening] if loop.is_closed()]:
+            self.forget(loop)
+
+    def forget(self, loop: Loop) -> None:
+        """Drop what belongs to an event loop that ends, or has ended."""
+        self._opening.pop(loop, None)
+        for pools in (self._pools, self._retired):
+            if pool := pools.pop(loop, None):
                 _abandon(pool)
-        for loop in [loop for loop in list(self._opening) if loop.is_closed()]:
-            self._opening.pop(loop, None)
 
     def connection(self) -> AsyncPoolBlock:
         """Return one block. Entering raises ``ConnectionFailedError`` or ``PoolTimeoutError``."""
@@ -317,12 +324,19 @@ def _close_all(pools: dict[Loop, AsyncPool]) -> None:
                 loop.call_soon_threadsafe(_begin_closing, pool)
 
 
+def _forget(handle: weakref.ref[AsyncPoolHandle], loop: Loop) -> None:
+    if known := handle():
+        known.forget(loop)
+
+
 def _abandon(pool: AsyncPool) -> None:
-    """Close the idle connections of a pool whose loop does not run any more; nothing of it can be
-    awaited.
+    """Close the idle connections of a pool, without awaiting anything: its loop may not run any
+    more, or come to an end before a task is done.
     """
-    for connection in list(pool._pool):  # noqa: SLF001  # psycopg_pool cannot close without a loop
-        connection.pgconn.finish()
+    idle = pool._pool  # noqa: SLF001  # psycopg_pool cannot close without a loop
+    with suppress(IndexError):  # none is left
+        while True:
+            idle.popleft().pgconn.finish()
 
 
 def _close(pools: dict[Loop, AsyncPool], loop: Loop) -> None:
@@ -331,6 +345,7 @@ def _close(pools: dict[Loop, AsyncPool], loop: Loop) -> None:
 
 
 def _begin_closing(pool: AsyncPool) -> None:
+    _abandon(pool)
     lifecycle.begin(pool.close()).add_done_callback(lambda _: _abandon(pool))
 
 

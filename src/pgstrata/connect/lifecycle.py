@@ -8,7 +8,7 @@ import asyncio
 import atexit
 import os
 import weakref
-from collections.abc import Coroutine, Iterable
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
 from time import monotonic
 from typing import Any, Protocol
 
@@ -75,6 +75,18 @@ def begin(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
     _running.add(task)
     task.add_done_callback(_running.discard)
     return task
+
+
+async def when_loop_ends(work: Callable[[], None]) -> AsyncGenerator[None, None]:
+    """Yield once; do the work when the running event loop ends, however it comes to that.
+
+    ``asyncio.run`` cancels the tasks of its loop, then closes its asynchronous generators, and
+    only then runs what is left of other threads' calls: a task that these begin never gets done.
+    """
+    try:
+        yield
+    finally:
+        work()
 
 
 async def cancel_async(connections: Iterable[AsyncConnection]) -> None:
