@@ -6,6 +6,7 @@ import pytest
 from tests.check.conftest import CLEAN, Case, hold
 
 SETTING = "connection_settings:\n  %s\n"
+SYNC = "sync_settings:\n  %s\n"
 POOL = "pool_settings:\n  %s\n"
 NO_TIMEOUT = CLEAN.partition("session_settings")[0]
 
@@ -33,8 +34,32 @@ CASES = (
     ),
     Case(
         "no-statement-timeout",
-        {"base": NO_TIMEOUT, "one": "sync_settings: {statement_timeout: 5s}"},
+        {"base": NO_TIMEOUT, "one": "connection_type: pool\n" + SYNC % "statement_timeout: 5s"},
     ),
+    Case(
+        "no-statement-timeout",
+        {"base": NO_TIMEOUT, "one": "connection_type: async\n" + SYNC % "statement_timeout: 5s"},
+        "environments/one.yaml:1",
+    ),
+    Case(
+        "no-statement-timeout",
+        {"one": "connection_type: async_pool\nasync_settings:\n  statement_timeout: 0\n"},
+        "environments/one.yaml:3",
+    ),
+    Case(  # a pool that is configured is in use too
+        "no-statement-timeout",
+        {"one": "async_settings:\n  statement_timeout: 0\nasync_pool_settings: {max_size: 4}\n"},
+        "environments/one.yaml:2",
+    ),
+    Case(
+        "no-statement-timeout",
+        {
+            "one": "async_settings:\n  statement_timeout: 0\n"
+            "services: [{name: web, types: [pool, async]}]\n"
+        },
+        "environments/one.yaml:2",
+    ),
+    Case("no-statement-timeout", {"one": "async_settings: {statement_timeout: 0}\n"}),
     Case("keepalives-off", {"one": SETTING % "keepalives: 0"}, "environments/one.yaml:2"),
     Case("keepalives-off", {"one": SETTING % "keepalives: 1"}),
     Case("keepalives-off", {"one": SETTING % "host: /tmp\n  keepalives: 0"}),

@@ -9,6 +9,11 @@ from pgstrata.check.report import Report, merged
 from pgstrata.check.run import Selection
 from pgstrata.check.scope import Project
 
+UNDECIDED = {
+    *("tls-optional", "tls-unverified", "no-root-certificate", "no-channel-binding"),
+    *("same-target", "foreign-host", "protected-localhost", "superuser-name"),
+    *("weaker-tls", "weaker-channel-binding", "weaker-timeout", "no-statement-timeout"),
+}
 USER = "connection_settings:\n  user: postgres\n"
 
 
@@ -34,6 +39,27 @@ def test_what_needs_all_environments_is_said_not_to_be_checked(tmp_path: Path) -
     assert "same-target" not in rules(part)
     assert "rules that compare environments; --all runs them" in part.unknown
     assert "same-target" in rules(run(tmp_path, files))
+
+
+def test_what_a_service_file_of_another_machine_decides_is_said_not_to_be_checked(
+    checked: Check,
+) -> None:
+    """No rule about the host, TLS or a timeout passes what it cannot see."""
+    service = "connection_settings: {service: prod}\n"
+    report = checked(base="", one=service, two=f"protected: true\n{service}")
+    said = {note.partition(": ")[0] for note in report.unknown if "the service file" in note}
+    assert said == UNDECIDED
+    assert "protected-localhost: the service file decides the host (two)" in report.unknown
+    assert "tls-optional: the service file decides the sslmode (one, two)" in report.unknown
+    assert report.findings == ()
+
+
+def test_a_service_file_of_this_machine_is_looked_into(checked: Check, tmp_path: Path) -> None:
+    """What it says is checked as if the environment said it."""
+    (tmp_path / ".pg_service.conf").write_text("[prod]\nhost=db1\nsslmode=require\n")
+    report = checked(one="connection_settings: {host: null, sslmode: null, service: prod}")
+    assert "tls-unverified" in rules(report)
+    assert not [note for note in report.unknown if "the service file" in note]
 
 
 def test_a_broken_environment_does_not_hide_the_others(checked: Check) -> None:

@@ -7,6 +7,8 @@ from tests.check.conftest import Case, hold
 
 BASE = "connection_settings:\n  host: db.example.com\n  dbname: app\n  user: app\n"
 MODE = "connection_settings:\n  sslmode: %s\n"
+AUTH = "  require_auth: '%s'\n"
+SERVICE = "connection_settings: {service: prod}\n"
 PROTECTED = "protected: true\n"
 BINDS = "connection_settings:\n  sslmode: verify-full\n  password: {from_env: X}\n"
 
@@ -71,6 +73,26 @@ CASES = (
     Case("no-channel-binding", {"base": BASE, "one": BINDS + "  channel_binding: require\n"}),
     Case("no-channel-binding", {"base": BASE, "one": BINDS + "  require_auth: scram-sha-256\n"}),
     Case("no-channel-binding", {"base": BASE, "one": MODE % "verify-full"}),
+    *(
+        Case("no-channel-binding", {"base": BASE, "one": BINDS + AUTH % methods}, at)
+        for methods, at in (
+            ("password,md5", "environments/one.yaml:4"),
+            ("scram-sha-256,md5", "environments/one.yaml:4"),
+            ("!password", "environments/one.yaml:4"),
+            ("!none", "environments/one.yaml:4"),
+            ("!password,!md5", ""),
+            ("scram-sha-256,gss", ""),
+        )
+    ),
+    Case(
+        "tls-optional",
+        {"base": SERVICE, "one": PROTECTED + MODE % "disable"},
+        "environments/one.yaml:3",
+        "never encrypts",
+        "error",
+    ),
+    Case("tls-optional", {"base": SERVICE, "one": PROTECTED}),
+    Case("tls-unverified", {"base": SERVICE, "one": MODE % "require"}, "environments/one.yaml:2"),
 )
 
 

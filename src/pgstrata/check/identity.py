@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from pgstrata.check.scope import Connection, Found, Project, Rule, each, is_remote
+from pgstrata.check.scope import Connection, Found, Project, Rule, Unknown, each, is_remote
 
 _HOST = "connection_settings.host"
+_ADDRESS = "connection_settings.hostaddr"
 _USER = "connection_settings.user"
 _WORDS = re.compile(r"[^a-z0-9]+")
 SUPERUSERS = (
@@ -28,12 +29,13 @@ SUPERUSERS = (
 )
 
 
-def same_target(project: Project) -> Iterator[Found]:
+def same_target(project: Project) -> Iterator[Found | Unknown]:
     """Find environments that share a host, port and database."""
     seen: dict[tuple[str, str, str], Connection] = {}
     told: set[tuple[str, str]] = set()
     # Protected environments come first, so that a finding stands in the other one.
-    for connection in sorted(project.connections, key=lambda one: not one.protected):
+    for connection in _protected_first(project):
+        yield from connection.undecided(_HOST)
         for target in () if connection.local else connection.targets:
             other = seen.setdefault(target, connection)
             pair = (connection.environment, other.environment)
@@ -44,23 +46,59 @@ def same_target(project: Project) -> Iterator[Found]:
                 yield connection.found(
                     _HOST,
                     message,
-                    "connection_settings.hostaddr",
+                    _ADDRESS,
                     hint=f"the other one is at {other.place(_HOST)}",
                     severity="error" if other.protected else "warning",
                 )
 
 
-def foreign_host(project: Project) -> Iterator[Found]:
-    """Find hosts that are named after another environment, and not after this one."""
+def foreign_host(project: Project) -> Iterator[Found | Unknown]:
+    """Find hosts that another environment's own file sets too, or that are named after another
+    environment, and not after this one.
+    """
     names = {_plain(config.environment): config.environment for config in project.configs}
-    for connection in project.connections:
-        own = _plain(connection.environment)
+    owners: dict[str, Connection] = {}
+    for connection in _protected_first(project):
+        yield from connection.undecided(_HOST)
         for host in () if connection.local else filter(is_remote, connection.hosts):
-            parts = _parts(host)
-            others = parts & names.keys()
-            if others and own not in parts:
-                message = f"host {host} is named after {names[max(others, key=len)]}"
-                yield connection.found(_HOST, message, hint="name the host of this environment")
+            owner = owners.setdefault(host, connection) if _sets_host(connection) else connection
+            if connection.value("server.shared") is True:
+                continue
+            if owner.environment != connection.environment:
+                yield _owned(connection, host, owner)
+            elif other := _named_after(host, connection.environment, names):
+                message = f"host {host} is named after {other}"
+                hint = "name the host of this environment"
+                yield connection.found(_HOST, message, _ADDRESS, hint=hint)
+
+
+def _protected_first(project: Project) -> list[Connection]:
+    """Return the connections so that what two share is found in the one that is not protected."""
+    return sorted(project.connections, key=lambda one: not one.protected)
+
+
+def _sets_host(connection: Connection) -> bool:
+    """Tell whether its environment's own file sets the host, and no file that it ``extends``."""
+    origin = connection.place(_HOST, _ADDRESS)
+    return origin.line > 0 and origin.source == connection.home.source
+
+
+def _owned(connection: Connection, host: str, owner: Connection) -> Found:
+    return connection.found(
+        _HOST,
+        f"host {host} is that of {owner.environment}",
+        _ADDRESS,
+        hint=f"the other one is at {owner.place(_HOST, _ADDRESS)}; where it is meant,"
+        " server: {shared: true}",
+        severity="error" if owner.protected else "warning",
+    )
+
+
+def _named_after(host: str, own: str, names: Mapping[str, str]) -> str:
+    """Return the environment whose name is in that of a host, which has not its own; or nothing."""
+    parts = _parts(host)
+    others = () if _plain(own) in parts else parts & names.keys()
+    return names[max(others, key=len)] if others else ""
 
 
 def _parts(host: str) -> set[str]:
@@ -74,10 +112,11 @@ def _plain(name: str) -> str:
     return _WORDS.sub("-", name.lower())
 
 
-def protected_localhost(connection: Connection) -> Iterator[Found]:
+def protected_localhost(connection: Connection) -> Iterator[Found | Unknown]:
     """Find protected environments on the machine of the program itself."""
     if not connection.protected:
         return
+    yield from connection.undecided(_HOST)
     if connection.local:
         message = "a protected environment uses the embedded PostgreSQL"
         key = "local"
@@ -113,9 +152,12 @@ RULES = (
         "foreign-host",
         "warning",
         foreign_host,
-        what="The name of a host holds the name of another environment, and not that of its own.",
+        what="An environment's own file sets a host that another one's own file sets as well, an"
+        " error where that one is protected; or the name of a host holds the name of another"
+        " environment, and not that of its own.",
         why="Most likely it was copied, or came along with `extends`.",
-        remedy="Name the host of this environment in its own file.",
+        remedy="Name the host of this environment in its own file. Where environments are meant to"
+        " share a server, say `server: {shared: true}` in the one that joins.",
         compares=True,
     ),
     Rule(
@@ -130,7 +172,7 @@ RULES = (
     Rule(
         "superuser-name",
         "warning",
-        each(superuser),
+        each(superuser, _USER),
         what="The user has the name of a superuser or of a provider's administrator.",
         why="A superuser is held by no permission: one injected statement has the whole server.",
         remedy="Give the program a role of its own, with the rights that it needs.",

@@ -6,72 +6,102 @@ Environments on the embedded server are left out: their settings are for one mac
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
-from pgstrata.check.scope import Connection, Found, Project, Rule, reading
+from pgstrata.check.scope import Connection, Found, Project, Rule, Unknown, reading
 from pgstrata.check.transport import sslmode
 from pgstrata.schema.keys import CONNECTION
 
 _TIMEOUTS = (
-    "connection_settings.connect_timeout",
-    "session_settings.statement_timeout",
-    "session_settings.lock_timeout",
-    "session_settings.idle_in_transaction_session_timeout",
-    "session_settings.transaction_timeout",
+    "statement_timeout",
+    "lock_timeout",
+    "idle_in_transaction_session_timeout",
+    "transaction_timeout",
 )
+_CONNECT = "connection_settings.connect_timeout"
 _BINDING = "connection_settings.channel_binding"
 _SSLMODE = "connection_settings.sslmode"
 
 
-def weaker_tls(project: Project) -> Iterator[Found]:
+class _Measured(NamedTuple):
+    """How strong a connection is in one respect, and the key that makes it so."""
+
+    connection: Connection
+    strength: float
+    key: str
+
+    @property
+    def said(self) -> str:
+        value = self.connection.value(self.key)
+        return "(not set)" if value is None else str(value)
+
+
+def weaker_tls(project: Project) -> Iterator[Found | Unknown]:
     """Find protected environments with less TLS than one that is not protected."""
     modes = CONNECTION["sslmode"].choices
-    yield from _weaker(project, _SSLMODE, lambda c: modes.index(sslmode(c)))
+    yield from _weaker(project, lambda c: _Measured(c, modes.index(sslmode(c)), _SSLMODE))
 
 
-def weaker_channel_binding(project: Project) -> Iterator[Found]:
+def weaker_channel_binding(project: Project) -> Iterator[Found | Unknown]:
     """Find protected environments with less channel binding than one that is not protected."""
     levels = CONNECTION["channel_binding"].choices
-    yield from _weaker(
-        project, _BINDING, lambda c: levels.index(str(c.value(_BINDING) or "prefer"))
-    )
+
+    def binding(connection: Connection) -> _Measured:
+        level = str(connection.value(_BINDING) or "prefer")
+        return _Measured(connection, levels.index(level), _BINDING)
+
+    yield from _weaker(project, binding)
 
 
-def weaker_timeout(project: Project) -> Iterator[Found]:
+def weaker_timeout(project: Project) -> Iterator[Found | Unknown]:
     """Find protected environments that wait longer than one that is not protected."""
-    for key in _TIMEOUTS:
+    yield from _weaker(project, lambda connection: _impatience(connection, _CONNECT))
+    for name in _TIMEOUTS:
 
-        def patience(connection: Connection, key: str = key) -> float:
-            value = reading(key, connection.value(key))
-            return -value if isinstance(value, int | float) and value else float("-inf")
+        def longest(connection: Connection, name: str = name) -> _Measured:
+            keys = connection.session_keys(name)
+            return min((_impatience(connection, key) for key in keys), key=lambda one: one.strength)
 
-        yield from _weaker(project, key, patience)
+        yield from _weaker(project, longest)
 
 
-def _weaker(project: Project, key: str, strength: Callable[[Connection], float]) -> Iterator[Found]:
+def _impatience(connection: Connection, key: str) -> _Measured:
+    value = reading(key, connection.value(key))
+    wait = value if isinstance(value, int | float) and value else float("inf")
+    return _Measured(connection, -wait, key)
+
+
+def _weaker(
+    project: Project, measure: Callable[[Connection], _Measured]
+) -> Iterator[Found | Unknown]:
     """Yield the protected connections that are weaker than the strongest unprotected one of the
     same name.
     """
-    strongest: dict[str, Connection] = {}
-    compared = [c for c in project.connections if not c.local and c.hosts]
-    for connection in compared:
-        best = strongest.get(connection.name)
-        if not connection.protected and (best is None or strength(connection) > strength(best)):
-            strongest[connection.name] = connection
-    for connection in compared:
-        best = strongest.get(connection.name)
-        if connection.protected and best and strength(connection) < strength(best):
-            name = key.rpartition(".")[2]
-            yield connection.found(
-                key,
-                f"{name} {_said(connection, key)} is weaker than {_said(best, key)}"
-                f" in {best.environment}",
-                hint=f"the stronger one is at {best.place(key)}",
-            )
+    measured: list[_Measured] = []
+    for connection in project.connections:
+        one = measure(connection)
+        if unknown := connection.undecided(one.key):
+            yield from unknown
+        elif (connection.hosts and not connection.local) or connection.by_service:
+            measured.append(one)
+    strongest: dict[str, _Measured] = {}
+    for one in measured:
+        best = strongest.get(one.connection.name)
+        if not one.connection.protected and (best is None or one.strength > best.strength):
+            strongest[one.connection.name] = one
+    for one in measured:
+        best = strongest.get(one.connection.name)
+        if one.connection.protected and best and one.strength < best.strength:
+            yield _found(one, best)
 
 
-def _said(connection: Connection, key: str) -> str:
-    value = connection.value(key)
-    return "(not set)" if value is None else str(value)
+def _found(one: _Measured, best: _Measured) -> Found:
+    name, there = one.key.rpartition(".")[2], best.connection
+    return one.connection.found(
+        one.key,
+        f"{name} {one.said} is weaker than {best.said} in {there.environment}",
+        hint=f"the stronger one is at {there.place(best.key)}",
+    )
 
 
 RULES = (
@@ -100,7 +130,8 @@ RULES = (
         weaker_timeout,
         what="A protected environment waits longer than one that is not protected:"
         " `connect_timeout`, `statement_timeout`, `lock_timeout`, `transaction_timeout` or"
-        " `idle_in_transaction_session_timeout` is larger there, or not set.",
+        " `idle_in_transaction_session_timeout` is larger there, or not set. What counts is the"
+        " longest of the connection types in use.",
         why="A query that is too slow passes every test and then hangs where it matters.",
         remedy="Lower it, or say why: `# pgstrata: ignore[weaker-timeout] because …`.",
         compares=True,

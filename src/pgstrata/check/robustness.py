@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from pgstrata.check.scope import SESSION_SECTIONS, Connection, Found, Rule, each, reading
+from pgstrata.check.scope import Connection, Found, Rule, Unknown, each, reading
 
 _PROXY = re.compile(r"(^|[^a-z0-9])(n?lb|elb|haproxy|proxy|pgbouncer|pooler|pgpool|vip)([^a-z]|$)")
 _POOLERS = ("transaction", "pgbouncer")
@@ -20,23 +20,22 @@ def no_connect_timeout(connection: Connection) -> Iterator[Found]:
         )
 
 
-def no_statement_timeout(connection: Connection) -> Iterator[Found]:
-    """Find connections whose statements may run without end."""
+def no_statement_timeout(connection: Connection) -> Iterator[Found | Unknown]:
+    """Find connections whose statements may run without end, of any type that is in use."""
     if (
         connection.local
-        or connection.keyword("service")
         or connection.value("pooler") in _POOLERS
         or "statement_timeout" in str(connection.keyword("options"))
     ):
         return
-    keys = [f"{section}.statement_timeout" for section in SESSION_SECTIONS]
-    said = [key for key in keys if connection.value(key) is not None]
-    if not any(reading(key, connection.value(key)) for key in said):
-        yield connection.found(
-            said[0] if said else keys[0],
-            "a statement may run without end",
-            hint="session_settings: {statement_timeout: 30s}",
-        )
+    for key in dict.fromkeys(connection.session_keys("statement_timeout")):
+        if not reading(key, connection.value(key)):
+            found = connection.found(
+                key,
+                "a statement may run without end",
+                hint="session_settings: {statement_timeout: 30s}",
+            )
+            yield from connection.undecided(key) or (found,)
 
 
 def keepalives_off(connection: Connection) -> Iterator[Found]:
@@ -133,8 +132,9 @@ RULES = (
         "no-statement-timeout",
         "warning",
         each(no_statement_timeout),
-        what="`statement_timeout` is not set, or 0. Not looked for behind a pooler that cannot keep"
-        " session settings, and where a service file decides.",
+        what="`statement_timeout` is not set, or 0, for a connection type that is in use: the"
+        " default one, one whose pool is configured, or one of `services`. Not looked for behind a"
+        " pooler that cannot keep session settings, and where a service file decides.",
         why="One query that hangs keeps its connection and its locks until somebody finds it.",
         remedy="`session_settings: {statement_timeout: 30s}`; long jobs get a connection of their"
         " own.",

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
 
+from pgstrata.capacity import declared
 from pgstrata.layers.project import FOLDER
 from pgstrata.model import Config, Origin, Secret, Setting, Severity, Value
 from pgstrata.schema import parameters
-from pgstrata.schema.keys import POOL_SECTIONS
+from pgstrata.schema.keys import CONNECTION_TYPES, POOL_SECTIONS, session_sections
 from pgstrata.validation import is_local
 
 FILE_LAYERS = ("base", "overlay", "local")
@@ -85,9 +86,23 @@ class Connection:
 
     @cached_property
     def remote(self) -> bool:
-        """Whether any host is another machine."""
+        """Whether any host is another machine. One that only a service file names counts as one."""
         addresses = self.keyword("hostaddr") or ",".join(self.hosts)
-        return not self.local and any(map(is_remote, str(addresses).split(",")))
+        elsewhere = any(map(is_remote, str(addresses).split(",")))
+        return not self.local and (elsewhere or self.by_service)
+
+    @cached_property
+    def by_service(self) -> bool:
+        """Whether the host is in a service file that is not there on this machine."""
+        return not self.local and not self.hosts and bool(self.keyword("service"))
+
+    def undecided(self, *keys: str) -> list[Unknown]:
+        """Return which of these keys are left to the service file that decides the host."""
+        names = [key.rpartition(".")[2] for key in keys if self.value(key) is None]
+        return [
+            Unknown(self.environment, f"the service file decides the {name}")
+            for name in (names if self.by_service else ())
+        ]
 
     @property
     def targets(self) -> tuple[tuple[str, str, str], ...]:
@@ -98,18 +113,37 @@ class Connection:
             ports *= len(self.hosts)
         return tuple((host, port, dbname) for host, port in zip(self.hosts, ports, strict=False))
 
-    def pools(self) -> Iterator[tuple[str, str]]:
-        """Yield type and section of each pool that is used: the default type, or one that is
-        configured.
+    @cached_property
+    def types(self) -> tuple[str, ...]:
+        """The connection types in use: the default one, those whose pool is configured, and those
+        of the services.
         """
-        for kind, section in POOL_SECTIONS.items():
-            configured = any(
-                setting.origin.layer != "default"
-                for key, setting in self.settings.items()
-                if key.startswith(f"{section}.")
-            )
-            if configured or self.value("connection_type") == kind:
-                yield kind, section
+        used = {str(self.value("connection_type"))}
+        used.update(kind for kind, section in POOL_SECTIONS.items() if self._configures(section))
+        services = [entry.service for entry in declared(self.config) if entry.service]
+        used.update(kind for one in services if one.connection == self.name for kind in one.types)
+        return tuple(kind for kind in CONNECTION_TYPES if kind in used)
+
+    def pools(self) -> Iterator[tuple[str, str]]:
+        """Yield type and section of each pool that is in use."""
+        return ((kind, POOL_SECTIONS[kind]) for kind in self.types if kind in POOL_SECTIONS)
+
+    def _configures(self, section: str) -> bool:
+        return any(
+            setting.origin.layer != "default"
+            for key, setting in self.settings.items()
+            if key.startswith(f"{section}.")
+        )
+
+    def session_keys(self, name: str) -> tuple[str, ...]:
+        """Return the keys that decide a PostgreSQL parameter, one for each type in use. Where none
+        is set, it is that of ``session_settings``.
+        """
+        keys = ([f"{section}.{name}" for section in session_sections(kind)] for kind in self.types)
+        return tuple(
+            next((key for key in reversed(own) if self.value(key) is not None), own[0])
+            for own in keys
+        )
 
     def place(self, *keys: str) -> Origin:
         """Return the place of the first of these keys that somebody has set, or else ``home``."""
@@ -173,12 +207,14 @@ class Rule:
     files: bool = False
 
 
-def each(find: Callable[[Connection], Iterable[Found | Unknown]]) -> Find:
-    """Make a rule about one connection a rule about all of them."""
+def each(find: Callable[[Connection], Iterable[Found | Unknown]], *keys: str) -> Find:
+    """Make a rule about one connection a rule about all of them. Where a service file may decide
+    one of ``keys``, that is said instead.
+    """
 
     def over(project: Project) -> Iterator[Found | Unknown]:
         for connection in project.connections:
-            yield from find(connection)
+            yield from connection.undecided(*keys) or find(connection)
 
     return over
 

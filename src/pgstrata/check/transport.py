@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pgstrata.check.scope import Connection, Found, Rule, each
+from pgstrata.check.scope import Connection, Found, Rule, Unknown, each
 from pgstrata.model import Severity
 from pgstrata.schema.libpq import keywords
 
@@ -16,6 +16,8 @@ _SSLMODE = "connection_settings.sslmode"
 _HOST = "connection_settings.host"
 _NEAR = (_HOST, "connection_settings.hostaddr", "connection_settings.service")
 _BINDING = "connection_settings.channel_binding"
+_ROOT = "connection_settings.sslrootcert"
+_GIVING_AWAY = ("password", "md5")
 
 
 def tls_optional(connection: Connection) -> Iterator[Found]:
@@ -44,33 +46,47 @@ def tls_unverified(connection: Connection) -> Iterator[Found]:
         )
 
 
-def no_root_certificate(connection: Connection) -> Iterator[Found]:
+def no_root_certificate(connection: Connection) -> Iterator[Found | Unknown]:
     """Find connections that verify the server by whatever this machine's home folder holds."""
     mode = sslmode(connection)
     verifies = mode in ("verify-ca", "verify-full")
     if connection.remote and verifies and not connection.keyword("sslrootcert"):
-        yield connection.found(
+        found = connection.found(
             _SSLMODE,
             f"sslmode {mode} without sslrootcert depends on ~/.postgresql/root.crt",
             hint="sslrootcert: system, or the path of a CA file",
             severity="warning" if connection.protected else "info",
         )
+        yield from connection.undecided(_ROOT) or (found,)
 
 
-def no_channel_binding(connection: Connection) -> Iterator[Found]:
+def no_channel_binding(connection: Connection) -> Iterator[Found | Unknown]:
     """Find passwords that a server in between could be given."""
     available = [name for name in ("channel_binding", "require_auth") if name in keywords()]
     if not available or not connection.remote or sslmode(connection) in _OPTIONAL:
         return
-    binds = connection.keyword("channel_binding") == "require" or connection.keyword("require_auth")
-    if not binds and connection.keyword("password"):
-        yield connection.found(
+    binds = connection.keyword("channel_binding") == "require"
+    if not (binds or _keeps_password(connection)) and connection.keyword("password"):
+        found = connection.found(
             _BINDING,
             "the client would answer any kind of question for the password",
+            "connection_settings.require_auth",
             "connection_settings.password",
             hint="channel_binding: require, or require_auth: scram-sha-256",
             severity="warning" if connection.protected else "info",
         )
+        yield from connection.undecided(_BINDING) or (found,)
+
+
+def _keeps_password(connection: Connection) -> bool:
+    """Tell whether ``require_auth`` allows no method that gives away the password or its MD5 sum.
+    Its methods are those that are allowed, or, each with a ``!``, those that are not.
+    """
+    said = str(connection.keyword("require_auth") or "")
+    methods = set(said.split(","))
+    if said.startswith("!"):
+        return {f"!{method}" for method in _GIVING_AWAY} <= methods
+    return bool(said) and not methods & set(_GIVING_AWAY)
 
 
 def sslmode(connection: Connection) -> str:
@@ -82,9 +98,10 @@ RULES = (
     Rule(
         "tls-optional",
         "error",
-        each(tls_optional),
+        each(tls_optional, _SSLMODE),
         what="`sslmode` is `disable`, `allow` or `prefer`, or not set, which is `prefer`, for a"
-        " host that is another machine. A warning where the environment is not protected.",
+        " host that is another machine, as one that only a service file names is taken to be. A"
+        " warning where the environment is not protected.",
         why="`prefer` falls back to clear text without a word: whoever can drop a packet reads the"
         " password and all data.",
         remedy="`sslmode: verify-full`, with `sslrootcert: system` or the path of a CA file.",
@@ -92,7 +109,7 @@ RULES = (
     Rule(
         "tls-unverified",
         "error",
-        each(tls_unverified),
+        each(tls_unverified, _SSLMODE),
         what="`sslmode` is `require` or `verify-ca`, for a host that is another machine. A warning"
         " where the environment is not protected.",
         why="The connection is encrypted, but to whom is not known: `require` takes any"
@@ -102,7 +119,7 @@ RULES = (
     Rule(
         "no-root-certificate",
         "warning",
-        each(no_root_certificate),
+        each(no_root_certificate, _SSLMODE),
         what="The server's certificate is verified, but `sslrootcert` is not set.",
         why="libpq then needs `~/.postgresql/root.crt` on every machine that connects, and refuses"
         " to connect where it is missing.",
@@ -111,9 +128,9 @@ RULES = (
     Rule(
         "no-channel-binding",
         "warning",
-        each(no_channel_binding),
-        what="A password is used, and neither `channel_binding: require` nor `require_auth` is"
-        " set.",
+        each(no_channel_binding, _SSLMODE),
+        what="A password is used, `channel_binding` is not `require`, and `require_auth` is not set"
+        " or allows `password` or `md5`.",
         why="A server that asks for the password in clear text, or for its MD5 sum, gets it.",
         remedy="`channel_binding: require`; behind a pooler that ends TLS,"
         " `require_auth: scram-sha-256`.",

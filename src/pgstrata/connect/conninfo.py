@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias, cast
 from pgstrata.capacity import pool_sizes, value_of
 from pgstrata.connect.application import application, is_given
 from pgstrata.model import Config, Secret, Setting
-from pgstrata.schema.keys import CONNECTION, POOL, POOL_SECTIONS, SYNC_TYPES
+from pgstrata.schema.keys import CONNECTION, POOL, POOL_SECTIONS, session_sections
 from pgstrata.schema.libpq import OURS
 from pgstrata.validation import is_local
 
@@ -109,8 +109,8 @@ def session_parameters(target: Target, connection_type: ConnectionType) -> dict[
     """Return the PostgreSQL parameters of a session: those of all types, then those of its own
     kind.
     """
-    own = "sync_settings" if connection_type in SYNC_TYPES else "async_settings"
-    return _section(target, "session_settings") | _section(target, own)
+    general, own = session_sections(connection_type)
+    return _section(target, general) | _section(target, own)
 
 
 def options(parameters: Mapping[str, str]) -> str:

@@ -18,6 +18,12 @@ SYNC_TYPES = ("normal", "pool")
 POOL_SECTIONS = {"pool": "pool_settings", "async_pool": "async_pool_settings"}
 
 
+def session_sections(connection_type: str) -> tuple[str, str]:
+    """Return the sections whose parameters a session of this type has; the last one decides."""
+    own = "sync_settings" if connection_type in SYNC_TYPES else "async_settings"
+    return "session_settings", own
+
+
 @dataclass(frozen=True, slots=True)
 class Key:
     """One key: how its text is decoded, what it may be, and what it is for.
