@@ -40,6 +40,37 @@ CASES = (
         "61s is larger than the largest that is allowed, 1min",
         "warning",
     ),
+    *(
+        Case(
+            "policy",
+            {
+                "base": policy(f"{{max: {{{section}.{name}: 10}}}}"),
+                "one": f"{section}:\n  {name}: {no}",
+            },
+            "environments/one.yaml:2",
+            f"{no} is no limit, and larger than the largest that is allowed, 10",
+        )
+        for section, name, no in (
+            ("session_settings", "statement_timeout", "0min"),
+            ("session_settings", "temp_file_limit", "-1"),
+            ("connection_settings", "connect_timeout", "0"),
+            ("pool_settings", "max_waiting", "0"),
+        )
+    ),
+    Case(
+        "policy",
+        {
+            "base": policy("{max: {session_settings.lock_timeout: 0}}"),
+            "one": "session_settings: {lock_timeout: 5s}",
+        },
+    ),
+    Case(
+        "policy",
+        {
+            "base": policy("{max: {connection_settings.keepalives_idle: 10}}"),
+            "one": "connection_settings: {keepalives_idle: 0}",
+        },
+    ),
     Case(
         "policy",
         {

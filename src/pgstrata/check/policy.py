@@ -6,6 +6,7 @@ have ``environments`` (patterns of names), ``message`` and ``severity``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -20,6 +21,17 @@ from pgstrata.schema.suggest import closest
 
 _SEVERITIES = get_args(Severity)
 _OPTIONS = ("environments", "message", "severity")
+# What means that there is no limit, which is more than any.
+_ENDLESS = {
+    "connect_timeout": 0,
+    "statement_timeout": 0,
+    "lock_timeout": 0,
+    "transaction_timeout": 0,
+    "idle_session_timeout": 0,
+    "idle_in_transaction_session_timeout": 0,
+    "max_waiting": 0,
+    "temp_file_limit": -1,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,20 +86,25 @@ def _forbid(connection: Connection, key: str, _: object) -> str:
 
 
 def _max(connection: Connection, key: str, limit: str) -> str:
-    return _beyond(connection, key, limit, 1, "larger than the largest that is allowed")
+    endless = _ENDLESS.get(key.rpartition(".")[2].lower())
+    numbers = _numbers(connection, key, limit)
+    value, bound = (math.inf if number == endless else number for number in numbers)
+    words = "is no limit, and larger" if value == math.inf else "is larger"
+    words += " than the largest that is allowed"
+    return f"{key} {_value(connection, key)} {words}, {limit}" if value > bound else ""
 
 
 def _min(connection: Connection, key: str, limit: str) -> str:
-    return _beyond(connection, key, limit, -1, "smaller than the smallest that is allowed")
+    value, bound = _numbers(connection, key, limit)
+    words = "is smaller than the smallest that is allowed"
+    return f"{key} {_value(connection, key)} {words}, {limit}" if value < bound else ""
 
 
-def _beyond(connection: Connection, key: str, limit: str, sign: int, words: str) -> str:
-    value, bound = reading(key, _value(connection, key)), _decoded(key, limit)
-    if not isinstance(value, int | float) or not isinstance(bound, int | float):
-        return ""
-    return (
-        f"{key} {_value(connection, key)} is {words}, {limit}" if sign * (value - bound) > 0 else ""
-    )
+def _numbers(connection: Connection, key: str, limit: str) -> tuple[float, float]:
+    """Return a value and a limit as numbers; what is none is not a number, and beyond nothing."""
+    both = reading(key, _value(connection, key)), _decoded(key, limit)
+    value, bound = (one if isinstance(one, int | float) else math.nan for one in both)
+    return value, bound
 
 
 def _one_of(connection: Connection, key: str, allowed: tuple[str, ...]) -> str:
@@ -225,7 +242,8 @@ RULES = (
         what="A value breaks one of the project's own rules, which stand under `policy` in"
         " base.yaml. Each entry has one of `require` and `forbid` (keys), `max` and `min` (a limit"
         " for each key), `one_of` (values for each key) and `from` (layers for each key), and may"
-        " have `environments` (patterns of names), `message` and `severity`.",
+        " have `environments` (patterns of names), `message` and `severity`. A 0 that means no"
+        " limit is more than any `max`; what is not set breaks only `require`.",
         why="The project says so; its message stands in the finding.",
         remedy="Change the value, or the policy.",
     ),
