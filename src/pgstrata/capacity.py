@@ -64,11 +64,11 @@ def declared(config: Config) -> Iterator[Declared]:
     setting = config.settings.get("services")
     if setting is None or not isinstance(setting.value, tuple):
         return
-    for number, item in enumerate(setting.value, 1):
+    for number, (item, origin) in enumerate(zip(setting.value, setting.items, strict=True), 1):
         if problem := _problem(config, item):
-            yield Declared(setting.origin, None, f"service {number}: {problem}")
+            yield Declared(origin, None, f"service {number}: {problem}")
         else:
-            yield Declared(setting.origin, _service(item))
+            yield Declared(origin, _service(item))
 
 
 def demands(config: Config) -> tuple[Demand, ...]:

@@ -22,14 +22,12 @@ def networks(config: Config) -> tuple[Network, ...]:
         return ()
     found: list[Network] = []
     wrong: list[Finding] = []
-    for text in map(str, setting.value):
+    for text, origin in zip(map(str, setting.value), setting.items, strict=True):
         try:
             found.append(ipaddress.ip_network(text.strip(), strict=False))
         except ValueError:
             message = f"client_addresses: {text!r} is not a network, such as 10.20.0.0/16"
-            wrong.append(
-                Finding("invalid-value", message, setting.origin, "error", config.environment)
-            )
+            wrong.append(Finding("invalid-value", message, origin, "error", config.environment))
     if wrong:
         raise InvalidConfigError(wrong)
     return tuple(dict.fromkeys(found))

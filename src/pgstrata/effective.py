@@ -156,7 +156,7 @@ def _setting(key: str, path: tuple[str, ...], stack: Stack, winner: Leaf | None)
     top = winner or stack[0]
     value = None if isinstance(top.value, Unresolved) else top.value
     overrode = tuple(_given(leaf) for leaf in stack if leaf is not top)
-    return Setting(key, value, top.origin, _is_secret(path), overrode)
+    return Setting(key, value, top.origin, _is_secret(path), overrode, top.items)
 
 
 def _unresolved(key: str, problem: Unresolved, leaf: Leaf) -> Finding:

@@ -148,10 +148,12 @@ class Leaf:
     ``value`` is decoded by the type of its key; None unsets the key, or all of a section. An
     ``Unresolved`` is a reference that leads nowhere, which is an error only if no stronger layer
     has a value. Leaves compare by identity: comparing values would reveal the secrets among them.
+    ``items`` are the places of the items of a list.
     """
 
     value: Value | Unresolved
     origin: Origin
+    items: tuple[Origin, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,13 +183,17 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One dotted key with its typed value, its origin, and what it overrode, strongest first."""
+    """One dotted key with its typed value, its origin, and what it overrode, strongest first.
+
+    ``items`` are the places of the items of a list.
+    """
 
     key: str
     value: Value
     origin: Origin
     secret: bool = False
     overrode: tuple[Given, ...] = ()
+    items: tuple[Origin, ...] = ()
 
     @property
     def stack(self) -> tuple[Given, ...]:

@@ -29,6 +29,12 @@ CASES = (
     ),
     Case("too-many-connections", {"one": f"local: true\nconnection_limit: 1\nservices: [{WEB}]\n"}),
     Case("invalid-service", {"one": f"services: [{WEB}]"}),
+    Case(
+        "invalid-service",
+        {"one": "services:\n- name: web\n- name: jobs\n  surge: 1\n- nam: cron\n"},
+        "environments/one.yaml:5",
+        "service 3: must be a map with a name",
+    ),
     *(
         Case("invalid-service", {"one": f"services: [{item}]"}, "environments/one.yaml:1", says)
         for item, says in (

@@ -126,6 +126,15 @@ CASES = (
         },
     ),
     Case("invalid-policy", {"base": policy("{require: protected}"), "one": ""}),
+    Case(
+        "invalid-policy",
+        {
+            "base": f"{CLEAN}policy:\n- require: protected\n  message: x\n- forbids: host\n",
+            "one": "",
+        },
+        "environments/base.yaml:12",
+        "entry 2: must have exactly one of",
+    ),
 )
 
 INVALID = (
@@ -151,12 +160,12 @@ def test_rule(case: Case, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("entry", "says"), INVALID)
 def test_an_entry_that_cannot_be_read_is_a_finding(checked: Check, entry: str, says: str) -> None:
-    """It says which entry and what is wrong with it, at the policy's place."""
+    """It says which entry and what is wrong with it, at the entry's place."""
     report = checked(base=policy("{require: protected}", entry), one="")
     (finding,) = [f for f in report.findings if f.rule == "invalid-policy"]
     assert finding.message.startswith("entry 2: ")
     assert says in finding.message
-    assert str(finding.origin) == "environments/base.yaml:9:9"
+    assert str(finding.origin) == "environments/base.yaml:9:32"
 
 
 def test_a_secret_is_required_without_being_shown(checked: Check) -> None:

@@ -134,10 +134,11 @@ KINDS: Mapping[str, Callable[[Connection, str, Any], str]] = {
 def invalid(project: Project) -> Iterator[Found]:
     """Find entries of the policy that cannot be read."""
     for config in project.configs:
-        for number, entry in enumerate(_entries(config), 1):
+        for number, entry in enumerate(_entries(config)):
             if isinstance(entry, str):
-                origin = config.settings["policy"].origin
-                yield Found(config.environment, f"entry {number}: {entry}", origin, "policy")
+                origin = config.settings["policy"].items[number]
+                message = f"entry {number + 1}: {entry}"
+                yield Found(config.environment, message, origin, "policy")
 
 
 def _entries(config: Config) -> Iterator[Entry | str]:

@@ -173,7 +173,7 @@ class _Shaper:
             return Leaf(None, origin)
         if section.name == "secret_stores":
             self._stores(node, path)
-        return Leaf(_plain(node), origin)
+        return Leaf(_plain(node), origin, tuple(self.document.origin(i.span) for i in node.items))
 
     def _stores(self, node: Sequence, path: Path) -> None:
         for item in node.items:
