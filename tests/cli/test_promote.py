@@ -17,9 +17,12 @@ connection_settings:
   password: literal-secret
   sslmode: ${MODE:-require}
 session_settings: {statement_timeout: 10s, lock_timeout: null}
+server: {system_identifier: '7', shared: true}
+client_addresses: [10.0.0.0/8]
 connections:
   reports:
     pool_settings: {max_size: 4}
+    server: {system_identifier: '8'}
 """
 PRODUCTION = """\
 # Careful.
@@ -105,6 +108,10 @@ def test_an_inherited_value_becomes_a_connections_own(cli: Cli, production: Path
         ("connection_settings.url", "says which server this is"),
         ("connections.reports.connection_settings.dbname", "says which server this is"),
         ("connections.reports.connection_settings.password", "is a secret"),
+        ("server.system_identifier", "says which server this is"),
+        ("server.shared", "says which server this is"),
+        ("connections.reports.server.system_identifier", "says which server this is"),
+        ("client_addresses", "says where the clients of this environment are"),
         ("protected", "says what kind of environment this is"),
         ("policy", "belongs to all environments"),
         ("session_settings", "is a whole section"),

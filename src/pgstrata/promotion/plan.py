@@ -22,11 +22,17 @@ from pgstrata.schema.keys import SECTIONS
 from pgstrata.schema.libpq import connection_keys
 
 # What makes an environment the one that it is. Carried over, production would be staging.
-IDENTITY = (
-    *("host", "hostaddr", "port", "dbname", "user", "service", "servicefile", "url"),
-    *("passfile", "sslcert", "sslkey", "requirepeer", "oauth_client_id"),
-)
-_OWN = ("protected", "local", "extends")
+IDENTITY = {
+    "connection_settings": (
+        *("host", "hostaddr", "port", "dbname", "user", "service", "servicefile", "url"),
+        *("passfile", "sslcert", "sslkey", "requirepeer", "oauth_client_id"),
+    ),
+    "server": ("system_identifier", "shared"),
+}
+_OWN = {
+    **dict.fromkeys(("protected", "local", "extends"), "says what kind of environment this is"),
+    "client_addresses": "says where the clients of this environment are",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,12 +157,12 @@ def _carried(key: str) -> str:
     section, *rest = _inner(_path(key))
     name = rest[0] if rest else ""
     known = SECTIONS.get(section)
-    if section == "connection_settings" and name in IDENTITY:
+    if name in IDENTITY.get(section, ()):
         problem = "says which server this is, which is different on purpose"
     elif section == "connection_settings" and name in _secrets():
         problem = "is a secret; each environment has its own"
     elif section in _OWN:
-        problem = "says what kind of environment this is"
+        problem = _OWN[section]
     elif known is not None and known.only_in == "base":
         problem = "belongs to all environments"
     elif known is not None and not rest and known.is_map:
