@@ -42,7 +42,7 @@ RULES = {
     "file-permissions": "Others may read the private key; libpq refuses it.",
 }
 
-# Why a rule matters, and what to do about it. A rule that is not here says both in its findings.
+# Why a rule matters, and what to do about it.
 ADVICE = {
     "yaml-syntax": (
         "What is not plain YAML means different things to different programs.",
@@ -95,6 +95,26 @@ ADVICE = {
     "invalid-url": (
         "A password with an `@` in it would end up in the host name, and in a name server's log.",
         "Percent-encode special characters, e.g. `%40` for `@`.",
+    ),
+    "stored-key": (
+        "Nothing would ask for it, and the secret that was meant would be missing.",
+        "`pgstrata secret remove` it, and store it under the name that the finding proposes.",
+    ),
+    "sealed-file": (
+        "Somebody without its key may have put in a password, or taken a recipient out.",
+        "Restore the file from version control, and change it only with `pgstrata secret`.",
+    ),
+    "clear-secret": (
+        "Everybody who can read the repository, now or later, has it.",
+        "`pgstrata secret set` or `{from_env: NAME}`, and change the secret: the old one is known.",
+    ),
+    "url-password": (
+        "Everybody who can read the repository, now or later, has it.",
+        "Leave the password out of the URL, store it with `pgstrata secret set`, and change it.",
+    ),
+    "private-key": (
+        "Whoever has read it can open the sealed file, and every older version of it.",
+        "`pgstrata secret rotate-key`, and change the secrets that the file held.",
     ),
     "interpolation": (
         "The value is not there, or a fallback that is in the file is no secret.",

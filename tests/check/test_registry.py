@@ -17,6 +17,7 @@ from tests.check.conftest import Case
 
 from pgstrata.check.registry import EXPLANATIONS, RULES
 from pgstrata.check.run import FILE_RULES
+from pgstrata.rules import ADVICE
 from pgstrata.rules import RULES as LOADING
 
 CASES: tuple[Case, ...] = (
@@ -51,7 +52,8 @@ def test_ids_are_unique_and_can_be_written_everywhere() -> None:
     assert not set(ids) & set(LOADING)
 
 
-def test_every_rule_of_check_says_why_and_what_to_do() -> None:
-    """No text is missing."""
-    for rule in RULES:
-        assert all((rule.what, rule.why, rule.remedy)), rule.id
+def test_every_rule_says_why_and_what_to_do() -> None:
+    """No text is missing, and none is of a rule that there is not."""
+    for rule, texts in EXPLANATIONS.items():
+        assert all((texts.what, texts.why, texts.remedy)), rule
+    assert set(ADVICE) == set(LOADING)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -18,7 +19,9 @@ from tests.check.conftest import Case, run
 from tests.check.test_registry import CASES
 
 from pgstrata.check import baseline
+from pgstrata.check.registry import EXPLANATIONS
 from pgstrata.check.report import Report, merged
+from pgstrata.check.scan import File, scan
 from pgstrata.model import Finding, Origin
 from pgstrata.render import sarif
 from pgstrata.render.reports import RENDERERS
@@ -94,28 +97,106 @@ def test_every_rule_has_the_right_place_in_every_format(
     schema.validate(json.loads(RENDERERS["sarif"](report)))
 
 
+SETTING = "connection_settings:\n  %s\n"
+SESSION = "session_settings:\n  %s\n"
+USER = SETTING % "user: postgres  # pgstrata: %s"
+# Rule, the file of an environment, and the line that the finding is at.
 LOADING = (
     ("yaml-syntax", "a: [}\n", 1),
-    ("unknown-key", "\nconnection_settings:\n  hots: a\n", 3),
-    ("invalid-value", "connection_settings:\n  port: many\n", 2),
-    ("duplicate-key", "connection_settings:\n  port: 1\n  port: 2\n", 3),
-    ("interpolation", "connection_settings:\n  password: ${A:-b}\n", 2),
-    ("unit", "session_settings:\n  lock_timeout: 30\n", 2),
-    ("file-missing", "connection_settings:\n  sslkey: none.key\n", 2),
+    ("duplicate-key", SETTING % "port: 1\n  port: 2", 3),
+    ("unknown-section", "\nconection_settings: {}\n", 2),
+    ("misplaced-section", "\npolicy: []\n", 2),
+    ("unknown-key", "\n" + SETTING % "hots: a", 3),
+    ("unknown-parameter", SESSION % "statement_timeuot: 1s", 2),
+    ("server-parameter", SESSION % "max_connections: 9", 2),
+    ("invalid-name", "connections:\n  a__b: {}\n", 2),
+    ("invalid-type", "\npool_settings: 9\n", 2),
+    ("invalid-value", SETTING % "port: many", 2),
+    ("invalid-url", SETTING % "url: postgresql://a:b@c@d/", 2),
+    ("sealed-file", "", 1),
+    ("interpolation", SETTING % "password: ${A:-b}", 2),
+    ("extends", "\nextends: three\n", 2),
+    ("missing-setting", SETTING % "host: null", 1),
+    ("pool-size", "pool_settings:\n  min_size: 9\n  max_size: 2\n", 3),
+    ("libpq", SETTING % "port: '1,2,3'", 2),
+    ("pooler-session-settings", "pooler: transaction\n" + SESSION % "lock_timeout: 1s", 3),
+    ("unit", SESSION % "lock_timeout: 30", 2),
+    ("file-missing", SETTING % "sslkey: none.key", 2),
+    ("file-permissions", SETTING % "sslkey: open.key", 2),
+    ("readable-secret-file", SETTING % "password: {from_file: open.key}", 2),
+    ("ignore-without-reason", USER % "ignore[superuser-name]", 2),
+    ("unknown-ignore", USER % "ignore[super] because x", 2),
+    ("unused-ignore", USER % "ignore[unit] because x", 2),
+    # What is in no line: the top of the environment's own file.
+    ("unreadable", "", 1),
+    ("unknown-variable", "", 1),
+    ("unread-variable", "", 1),
 )
+SCANNED = (
+    ("clear-secret", SETTING % "password: kX7", 2),
+    ("url-password", "\n# postgresql://a:kX7@c/d\n", 2),
+    ("private-key", f"\n\n# PGSTRATAsk1_a_{'A' * 52}_{'A' * 8}\n", 3),
+)
+VARIABLES = {"unknown-variable": {"PGSTRATA_A__B": ""}, "unread-variable": {"PGSTRATA_A": ""}}
+# Shown by `audit`, and found in a sealed file that only its key can write.
+PLACED_ELSEWHERE = {"waiver", "stored-key"}
 
 
+def test_every_rule_has_a_place_to_be_held_against() -> None:
+    """None is left out."""
+    shown = {case.rule for case in FIRING} | {rule for rule, *_ in (*LOADING, *SCANNED)}
+    assert set(EXPLANATIONS) - shown == PLACED_ELSEWHERE
+
+
+def prepare(project: Path, rule: str) -> tuple[str, dict[str, str]]:
+    """Make what a rule needs beside the file. Return the file of the finding, and the variables."""
+    folder, own = project / "environments", "environments/one.yaml"
+    folder.mkdir()
+    (project / "open.key").write_text("x")
+    (project / "open.key").chmod(0o644)
+    if rule == "sealed-file":
+        (folder / "one.sealed.yaml").write_text("x: 1\n")
+        own = "environments/one.sealed.yaml"
+    if rule == "unreadable":
+        (folder / "one.local.yaml").mkdir()
+        own = "environments/one.local.yaml"
+    return own, VARIABLES.get(rule, {})
+
+
+def hold_places(report: Report, rule: str, place: tuple[str, int]) -> None:
+    """Assert that a rule's finding is at its place in every format."""
+    (origin, *_) = (finding.origin for finding in report.findings if finding.rule == rule)
+    for output, render in RENDERERS.items():
+        said = render(report)
+        plain = said.replace("\\", "")
+        inside = origin.line or output in ("github", "sarif")
+        assert place in places(output, said) if inside else origin.source in plain, (output, said)
+        assert rule in plain
+
+
+@pytest.mark.skipif(os.name != "posix", reason="files have no such modes elsewhere")
 @pytest.mark.parametrize(("rule", "text", "line"), LOADING, ids=[rule for rule, *_ in LOADING])
 def test_what_loading_finds_has_the_right_place_in_every_format(
     rule: str, text: str, line: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where the environment cannot be loaded."""
     monkeypatch.chdir(tmp_path)
-    report = run(tmp_path, {"one": text})
-    for output, render in RENDERERS.items():
-        said = render(report)
-        assert ("environments/one.yaml", line) in places(output, said), (output, said)
-        assert rule in said.replace("\\", "")
+    file, environ = prepare(tmp_path, rule)
+    report = run(tmp_path, {"one": text}, environ)
+    hold_places(report, rule, (file, line))
+
+
+@pytest.mark.parametrize(("rule", "text", "line"), SCANNED, ids=[rule for rule, *_ in SCANNED])
+def test_what_a_scan_finds_has_the_right_place_in_every_format(
+    rule: str, text: str, line: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the secret."""
+    monkeypatch.chdir(tmp_path)
+    file = "environments/one.yaml"
+    (finding,) = scan([File(file, text.encode())])
+    report = report_of(replace(finding, environment="one"), project=tmp_path)
+    hold_places(report, rule, (file, line))
+    assert not any("kX7" in render(report) for render in RENDERERS.values())
 
 
 @pytest.mark.parametrize("output", RENDERERS)

@@ -164,7 +164,9 @@ def _shared(every: Several[Settings]) -> Settings:
 
 
 def _says_which(path: KeyPath) -> bool:
-    return path[-2:-1] == (_SECTION,) and (path[-1] in IDENTITY or not stores.problem(_key(path)))
+    return path[-2:-1] == (_SECTION,) and (
+        path[-1] in IDENTITY[_SECTION] or not stores.problem(_key(path))
+    )
 
 
 def _key(path: KeyPath) -> str:

@@ -38,12 +38,12 @@ class Explanation:
     """What a rule looks for, why that matters, and what to do about it."""
 
     what: str
-    why: str = ""
-    remedy: str = ""
+    why: str
+    remedy: str
 
 
 EXPLANATIONS: dict[str, Explanation] = {
-    **{rule: Explanation(what, *ADVICE.get(rule, ())) for rule, what in LOADING.items()},
+    **{rule: Explanation(what, *ADVICE[rule]) for rule, what in LOADING.items()},
     **{rule: Explanation(*texts) for rule, texts in ignores.RULES.items()},
     **{rule.id: Explanation(rule.what, rule.why, rule.remedy) for rule in RULES},
 }
