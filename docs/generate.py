@@ -145,13 +145,15 @@ def forms() -> str:
     for name, form in FORMS.items():
         kinds = ", ".join({"env": "variables", "file": "files"}[kind] for kind in form.references)
         lines.append(f"| `{name}` | {form.doc} | {made_of[form.of]} | {kinds or 'nothing'} |")
-    identity = ", ".join(f"`{name}`" for name in IDENTITY)
+    identity = ", ".join(f"`{name}`" for name in IDENTITY["connection_settings"])
+    cluster = " and ".join(f"`server.{name}`" for name in IDENTITY["server"])
     lines += [
         "",
         "## Not promoted",
         "",
         "`pgstrata promote` carries no secret, and of `connection_settings` none that says which",
-        f"server an environment is, and as whom it logs in: {identity}.",
+        f"server an environment is, and as whom it logs in: {identity}. Neither {cluster}, nor",
+        "`client_addresses`, `protected`, `local` and `extends`.",
     ]
     return "\n".join(lines) + "\n"
 

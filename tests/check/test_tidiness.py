@@ -75,3 +75,16 @@ def test_unread_variable(checked: Check) -> None:
     assert "PGSTRATA_EVN" in finding.message
     assert finding.hint == "did you mean PGSTRATA_ENV?"
     assert str(finding.origin) == "env PGSTRATA_EVN"
+
+
+def test_an_environment_that_cannot_be_loaded_may_use_what_all_others_override(
+    checked: Check,
+) -> None:
+    """So nothing is said to be overridden everywhere, but that it is not known."""
+    host = "connection_settings: {host: %s}"
+    files = {"one": host % "a", "two": host % "b"}
+    assert "overridden-everywhere" in {f.rule for f in checked(**files, three=host % "c").findings}
+    report = checked(**files, three="connection_settings: {hots: c}")
+    assert "overridden-everywhere" not in {finding.rule for finding in report.findings}
+    why = "an environment that cannot be loaded may use a value of base.yaml"
+    assert f"overridden-everywhere: {why} (three)" in report.unknown

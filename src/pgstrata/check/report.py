@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,13 +14,32 @@ SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
 
 
 @dataclass(frozen=True, slots=True)
+class Coverage:
+    """What a run looked at: these rules, in these environments, or, if ``complete``, in all that
+    there are; but not these pairs of rule and environment, nor what is ``unread``.
+    """
+
+    rules: frozenset[str] = frozenset()
+    environments: frozenset[str] = frozenset()
+    complete: bool = False
+    unread: frozenset[str] = frozenset()
+    unknown: frozenset[tuple[str, str]] = frozenset()
+
+    def has(self, rule: str, environment: str) -> bool:
+        """Tell whether a rule was looked at in an environment, or that is no more."""
+        if environment in self.unread or (rule, environment) in self.unknown:
+            return False
+        return rule in self.rules and (self.complete or environment in self.environments)
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """What a run found. Each finding is about one environment; ``broken`` are those that could not
     be loaded, ``missing`` those that are not there.
 
     ``accepted`` are the findings of the baseline, ``gone`` the number of its entries that no
-    finding has any more. ``ran`` are the ids of the rules that ran, ``unknown`` says what was not
-    checked.
+    finding has any more, of those that were looked at. ``ran`` are the ids of the rules that ran,
+    ``unknown`` says what was not checked.
     """
 
     project: Path
@@ -34,6 +53,7 @@ class Report:
     ran: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
     fail_on: Severity | None = "error"
+    coverage: Coverage = Coverage()
 
     @property
     def failures(self) -> tuple[Finding, ...]:
@@ -46,12 +66,16 @@ class Report:
             return False
         return SEVERITIES.index(finding.severity) <= SEVERITIES.index(self.fail_on)
 
-    def with_baseline(self, known: Collection[str]) -> Report:
-        """Return the report without the findings that a baseline accepts."""
+    def with_baseline(self, known: Mapping[str, Mapping[str, str]]) -> Report:
+        """Return the report without the findings that a baseline accepts, as ``baseline.read``
+        returns it.
+        """
         loaded = [finding for finding in self.findings if finding.environment not in self.broken]
         kept = [finding for finding in self.findings if finding.environment in self.broken]
-        fresh, old, gone = baseline.split(loaded, known)
-        return replace(self, findings=ordered((*kept, *fresh)), accepted=tuple(old), gone=len(gone))
+        fresh, old, unmatched = baseline.split(loaded, known)
+        entries = [known[fingerprint] for fingerprint in unmatched]
+        gone = sum(self.coverage.has(entry["rule"], entry["environment"]) for entry in entries)
+        return replace(self, findings=ordered((*kept, *fresh)), accepted=tuple(old), gone=gone)
 
 
 def ordered(findings: Iterable[Finding]) -> tuple[Finding, ...]:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from pgstrata.check import excerpts, ignores
 from pgstrata.check.registry import EXPLANATIONS, RULES
-from pgstrata.check.report import Report, ordered, some
+from pgstrata.check.report import Coverage, Report, ordered, some
 from pgstrata.check.scope import Found, Project, Rule, Unknown
 from pgstrata.errors import ConfigError, EnvironmentNotFoundError, InvalidConfigError
 from pgstrata.model import Config, Finding, Severity
+from pgstrata.rules import RULES as LOADING
 from pgstrata.validation import file_problems
 
 FILE_RULES = ("file-missing", "file-permissions")
@@ -38,12 +39,14 @@ class _Run:
     selection: Selection
     findings: list[Finding] = field(default_factory=list)
     unknown: dict[str, dict[str, None]] = field(default_factory=dict)
+    unsure: set[tuple[str, str]] = field(default_factory=set)
 
     def rule(self, rule: Rule, project: Project) -> None:
         seen: set[tuple[object, ...]] = set()
         for found in rule.find(project):
             if isinstance(found, Unknown):
                 self.skip(f"{rule.id}: {found.why}", found.environment)
+                self.unsure.add((rule.id, found.environment))
                 continue
             # A connection that inherits a value would say the same of it once more.
             same = (found.environment, found.origin, found.message)
@@ -80,7 +83,8 @@ def check(
     run = _Run(selection)
     configs = [result for result in results.values() if isinstance(result, Config)]
     broken = list(_broken(results))
-    scope = Project(configs, environ, complete=selection.complete)
+    unread = [name for name, result in results.items() if not isinstance(result, Config)]
+    scope = Project(configs, environ, complete=selection.complete, unread=unread)
     ran = _rules(run, scope, rules if configs else ())
     run.findings += _loading(configs, run)
     missing = [n for n, result in results.items() if isinstance(result, EnvironmentNotFoundError)]
@@ -118,6 +122,23 @@ def check(
         ran=ran,
         unknown=run.said(),
         fail_on=fail_on,
+        coverage=_coverage(run, scope, ran),
+    )
+
+
+def _coverage(run: _Run, project: Project, ran: Iterable[str]) -> Coverage:
+    """Return what was looked at. A rule that compares looked at nothing if it lacked a part."""
+    rules = {rule for rule in (*LOADING, *ignores.RULES) if run.selection.wants(rule)}
+    if not run.selection.files:
+        rules.difference_update(FILE_RULES)
+    unsure = {rule for rule, _ in run.unsure}
+    partly = {rule.id for rule in RULES if rule.compares and (project.unread or rule.id in unsure)}
+    return Coverage(
+        rules=frozenset(rules.union(ran) - partly),
+        environments=frozenset(config.environment for config in project.configs),
+        complete=project.complete,
+        unread=frozenset(project.unread),
+        unknown=frozenset(run.unsure),
     )
 
 

@@ -170,15 +170,22 @@ class Connection:
 class Project:
     """The environments that are checked together, and the variables of the process.
 
-    ``complete`` means that no environment of the project is missing.
+    ``complete`` means that no environment of the project is missing; those that are there, but
+    could not be loaded, are ``unread``.
     """
 
     def __init__(
-        self, configs: Iterable[Config], environ: Mapping[str, str], *, complete: bool = True
+        self,
+        configs: Iterable[Config],
+        environ: Mapping[str, str],
+        *,
+        complete: bool = True,
+        unread: Iterable[str] = (),
     ) -> None:
         self.configs = tuple(configs)
         self.environ = environ
         self.complete = complete
+        self.unread = tuple(unread)
         self.connections = tuple(
             Connection(config, name, config.connection(name))
             for config in self.configs

@@ -10,6 +10,7 @@ from pgstrata.check.scope import (
     Found,
     Project,
     Rule,
+    Unknown,
     each,
     home,
     reading,
@@ -47,9 +48,11 @@ def redundant(project: Project) -> Iterator[Found]:
                     )
 
 
-def overridden_everywhere(project: Project) -> Iterator[Found]:
+def overridden_everywhere(project: Project) -> Iterator[Found | Unknown]:
     """Find values of base.yaml that no environment uses."""
-    if len(project.configs) == 1:
+    for name in project.unread:
+        yield Unknown(name, "an environment that cannot be loaded may use a value of base.yaml")
+    if len(project.configs) == 1 or project.unread:
         return
     unused = [_overridden(config) for config in project.configs]
     for origin, setting in (unused[0] if unused else {}).items():
