@@ -61,6 +61,11 @@ CASES = (
         {"one": PASSWORD % ("one", "{from_env: A}"), "two": PASSWORD % ("two", "{from_env: A}")},
         environ={"A": CANARY},
     ),
+    Case(  # nothing is no secret
+        "shared-secret",
+        {"one": PASSWORD % ("one", "{from_env: A}"), "two": PASSWORD % ("two", "{from_env: B}")},
+        environ={"A": "", "B": ""},
+    ),
 )
 
 

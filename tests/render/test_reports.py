@@ -335,6 +335,23 @@ def test_sarif_fingerprints_stay_when_lines_move_or_an_environment_joins(tmp_pat
     assert marks(base=f"# moved\n\n{timeout}{user}", one="", two="") == before
 
 
+def test_sarif_fingerprints_differ_and_stay_when_a_finding_is_ignored(tmp_path: Path) -> None:
+    """What is ignored is numbered together with what counts, in the order of the file."""
+    base = "connection_settings: {host: /tmp, dbname: a, user: a}\n"
+    text = "services:\n- {nam: a}%s\n- {nam: b}\n"
+    ignore = "  # pgstrata: ignore[invalid-service] because it is a toy"
+
+    def marks(comment: str) -> list[str]:
+        log = json.loads(sarif.render(run(tmp_path, {"base": base, "one": text % comment})))
+        results = [r for r in log["runs"][0]["results"] if r["ruleId"] == "invalid-service"]
+        assert [bool(r.get("suppressions")) for r in results] == [bool(comment), False]
+        return [r["partialFingerprints"]["pgstrata/v1"] for r in results]
+
+    before = marks("")
+    assert len(set(before)) == 2
+    assert marks(ignore) == before
+
+
 def test_files_are_named_as_seen_from_the_current_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

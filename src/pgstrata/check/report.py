@@ -80,19 +80,14 @@ class Report:
 
 def ordered(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """Return findings in the order of the files, and of the environments."""
-    return tuple(
-        sorted(
-            findings,
-            key=lambda f: (
-                f.origin.source,
-                f.origin.line,
-                f.origin.column,
-                f.rule,
-                f.message,
-                f.environment,
-            ),
-        )
-    )
+    return tuple(sorted(findings, key=order))
+
+
+def order(finding: Finding) -> tuple[str | int, ...]:
+    """Return what findings are sorted by."""
+    place = finding.origin
+    own = (finding.rule, finding.message, finding.environment)
+    return (place.source, place.line, place.column, *own)
 
 
 def merged(findings: Iterable[Finding]) -> list[Finding]:

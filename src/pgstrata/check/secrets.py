@@ -47,7 +47,8 @@ def shared(project: Project) -> Iterator[Found | Unknown]:
         for setting in () if connection.local else _secrets(connection):
             mark = fingerprint(setting.value)
             if isinstance(mark, str):
-                yield Unknown(connection.environment, mark)
+                if mark:
+                    yield Unknown(connection.environment, mark)
                 continue
             other, there = seen.setdefault(mark, (connection, setting))
             if other.environment != connection.environment and not _looked_up_alike(setting, there):
@@ -78,7 +79,9 @@ def _secrets(connection: Connection) -> Iterator[Setting]:
 
 
 def _fingerprints() -> Callable[[object], bytes | str]:
-    """Return a function from a secret to its fingerprint, or to why there is none."""
+    """Return a function from a secret to its fingerprint, or to why there is none; nothing for an
+    empty one, which is no secret.
+    """
     key = secrets.token_bytes(32)
 
     def fingerprint(secret: object) -> bytes | str:
@@ -86,7 +89,8 @@ def _fingerprints() -> Callable[[object], bytes | str]:
         if secret.source.startswith("keyring"):
             return "a check does not open the keyring"
         try:
-            return hmac.new(key, secret.reveal().encode(), hashlib.sha256).digest()
+            text = secret.reveal()
+            return hmac.new(key, text.encode(), hashlib.sha256).digest() if text else ""
         except PgstrataError:
             return "secrets that are not there on this machine"
 

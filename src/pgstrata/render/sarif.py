@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
@@ -11,7 +11,7 @@ from urllib.parse import quote
 from pgstrata._version import __version__
 from pgstrata.check.baseline import fingerprints
 from pgstrata.check.registry import EXPLANATIONS
-from pgstrata.check.report import Report, merged
+from pgstrata.check.report import Report, merged, order
 from pgstrata.model import Finding
 from pgstrata.render.statuses import place
 
@@ -26,13 +26,13 @@ def render(report: Report) -> str:
     Ignored findings and those of the baseline are there as suppressed ones, what was not checked as
     notifications. It is ASCII.
     """
-    because = {_alike(finding): ignore.reason for finding, ignore in report.ignored}
-    results = _results(report, report.findings)
-    for result, finding in _pairs(report, (finding for finding, _ in report.ignored)):
-        reason = because[_alike(finding)]
-        results.append({**result, "suppressions": [suppression("inSource", reason)]})
-    for result, _ in _pairs(report, report.accepted):
-        results.append({**result, "suppressions": [suppression("external", "in the baseline")]})
+    told = sorted(_told(report), key=lambda one: order(one[0]))
+    # Not the environments: one more that has the finding must not make it a new one.
+    marks = fingerprints(replace(finding, environment="") for finding, _ in told)
+    results = [
+        {**_result(report, finding, mark), **suppressed}
+        for (finding, suppressed), (mark, _) in zip(told, marks, strict=True)
+    ]
     rules = [rule(name, it.what, it.why, it.remedy) for name, it in EXPLANATIONS.items()]
     notes = [f"not checked: {what}" for what in report.unknown]
     return log(rules, results, notes, successful=not (report.broken or report.missing))
@@ -75,18 +75,15 @@ def location(file: str, line: int, column: int) -> dict[str, Any]:
     return {"physicalLocation": {"artifactLocation": {"uri": quote(file)}, "region": region}}
 
 
-def _results(report: Report, findings: Iterable[Finding]) -> list[dict[str, Any]]:
-    return [result for result, _ in _pairs(report, findings)]
-
-
-def _pairs(report: Report, findings: Iterable[Finding]) -> list[tuple[dict[str, Any], Finding]]:
-    together = merged(findings)
-    # Not the environments: one more that has the finding must not make it a new one.
-    marks = fingerprints(replace(finding, environment="") for finding in together)
-    return [
-        (_result(report, finding, mark), finding)
-        for finding, (mark, _) in zip(together, marks, strict=True)
-    ]
+def _told(report: Report) -> Iterator[tuple[Finding, dict[str, Any]]]:
+    """Yield every finding, with the suppressions of one that does not count."""
+    because = {_alike(finding): ignore.reason for finding, ignore in report.ignored}
+    for finding in merged(report.findings):
+        yield finding, {}
+    for finding in merged(finding for finding, _ in report.ignored):
+        yield finding, {"suppressions": [suppression("inSource", because[_alike(finding)])]}
+    for finding in merged(report.accepted):
+        yield finding, {"suppressions": [suppression("external", "in the baseline")]}
 
 
 def _result(report: Report, finding: Finding, mark: str) -> dict[str, Any]:
