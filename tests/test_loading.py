@@ -26,6 +26,7 @@ from pgstrata import (
     load_many,
     load_mapping,
 )
+from pgstrata.layers.shape import MAX_GUESSES
 
 PASSWORD = "connection_settings.password"
 HOST = "connection_settings.host"
@@ -247,6 +248,27 @@ def test_a_null_removes_a_url(tmp_path: Path) -> None:
     for null in ("{url: null, host: h, user: u, dbname: d}", "null"):
         project = write(tmp_path, bad, production=f"connection_settings: {null}\nlocal: true\n")
         assert loaded(project).get(HOST) in ("h", None)
+
+
+@pytest.mark.parametrize("null", ["null", "{a: null}"])
+@pytest.mark.parametrize("url", ["{from_env: NOWHERE}", "'postgresql://u:x@h:port/d'"])
+def test_a_null_removes_the_url_of_a_named_connection(tmp_path: Path, null: str, url: str) -> None:
+    """Also a null of all connections; one that another layer then adds has its own."""
+    base = f"{SERVER}connections: {{a: {{connection_settings: {{url: {url}}}}}}}\n"
+    project = write(tmp_path, base, production=f"connections: {null}\n")
+    assert loaded(project)[HOST] == "db"
+    more = "connections: {b: {connection_settings: {url: 'postgresql://u@two/e'}}}\n"
+    write(tmp_path, base, production=f"connections: {null}\n", production_local=more)
+    assert loaded(project)[f"connections.b.{HOST}"] == "two"
+
+
+def test_a_file_of_nothing_but_unknown_keys_has_few_guesses(tmp_path: Path) -> None:
+    """Every key is reported; looking for what each may stand for would take seconds."""
+    names = [f"statement_timeou{number:x}" for number in range(MAX_GUESSES + 50)]
+    text = "session_settings:\n" + "".join(f"  {name}: 1\n" for name in names)
+    found = [one for one in refused(write(tmp_path, SERVER + text)) if one.rule != "unit"]
+    assert len(found) == len(names)
+    assert sum(bool(finding.hint) for finding in found) == MAX_GUESSES
 
 
 def test_a_connections_own_url_hides_the_shared_one(tmp_path: Path) -> None:

@@ -79,11 +79,11 @@ def _weaker(
     """
     measured: list[_Measured] = []
     for connection in project.connections:
-        one = measure(connection)
-        if unknown := connection.undecided(one.key):
+        if (connection.hosts and not connection.local) or connection.by_service:
+            one = measure(connection)
+            unknown = connection.undecided(one.key)
             yield from unknown
-        elif (connection.hosts and not connection.local) or connection.by_service:
-            measured.append(one)
+            measured += [] if unknown else [one]
     strongest: dict[str, _Measured] = {}
     for one in measured:
         best = strongest.get(one.connection.name)

@@ -98,10 +98,10 @@ class Connection:
 
     def undecided(self, *keys: str) -> list[Unknown]:
         """Return which of these keys are left to the service file that decides the host."""
-        names = [key.rpartition(".")[2] for key in keys if self.value(key) is None]
         return [
-            Unknown(self.environment, f"the service file decides the {name}")
-            for name in (names if self.by_service else ())
+            Unknown(self.environment, f"the service file decides the {key.rpartition('.')[2]}")
+            for key in (keys if self.by_service else ())
+            if self.value(key) is None
         ]
 
     @property

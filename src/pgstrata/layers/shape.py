@@ -28,6 +28,9 @@ from pgstrata.schema.names import (
 )
 from pgstrata.schema.suggest import closest
 
+# A guess takes a tenth of a millisecond and more, and a file with so many slips has none.
+MAX_GUESSES = 200
+
 
 def shape(document: Document, references: References) -> tuple[Layer, list[Finding]]:
     """Return the layer that a document is, and everything that is wrong with it, each with its
@@ -64,6 +67,7 @@ class _Shaper:
     references: References
     findings: list[Finding] = field(default_factory=list)
     harmless: set[Start] = field(default_factory=set)
+    unknown: int = 0
 
     def sections(self, node: Map, known: Mapping[str, Section], path: Path) -> dict[str, Any]:
         tree: dict[str, Any] = {}
@@ -189,7 +193,9 @@ class _Shaper:
 
     def _unknown(self, rule: str, what: str, span: Span, path: Path, known: Iterable[str]) -> None:
         name = path[-1]
-        guess = closest(name, known) if is_showable(name) else None
+        self.unknown += 1
+        guesses = is_showable(name) and self.unknown <= MAX_GUESSES
+        guess = closest(name, known) if guesses else None
         hint = f"did you mean {guess!r}?" if guess else ""
         here = path if is_showable(name) else path[:-1]
         self._report(rule, f"{shown(name)} is not a {what}", span, here, hint=hint, bare=True)

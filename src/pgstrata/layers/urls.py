@@ -35,7 +35,7 @@ def expand(layers: Sequence[Layer]) -> tuple[list[Layer], list[Finding]]:
         expanded.append(layer)
         tree: dict[str, Any] = {}
         for path, leaf in _urls(layer.tree):
-            if path not in decided and isinstance(leaf.value, Secret):
+            if not decided & {path, path[:1]} and isinstance(leaf.value, Secret):
                 settings, found = _settings(leaf, ".".join((*path, _SECTION, "url")))
                 _put(tree, path, settings)
                 findings += found
@@ -47,12 +47,14 @@ def expand(layers: Sequence[Layer]) -> tuple[list[Layer], list[Finding]]:
 
 def _urls(tree: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], Leaf]]:
     """Yield what a layer says about the URL of each target, with the target's path: the URL, or a
-    null of it or of what it stands in.
+    null of it or of what it stands in. A null of all connections has their path.
     """
     targets: list[tuple[tuple[str, ...], Any]] = [((), tree)]
     connections = tree.get("connections")
     if isinstance(connections, dict):
         targets += [(("connections", name), target) for name, target in connections.items()]
+    elif isinstance(connections, Leaf):
+        targets.append((("connections",), connections))
     for path, target in targets:
         settings = target.get(_SECTION) if isinstance(target, dict) else target
         url = settings.get("url") if isinstance(settings, dict) else settings

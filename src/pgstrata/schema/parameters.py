@@ -50,6 +50,7 @@ def find(name: str) -> Parameter | None:
     return _parameter(line) if line else None
 
 
+@cache
 def names() -> tuple[str, ...]:
     """Return the official spelling of every parameter, in alphabetical order."""
     return tuple(line.partition("\t")[0] for line in _lines().values())
