@@ -110,15 +110,51 @@ def test_an_unresolved_url_that_stays(tmp_path: Path) -> None:
     assert effects(impact) == {"pool_settings.max_size": "changed"}
 
 
+# What each value of tests.test_diff.VALUES means, in its order; None is unset, ... is unknown.
+MEANINGS = {
+    "connection_settings.sslmode": ("require", "verify-full", None),
+    "connection_settings.password": ("one", "two", None, ...),
+    "connection_settings.port": (5432, 5432, 5433),
+    "session_settings.statement_timeout": (5_000, 5_000, 60_000, None),
+    "pool_settings.max_size": (5, 8, ...),
+}
+
+
+def expected(before: dict[str, int], after: dict[str, int]) -> dict[str, str]:
+    """Return the effects that there have to be, from what was written alone."""
+    found = {}
+    for key, meanings in MEANINGS.items():
+        old, new = (
+            meanings[side[key] % len(meanings)] if key in side else None for side in (before, after)
+        )
+        if old != new:
+            changed = "unknown" if ... in (old, new) else "changed"
+            found[key] = "gained" if old is None else "lost" if new is None else changed
+    return found
+
+
 @settings(max_examples=30, deadline=None)
-@given(EXAMPLES, EXAMPLES)
-def test_it_is_the_diff_of_the_two_trees(one: dict[str, int], other: dict[str, int]) -> None:
-    """What an environment gains, loses or changes is what a diff of it with itself then shows."""
+@given(*[EXAMPLES] * 4)
+def test_it_is_the_difference_of_the_two_trees(
+    one: dict[str, int], one_more: dict[str, int], other: dict[str, int], other_more: dict[str, int]
+) -> None:
+    """Effects are what follows from the files, also through extends; a diff shows the same keys."""
     with tempfile.TemporaryDirectory() as folder:
-        before = tree(Path(folder) / "a", production=overlay(one))
-        after = tree(Path(folder) / "b", production=overlay(other))
-    (impact,) = impacts(before, after)
-    sides = {"before": before["production"], "after": after["production"]}
-    compared = compare(sides)  # type: ignore[arg-type]  # both load
-    differing = {row.key for row in compared.rows if row.status != "same"}
-    assert {change.key for change in (*impact.changes, *impact.uncompared)} == differing
+        before, after = (
+            tree(
+                Path(folder) / name,
+                production=overlay(below),
+                staging=f"extends: production\n{overlay(own)}",
+            )
+            for name, below, own in (("a", one, one_more), ("b", other, other_more))
+        )
+    wanted = {
+        "production": expected(one, other),
+        "staging": expected({**one, **one_more}, {**other, **other_more}),
+    }
+    for impact in impacts(before, after):
+        name = impact.environment
+        assert effects(impact) == wanted[name]
+        compared = compare({"before": before[name], "after": after[name]})  # type: ignore[dict-item]  # both load
+        differing = {row.key for row in compared.rows if row.status != "same"}
+        assert {change.key for change in (*impact.changes, *impact.uncompared)} == differing
