@@ -93,4 +93,4 @@ def test_a_wrong_address(cli: Cli, write: Write) -> None:
     write(base=BASE, one="client_addresses: [10.0.0.0/99]\n")
     done = cli("recommend", "-e", "one")
     assert (done.code, done.out) == (3, "")
-    assert "environments/one.yaml:1:19" in done.err
+    assert "environments/one.yaml:1:20" in done.err
