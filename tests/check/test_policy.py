@@ -168,6 +168,15 @@ def test_an_entry_that_cannot_be_read_is_a_finding(checked: Check, entry: str, s
     assert str(finding.origin) == "environments/base.yaml:9:32"
 
 
+def test_the_line_of_an_entry_shows_its_keys_alone(checked: Check) -> None:
+    """What is wrong is most often a key, and a value may be a secret that does not belong there."""
+    wrong = "policy:\n- one_of: {connection_settings.password: kX7canary}\n"
+    report = checked(base=CLEAN + wrong, one="")
+    (finding,) = [f for f in report.findings if f.rule == "invalid-policy"]
+    assert finding.excerpt == "- one_of: {connection_settings.password: ********}"
+    assert "kX7canary" not in repr(report)
+
+
 def test_a_secret_is_required_without_being_shown(checked: Check) -> None:
     """Its presence and its layer are all that a policy sees."""
     report = checked(

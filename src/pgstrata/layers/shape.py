@@ -177,6 +177,7 @@ class _Shaper:
             return Leaf(None, origin)
         if section.name == "secret_stores":
             self._stores(node, path)
+        self._allow_keys(node)
         return Leaf(_plain(node), origin, tuple(self.document.origin(i.span) for i in node.items))
 
     def _stores(self, node: Sequence, path: Path) -> None:
@@ -221,6 +222,14 @@ class _Shaper:
         if is_showable(name):
             self.harmless.add((span.line, span.column))
 
+    def _allow_keys(self, node: Node) -> None:
+        """Let excerpts show the keys in a list, and none of its values: a policy may name one."""
+        if isinstance(node, Map):
+            for name, span in node.keys.items():
+                self._allow(span, name)
+        for inner in _inner(node):
+            self._allow_keys(inner)
+
     def _allow_value(self, key: Key, node: Node, kind: str) -> None:
         """Let excerpts show a reference, and a text that is no secret."""
         if isinstance(node, Map):
@@ -236,8 +245,13 @@ class _Shaper:
 def _scalars(node: Node) -> Iterable[Scalar]:
     if isinstance(node, Scalar):
         return (node,)
-    inner = node.items if isinstance(node, Sequence) else node.entries.values()
-    return [scalar for item in inner for scalar in _scalars(item)]
+    return [scalar for item in _inner(node) for scalar in _scalars(item)]
+
+
+def _inner(node: Node) -> Iterable[Node]:
+    if isinstance(node, Scalar):
+        return ()
+    return node.items if isinstance(node, Sequence) else node.entries.values()
 
 
 def _plain(node: Node) -> Any:
