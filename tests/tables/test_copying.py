@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import uuid
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -347,3 +348,23 @@ async def test_several_tables_asynchronously(
     async with here, there:
         results = await copy_tables_async(here, there, {"one": options, "two": options})
     assert [result.rows_loaded for result in results] == [1, 1]
+
+
+@pytest.mark.parametrize("latin", ["source", "target"])
+def test_databases_in_different_encodings(server: Server, database: str, latin: str) -> None:
+    """Each server converts, whatever encoding its database and its session have."""
+    other = f"test_{uuid.uuid4().hex[:12]}"
+    server.sql(f"CREATE DATABASE {other} ENCODING 'LATIN1' TEMPLATE template0 LOCALE 'C'")
+    ends = [other, database] if latin == "source" else [database, other]
+    for name in ends:
+        server.sql('CREATE TABLE "tä" (t text, m money)', name)
+    server.sql("INSERT INTO \"tä\" VALUES ('é', 12.34)", ends[0])
+    try:
+        with (
+            psycopg.connect(**server.keywords(dbname=ends[0])) as here,
+            psycopg.connect(**server.keywords(dbname=ends[1]), client_encoding="LATIN1") as there,
+        ):
+            copy_table(here, there, '"tä"', CopyOptions())
+        assert server.sql('SELECT t, m::numeric FROM "tä"', ends[1]) == [("é", Decimal("12.34"))]
+    finally:
+        server.sql(f"DROP DATABASE {other} WITH (FORCE)")
