@@ -155,6 +155,21 @@ def test_masks_hide_and_still_join(
     assert everything(target) != everything(target, "first")
 
 
+@pytest.mark.parametrize("kind", ["numeric(6, 2)", "numeric(2, 0)", "numeric(3, 3)", "numeric"])
+def test_a_hash_fits_the_digits_of_a_number(
+    source: psycopg.Connection[Any], target: psycopg.Connection[Any], kind: str
+) -> None:
+    """Whatever precision and scale the column has."""
+    source.execute(f"CREATE TABLE n (n {kind})".encode())
+    unit = "1" if kind.endswith("0)") else "0.001"
+    source.execute(f"INSERT INTO n SELECT g * {unit} FROM generate_series(0, 99) g".encode())
+    copy_table(source, target, "n", CopyOptions(create=True, masks={"n": "hash"}))
+    row = target.execute("SELECT count(DISTINCT n), min(n) >= 0 FROM n").fetchone()
+    assert row is not None
+    assert row[0] > 1
+    assert row[1]
+
+
 def test_a_salt_is_not_in_any_query(
     source: psycopg.Connection[Any], target: psycopg.Connection[Any]
 ) -> None:

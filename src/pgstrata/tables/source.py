@@ -131,10 +131,12 @@ class Input:
             self.close()
             raise
 
-    def read(self, size: int = CHUNK) -> bytes:
-        """Return up to ``size`` bytes, none at the end. Raises ``InputError`` for a broken file."""
+    def read(self, size: int = 0) -> bytes:
+        """Return up to ``size`` or ``CHUNK`` bytes, none at the end. Raises ``InputError`` for a
+        broken file.
+        """
         try:
-            return self._data.read(size)
+            return self._data.read(size or CHUNK)
         except _broken() as error:
             raise InputError(
                 f"{self.name} is damaged or cut off: {error}", hint="get the file again"

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
 _UNDO = "ROLLBACK TO SAVEPOINT pgstrata_part"
 FEW = 16  # records: the smallest part while bad rows are dense
-_ROW_CLASSES = ("22", "23", "44", "54", "P0", "42804")  # SQLSTATEs that speak of a row
+# SQLSTATEs that speak of a row; 45 is what triggers raise on their own account.
+_ROW_CLASSES = ("22", "23", "44", "45", "54", "P0", "42804")
 
 
 class Sieve:
