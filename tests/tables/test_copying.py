@@ -383,3 +383,39 @@ def test_databases_in_different_encodings(server: Server, database: str, latin: 
         assert server.sql('SELECT t, m::numeric FROM "tä"', ends[1]) == [("é", Decimal("12.34"))]
     finally:
         server.sql(f"DROP DATABASE {other} WITH (FORCE)")
+
+
+@pytest.mark.parametrize("create", [False, True])
+def test_the_rows_of_a_query(
+    source: psycopg.Connection[Any], target: psycopg.Connection[Any], *, create: bool
+) -> None:
+    """Their columns are found by name, hidden and compared as those of a table."""
+    text = "SELECT id AS n, upper(name) AS name, amount, tags FROM people WHERE id < 4 -- few"
+    masks = {"amount": "null"}
+    if not create:
+        target.execute("CREATE TABLE few (tags text[], name text, n bigint, amount numeric)")
+    options = CopyOptions(
+        query=True, target="few", create=create, mode="truncate", masks=masks, verify=True
+    )
+    assert copy_table(source, target, text, options).rows_loaded == 3
+    rows = target.execute("SELECT n, name, amount FROM few ORDER BY n").fetchall()
+    assert rows == [(n, f"NAME {n}", None) for n in (1, 2, 3)]
+
+
+def test_a_query_that_names_two_columns_alike(
+    source: psycopg.Connection[Any], target: psycopg.Connection[Any]
+) -> None:
+    """No column of the target would be theirs."""
+    with pytest.raises(InputError, match="two columns of the query have one name"):
+        copy_table(source, target, "SELECT 1 AS a, 2 AS a", CopyOptions(query=True, target="t"))
+    with pytest.raises(UsageError, match="need a table to go into"):
+        CopyOptions(query=True)
+
+
+def test_a_created_identity_goes_on(
+    source: psycopg.Connection[Any], target: psycopg.Connection[Any]
+) -> None:
+    """The next row does not collide with those that were copied."""
+    copy_table(source, target, "people", CopyOptions(create=True))
+    row = target.execute("INSERT INTO people (name) VALUES ('new') RETURNING id").fetchone()
+    assert row == (502,)
