@@ -128,8 +128,14 @@ def large(server: Server, big: Path) -> list[Case]:
     one = ours(server, IMPORT.format(file=str(big), options="", table="m"))
     four = ours(server, PARALLEL.format(file=str(big), jobs=4, table="m"))
     base = Case(f"psql import, {size}", server, copy)
+    out = str(big.with_name("big-out.csv"))
+    to_file = psql(server, f"\\copy m to '{out}' (format csv, header)")
+    leave = ours(server, CONNECT + f"export_csv(c(), 'm', {out!r}, ExportOptions(overwrite=True))")
+    psql_export = Case(f"psql export, {size}", server, to_file, table="")
     return [
         base,
         Case(f"import, {size}", server, one, base.name, 1.05, memory=MEMORY),
         Case(f"import, {size}, 4 jobs", server, four, base.name, 0.7, memory=MEMORY),
+        psql_export,
+        Case(f"export, {size}", server, leave, psql_export.name, 1.05, "", memory=MEMORY),
     ]

@@ -153,8 +153,8 @@ class Server:
 
     def sql(self, query: str, dbname: str = "postgres") -> list[tuple[Any, ...]]:
         """Run a statement as the superuser over the socket, in no transaction; return the rows."""
-        keywords = self.keywords(host=str(self.directory), dbname=dbname, autocommit=True)
-        with psycopg.connect(**keywords) as connection:
+        keywords = self.keywords(host=str(self.directory), dbname=dbname, client_encoding="UTF8")
+        with psycopg.connect(**keywords, autocommit=True) as connection:
             cursor = connection.execute(query.encode())
             return cursor.fetchall() if cursor.description else []
 

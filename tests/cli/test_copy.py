@@ -199,3 +199,16 @@ def test_what_cannot_be(
     done = cli("copy", *arguments)
     assert (done.code, done.out) == (code, ""), done.err
     assert code == 2 or "hint: " in done.err
+
+
+def test_the_rows_of_a_query(
+    cli: Cli, source: psycopg.Connection[Any], target: psycopg.Connection[Any]
+) -> None:
+    """They go into the table that is named, and nowhere without one."""
+    query = ("--query", "SELECT id, name FROM people WHERE name IS NOT NULL")
+    done = cli("copy", *query, "--as", "few", "--create", *ENDS)
+    assert done.code == 0, done.err
+    assert rows(target, "few") == [(1, "Ada"), (3, "")]
+    assert cli("copy", *query, *ENDS).code == 2
+    assert cli("copy", "people", *query, *ENDS).code == 2
+    assert cli("copy", *ENDS).code == 2

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import uuid
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -152,6 +153,21 @@ def test_masks_hide_and_still_join(
     other = CopyOptions(mode="truncate", masks=MASKS)
     copy_table(source, target, "people", other)
     assert everything(target) != everything(target, "first")
+
+
+@pytest.mark.parametrize("kind", ["numeric(6, 2)", "numeric(2, 0)", "numeric(3, 3)", "numeric"])
+def test_a_hash_fits_the_digits_of_a_number(
+    source: psycopg.Connection[Any], target: psycopg.Connection[Any], kind: str
+) -> None:
+    """Whatever precision and scale the column has."""
+    source.execute(f"CREATE TABLE n (n {kind})".encode())
+    unit = "1" if kind.endswith("0)") else "0.001"
+    source.execute(f"INSERT INTO n SELECT g * {unit} FROM generate_series(0, 99) g".encode())
+    copy_table(source, target, "n", CopyOptions(create=True, masks={"n": "hash"}))
+    row = target.execute("SELECT count(DISTINCT n), min(n) >= 0 FROM n").fetchone()
+    assert row is not None
+    assert row[0] > 1
+    assert row[1]
 
 
 def test_a_salt_is_not_in_any_query(
@@ -347,3 +363,59 @@ async def test_several_tables_asynchronously(
     async with here, there:
         results = await copy_tables_async(here, there, {"one": options, "two": options})
     assert [result.rows_loaded for result in results] == [1, 1]
+
+
+@pytest.mark.parametrize("latin", ["source", "target"])
+def test_databases_in_different_encodings(server: Server, database: str, latin: str) -> None:
+    """Each server converts, whatever encoding its database and its session have."""
+    other = f"test_{uuid.uuid4().hex[:12]}"
+    server.sql(f"CREATE DATABASE {other} ENCODING 'LATIN1' TEMPLATE template0 LOCALE 'C'")
+    ends = [other, database] if latin == "source" else [database, other]
+    for name in ends:
+        server.sql('CREATE TABLE "tä" (t text, m money)', name)
+    server.sql("INSERT INTO \"tä\" VALUES ('é', 12.34)", ends[0])
+    try:
+        with (
+            psycopg.connect(**server.keywords(dbname=ends[0])) as here,
+            psycopg.connect(**server.keywords(dbname=ends[1]), client_encoding="LATIN1") as there,
+        ):
+            copy_table(here, there, '"tä"', CopyOptions())
+        assert server.sql('SELECT t, m::numeric FROM "tä"', ends[1]) == [("é", Decimal("12.34"))]
+    finally:
+        server.sql(f"DROP DATABASE {other} WITH (FORCE)")
+
+
+@pytest.mark.parametrize("create", [False, True])
+def test_the_rows_of_a_query(
+    source: psycopg.Connection[Any], target: psycopg.Connection[Any], *, create: bool
+) -> None:
+    """Their columns are found by name, hidden and compared as those of a table."""
+    text = "SELECT id AS n, upper(name) AS name, amount, tags FROM people WHERE id < 4 -- few"
+    masks = {"amount": "null"}
+    if not create:
+        target.execute("CREATE TABLE few (tags text[], name text, n bigint, amount numeric)")
+    options = CopyOptions(
+        query=True, target="few", create=create, mode="truncate", masks=masks, verify=True
+    )
+    assert copy_table(source, target, text, options).rows_loaded == 3
+    rows = target.execute("SELECT n, name, amount FROM few ORDER BY n").fetchall()
+    assert rows == [(n, f"NAME {n}", None) for n in (1, 2, 3)]
+
+
+def test_a_query_that_names_two_columns_alike(
+    source: psycopg.Connection[Any], target: psycopg.Connection[Any]
+) -> None:
+    """No column of the target would be theirs."""
+    with pytest.raises(InputError, match="two columns of the query have one name"):
+        copy_table(source, target, "SELECT 1 AS a, 2 AS a", CopyOptions(query=True, target="t"))
+    with pytest.raises(UsageError, match="need a table to go into"):
+        CopyOptions(query=True)
+
+
+def test_a_created_identity_goes_on(
+    source: psycopg.Connection[Any], target: psycopg.Connection[Any]
+) -> None:
+    """The next row does not collide with those that were copied."""
+    copy_table(source, target, "people", CopyOptions(create=True))
+    row = target.execute("INSERT INTO people (name) VALUES ('new') RETURNING id").fetchone()
+    assert row == (502,)

@@ -46,6 +46,7 @@ def test_an_escape_other_than_the_quote() -> None:
         (["a,b;c", "1,2;3"], ["b;c"], ","),
         (["id;note", "1;a,b,c", "2;x,y"], ["id", "note"], ";"),
         (["word", "other"], [], None),
+        (["word", "a;b", "c;d"], [], None),
         (['"a;b","c"', '"1;2","3"'], [], ","),
     ],
 )
@@ -58,7 +59,15 @@ def test_the_delimiter_is_the_one_that_makes_a_table(
 
 @pytest.mark.parametrize(
     ("sample", "quote"),
-    [("a,b", '"'), ("'a','b,c'", "'"), ("it's,so", '"'), ("'a',\"b\"", '"')],
+    [
+        ("a,b", '"'),
+        ("'a','b,c'", "'"),
+        ("'a','it''s'\n'b','c", "'"),
+        ("it's,so", '"'),
+        ("'a',\"b\"", '"'),
+        ("1,'s-Hertogenbosch,NL\n2,Amsterdam,NL\n3,'s-Gravenhage,NL\n", '"'),
+        ("1,'s-Hertogenbosch\n2,Amsterdam'\n", '"'),
+    ],
 )
 def test_single_quotes_are_quotes_only_around_fields(sample: str, quote: str) -> None:
     """An apostrophe is none."""

@@ -51,11 +51,18 @@ def test_a_guess_is_a_doubt_that_shows_what_was_read() -> None:
     assert '"café"' in find_encoding("un café".encode("cp1252")).doubt
 
 
-def test_a_wrong_guess_is_an_error_with_the_line() -> None:
-    """Bytes that Western text does not have refute the guess."""
+@pytest.mark.parametrize("data", [b"\xb3", "é".encode(), "€".encode()])
+def test_a_wrong_guess_is_an_error_with_the_line(data: bytes) -> None:
+    """Bytes that Western text does not have refute the guess, and so does UTF-8."""
     encoding = find_encoding("café\n".encode("cp1252"))
-    with pytest.raises(InputError, match="line 3 has the byte 0xb3"):
-        list(transcoded([b"x\ny\n", b"\xb3\n"], encoding))
+    with pytest.raises(InputError, match=f"line 3 has the bytes {data.hex(' ')}"):
+        list(transcoded([b"x\ny\n", data + b"\n"], encoding))
+
+
+def test_an_order_of_bytes_is_found_without_a_mark() -> None:
+    """Parts of the file are written without one too."""
+    for name in ("utf-16-le", "utf-16-be"):
+        assert find_encoding("id,name\n".encode(name), "utf-16").name == name
 
 
 def test_what_the_server_cannot_read_becomes_utf8() -> None:

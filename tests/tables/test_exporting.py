@@ -6,6 +6,7 @@ import io
 import os
 import stat
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -189,6 +190,45 @@ def test_a_schema_is_exported_as_of_one_moment(
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["my_s.a_b.csv", "my_s.c.csv"]
     assert (tmp_path / "out" / "my_s.c.csv").read_text() == "id\n1\n"
     assert (result.rows, len(result.files)) == (1, 2)
+
+
+def test_tables_whose_files_would_have_one_name(
+    filled: psycopg.Connection[Any], tmp_path: Path
+) -> None:
+    """Neither is lost: nothing is written at all."""
+    filled.execute('CREATE TABLE "a b" AS SELECT 1 AS n; CREATE TABLE "A_b" AS SELECT 2 AS n')
+    with pytest.raises(InputError, match=r"would both be written to public\.a_b\.csv"):
+        export_schema(filled, "public", tmp_path, ExportOptions(overwrite=True))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_inherits_from_a_table(filled: psycopg.Connection[Any]) -> None:
+    """A query would find it too."""
+    filled.execute("CREATE TABLE parent (n int); CREATE TABLE child () INHERITS (parent)")
+    filled.execute("INSERT INTO child VALUES (1)")
+    assert export_csv(filled, "parent", io.BytesIO()).rows == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes in the file system")
+def test_a_pipe_stays_a_pipe(filled: psycopg.Connection[Any], tmp_path: Path) -> None:
+    """What reads from it gets the rows."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as threads:
+        reading = threads.submit(pipe.read_bytes)
+        export_csv(filled, "SELECT 1 AS n", pipe, ExportOptions(query=True))
+        assert reading.result(30) == b"n\n1\n"
+    assert pipe.is_fifo()
+
+
+def test_a_file_of_another_name_is_left_alone(
+    filled: psycopg.Connection[Any], tmp_path: Path
+) -> None:
+    """However like the name of a half-written one it looks."""
+    other = tmp_path / "t.csv.part"
+    other.write_text("mine")
+    export_csv(filled, "t", tmp_path / "t.csv")
+    assert other.read_text() == "mine"
 
 
 def test_a_query_is_complete_in_itself() -> None:

@@ -243,11 +243,29 @@ def test_zstd(people: psycopg.Connection[Any], csv_file: Any) -> None:
     assert texts(people) == ["a"]
 
 
-def test_a_damaged_archive(people: psycopg.Connection[Any], csv_file: Any) -> None:
-    """Nothing is loaded of a file that is cut off."""
-    data = gzip.compress(HEADER.encode() + b"".join(b"%d,x,1\n" % n for n in range(300_000)))
+def test_frames_of_zstd(people: psycopg.Connection[Any], csv_file: Any) -> None:
+    """Archives may be joined, and unpack to a thousand times their size."""
+    zstandard = pytest.importorskip("zstandard")
+    frames = HEADER.encode(), b"".join(b"%d,,\n" % n for n in range(100_000))
+    import_csv(people, "people", csv_file(b"".join(map(zstandard.compress, frames))))
+    assert people.execute("SELECT count(*) FROM people").fetchone() == (100_000,)
+
+
+@pytest.mark.parametrize("damage", ["cut", "changed"])
+@pytest.mark.parametrize("compression", ["gz", "bz2", "xz", "zst"])
+def test_a_damaged_archive(
+    people: psycopg.Connection[Any], csv_file: Any, compression: str, damage: str
+) -> None:
+    """Nothing is loaded of a file that is cut off, or changed on the way."""
+    if compression == "zst":
+        packed = pytest.importorskip("zstandard").ZstdCompressor(write_checksum=True).compress
+    else:
+        packed = COMPRESSIONS[compression]
+    data = bytearray(packed(HEADER.encode() + b"".join(b"%d,x,1\n" % n for n in range(100_000))))
+    half = len(data) // 2
+    data[half:] = b"" if damage == "cut" else bytes(~byte & 255 for byte in data[half:])
     with pytest.raises(InputError, match=r"damaged or cut off"):
-        import_csv(people, "people", csv_file(data[: len(data) // 2]))
+        import_csv(people, "people", csv_file(bytes(data)))
     assert rows(people) == []
 
 

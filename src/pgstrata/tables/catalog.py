@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import sql
 
 from pgstrata.tables.errors import InputError, TransferError
-from pgstrata.tables.steps import AnyConnection, Steps, query
+from pgstrata.tables.steps import AnyConnection, Describe, Steps, query
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +24,22 @@ SELECT c.oid, n.nspname, c.relname, c.relkind::text,
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.oid = pg_catalog.to_regclass(%s) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
 """
+_TYPES = """
+SELECT t.oid, pg_catalog.format_type(t.oid, NULL), t.typname, n.nspname = 'pg_catalog',
+  t.typcategory::text, t.typsend <> 0 AND t.typreceive <> 0, coalesce(e.typname, '')
+FROM pg_catalog.pg_type t
+JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
+LEFT JOIN pg_catalog.pg_type e ON e.oid = t.typelem AND t.typcategory = 'A'
+WHERE t.oid = ANY(%s)
+"""
+_TYPE_OF = ("type", "type_name", "builtin", "category", "binary", "element")
+_OF_A_QUERY: dict[str, Any] = {
+    "not_null": False,
+    "has_default": False,
+    "identity": "",
+    "generated": "",
+    "modifier": -1,  # it is not told, so a value may be of any length
+}
 _ABOUT = (
     *("oid", "schema", "name", "kind", "row_security"),
     *("has_children", "referenced", "deferrable"),
@@ -87,7 +103,9 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """``kind`` is pg_class.relkind. ``key`` is the primary key, empty if there is none."""
+    """``kind`` is pg_class.relkind. ``key`` is the primary key, empty if there is none. A query
+    stands for a table with its text as ``query``.
+    """
 
     oid: int
     schema: str
@@ -99,14 +117,17 @@ class Table:
     deferrable: bool
     columns: tuple[Column, ...]
     key: tuple[str, ...]
+    query: str = ""
 
     @property
-    def identifier(self) -> sql.Identifier:
-        """The qualified name, safe to compose."""
+    def identifier(self) -> sql.Composable:
+        """What stands behind FROM: the qualified name, safe to compose, or the query."""
+        if self.query:
+            return sql.SQL("({}\n) AS q").format(sql.SQL(self.query))
         return sql.Identifier(self.schema, self.name)
 
     def __str__(self) -> str:
-        return f"{self.schema}.{self.name}"
+        return "the query" if self.query else f"{self.schema}.{self.name}"
 
     def column(self, name: str) -> Column:
         """Return a column. Raises ``InputError`` with the nearest name."""
@@ -151,6 +172,19 @@ def get_table(
             hint=nearest(name, names) or quote or advice,
         )
     return table
+
+
+def of_query(connection: AnyConnection, text: str) -> Steps[Table]:
+    """Return the table that a query makes. Raises ``InputError`` for columns of one name."""
+    bare = text.rstrip().rstrip("; \n")
+    whole = sql.SQL("SELECT * FROM ({}\n) AS q LIMIT 0").format(sql.SQL(bare))
+    described = yield Describe(connection, whole)
+    rows = yield from query(connection, _TYPES, [oid for _, oid in described])
+    types = {oid: dict(zip(_TYPE_OF, about, strict=True)) for oid, *about in rows}
+    columns = tuple(Column(name, **types[oid], **_OF_A_QUERY) for name, oid in described)
+    if len({column.name for column in columns}) < len(columns):
+        raise InputError("two columns of the query have one name", hint="name them with AS")
+    return Table(0, "", "", "", False, False, False, False, columns, (), bare)
 
 
 def server_version(connection: AnyConnection) -> int:

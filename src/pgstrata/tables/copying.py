@@ -10,7 +10,7 @@ import psycopg
 from psycopg import sql
 
 from pgstrata.errors import UsageError
-from pgstrata.tables import wire
+from pgstrata.tables import definition, wire
 from pgstrata.tables.catalog import Column, Table, names
 from pgstrata.tables.copyplan import Copy, chosen, planned
 from pgstrata.tables.errors import TransferError, VerificationError
@@ -18,7 +18,15 @@ from pgstrata.tables.job import Tally
 from pgstrata.tables.masks import SALT, masked
 from pgstrata.tables.modes import close_target, merge_for, open_target
 from pgstrata.tables.results import CopyResult
-from pgstrata.tables.session import READING, WRITING, apply, in_transaction, refused, transaction
+from pgstrata.tables.session import (
+    MONEY,
+    READING,
+    WRITING,
+    apply,
+    in_transaction,
+    refused,
+    transaction,
+)
 from pgstrata.tables.steps import AnyConnection, Steps, Wire
 from pgstrata.tables.strict import give_up, stop_reading
 from pgstrata.tables.verify import checksum, checksum_of
@@ -31,6 +39,7 @@ if TYPE_CHECKING:
     from pgstrata.tables.statement import Target
 
 BLOCK = 32 * 1024  # bytes; larger ones fall out of the processor's cache and are slower
+_GIVING, _TAKING = READING | MONEY, WRITING | MONEY
 
 
 def copy_steps(copy: Copy) -> Steps[CopyResult]:
@@ -39,8 +48,8 @@ def copy_steps(copy: Copy) -> Steps[CopyResult]:
         raise UsageError("source and target are the same connection")
     keep = not copy.options.dry_run
     committed = keep and not in_transaction(copy.target)
-    written = transaction(copy.target, _filled(copy, committed=committed), WRITING, keep=keep)
-    return (yield from transaction(copy.source, written, READING, read_only=True))
+    written = transaction(copy.target, _filled(copy, committed=committed), _TAKING, keep=keep)
+    return (yield from transaction(copy.source, written, _GIVING, read_only=True))
 
 
 def copy_all_steps(
@@ -59,8 +68,8 @@ def copy_all_steps(
         return ((yield from copy_steps(copies[0])),)
     keep = not copies[0].options.dry_run
     committed = keep and not in_transaction(target)
-    written = transaction(target, _each(copies), WRITING, keep=keep)
-    results = yield from transaction(source, written, READING, read_only=True)
+    written = transaction(target, _each(copies), _TAKING, keep=keep)
+    results = yield from transaction(source, written, _GIVING, read_only=True)
     return tuple(replace(result, committed=committed) for result in results)
 
 
@@ -84,6 +93,8 @@ def _filled(copy: Copy, *, committed: bool) -> Steps[CopyResult]:
     read = _plain(origin, chosen(origin, options), options) or selected
     rows = yield from _piped(copy, read, into, plan.format)
     merged = yield from close_target(target, goal, into, merge, rows)
+    if plan.ddl:
+        yield from definition.count_on(target, goal)
     proof = (yield from _verified(copy, selected, goal, plan.columns)) if options.verify else ""
     copy.tally.tell()
     return CopyResult(

@@ -14,7 +14,14 @@ import psycopg
 from psycopg import sql
 
 from pgstrata.tables import definition
-from pgstrata.tables.catalog import Column, Table, find_table, get_table, server_version
+from pgstrata.tables.catalog import (
+    Column,
+    Table,
+    find_table,
+    get_table,
+    of_query,
+    server_version,
+)
 from pgstrata.tables.errors import InputError
 from pgstrata.tables.header import matched
 from pgstrata.tables.results import CopyPlan, Endpoint
@@ -62,7 +69,10 @@ def planned(copy: Copy) -> Steps[tuple[CopyPlan, Table, Table]]:
     """
     server_version(copy.source)
     server_version(copy.target)
-    origin = yield from get_table(copy.source, copy.table, end="source database")
+    if copy.options.query:
+        origin = yield from of_query(copy.source, copy.table)
+    else:
+        origin = yield from get_table(copy.source, copy.table, end="source database")
     columns = chosen(origin, copy.options)
     goal, ddl = yield from _goal(copy, origin, columns)
     yield from _refuse_same(copy, origin, goal)

@@ -33,19 +33,37 @@ SELECT pg_catalog.pg_get_constraintdef(k.oid),
 FROM pg_catalog.pg_constraint k WHERE k.conrelid = %s AND k.contype IN ('p', 'u', 'c')
 ORDER BY k.conname
 """
+_COUNT_ON = """
+SELECT pg_catalog.setval(pg_catalog.pg_get_serial_sequence({table}, {name}), max({column}))
+FROM {relation} HAVING max({column}) > 0
+"""
 _IDENTITY = {"a": "ALWAYS", "d": "BY DEFAULT"}
 
 
 def of(connection: AnyConnection, table: Table, columns: Sequence[Column], name: str) -> Steps[str]:
     """Return the statement that creates ``columns`` of a table under a ``name`` as SQL has it."""
     defaults = dict((yield from query(connection, _DEFAULTS, table.oid)))
-    constraints = yield from query(connection, _CONSTRAINTS, table.oid)
+    found = query(connection, _CONSTRAINTS, table.oid)  # those of a query would be all domains'
+    constraints = [] if table.query else (yield from found)
     kept = {column.name for column in columns}
     whole = [c for c in table.columns if c.name in kept or c.generated]
     kept = {column.name for column in whole} if len(whole) == len(table.columns) else kept
     fields = [_field(c, defaults.get(c.name, "")) for c in whole if c.name in kept]
     fields += [text for text, used in constraints if set(used) <= kept]
     return f"CREATE TABLE {name} (\n  " + ",\n  ".join(fields) + "\n)"
+
+
+def count_on(connection: AnyConnection, table: Table) -> Steps[None]:
+    """Let the identities of a filled table go on behind the values that it has."""
+    for column in table.columns:
+        if column.identity:
+            text = sql.SQL(_COUNT_ON).format(
+                table=sql.Literal(table.identifier.as_string(None)),
+                name=sql.Literal(column.name),
+                column=sql.Identifier(column.name),
+                relation=table.identifier,
+            )
+            yield from query(connection, text)
 
 
 def _field(column: Column, default: str) -> str:

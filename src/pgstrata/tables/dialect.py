@@ -97,10 +97,15 @@ def _split_escaped(record: str, dialect: Dialect) -> list[str | None]:
 
 
 def guess_quote(sample: str) -> str:
-    """Return ``'`` if single quotes stand only around fields and there is no double quote."""
-    edges = re.compile(r"(?:^|[,;\t|])'|'(?=[,;\t|\r\n]|$)", re.MULTILINE)
-    count = sample.count("'")
-    return "'" if count and '"' not in sample and len(edges.findall(sample)) == count else '"'
+    """Return ``'`` if single quotes stand only around fields, and there is no double quote.
+
+    Each that is opened must be closed on its line: ``'s-Hertogenbosch,NL`` is a name, and would
+    swallow the records up to the next one.
+    """
+    lines = sample[: sample.rfind("\n") + 1] or sample  # the last may be cut off
+    quoted = re.compile(r"(?:^|(?<=[,;\t|]))'(?:[^'\r\n]|'')*'(?=[,;\t|\r\n]|$)", re.MULTILINE)
+    bare, fields = quoted.subn("", lines)
+    return "'" if fields and not {"'", '"'} & set(bare) and '"' not in lines else '"'
 
 
 def guess_delimiter(records: Sequence[str], dialect: Dialect, names: Sequence[str]) -> str | None:
@@ -115,7 +120,8 @@ def guess_delimiter(records: Sequence[str], dialect: Dialect, names: Sequence[st
         counted = [split(r, replace(dialect, delimiter=delimiter)) for r in records[:LOOKED_AT]]
         fields, agreeing = Counter(map(len, counted)).most_common(1)[0]
         hits = sum((field or "").strip().lower() in known for field in counted[0])
-        agreement = agreeing / len(counted) if fields > 1 else 0.0
+        whole = fields > 1 and len(counted[0]) > 1  # under one name stands one column, of any text
+        agreement = agreeing / len(counted) if whole else 0.0
         if agreement < AGREEING and (hits < 2 or len(counted[0]) < 2):  # noqa: PLR2004  # two names
             continue
         if (hits, agreement) > best_score:

@@ -92,7 +92,8 @@ def find_encoding(
     bom, marked = next(((b, n) for b, n in _BOMS if sample.startswith(b)), (b"", ""))
     if given != AUTO:
         name = _codec(given)
-        return Encoding(_with_order(name, marked), bom if _family(name) == _family(marked) else b"")
+        order = marked or _wide(sample) or f"{name}-le"
+        return Encoding(_with_order(name, order), bom if _family(name) == _family(marked) else b"")
     if marked:
         return Encoding(marked, bom)
     if wide := _wide(sample):
@@ -149,10 +150,10 @@ def _ending(chunks: Iterable[bytes]) -> Iterator[bytes | None]:
 def _watched(chunks: Iterable[bytes], file: str) -> Iterator[bytes]:
     line = 1
     for chunk in chunks:
-        if found := _FOREIGN.search(chunk):
+        if found := _MULTIBYTE.search(chunk) or _FOREIGN.search(chunk):
             line += chunk.count(b"\n", 0, found.start())
             raise InputError(
-                f"{file}: line {line} has the byte 0x{found[0][0]:02x}: it is not cp1252 after all",
+                f"{file}: line {line} has the bytes {found[0].hex(' ')}, so it is not cp1252",
                 hint="give the encoding the file was written in (--encoding)",
             )
         line += chunk.count(b"\n")
@@ -225,5 +226,5 @@ def _family(name: str) -> str:
 
 
 def _with_order(name: str, marked: str) -> str:
-    """Return UTF-16 or UTF-32 with the byte order that the BOM says."""
+    """Return UTF-16 or UTF-32 with a byte order, without which each text would get a BOM."""
     return marked if name in ("utf-16", "utf-32") and _family(marked) == name else name

@@ -25,7 +25,7 @@ from pgstrata.tables.steps import AnyConnection, Local, Steps, Wire, query
 from pgstrata.tables.strict import stop_reading
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from pgstrata.tables.job import Tally
     from pgstrata.tables.options import ExportOptions
@@ -72,13 +72,27 @@ def _all(
     if not found:
         raise InputError(f"there are no tables in the schema {schema}")
     yield Local(partial(folder.mkdir, parents=True, exist_ok=True))
-    files: list[str] = []
+    paths: dict[Path, str] = {}
     for (name,) in found:
         quoted = sql.Identifier(schema, name).as_string(None)
         path = folder / (yield from file_name_steps(connection, quoted, options))
+        _refuse_second(path, quoted, paths)
+        paths[path] = quoted
+    files: list[str] = []
+    for path, quoted in paths.items():
         one = yield from _one(connection, quoted, path, options, tally)
         files += one.files
     return ExportResult(tally.rows, tally.bytes, tally.seconds, tuple(files), options.compression)
+
+
+def _refuse_second(path: Path, table: str, others: Mapping[Path, str]) -> None:
+    """Two tables must not share a file, nor be told apart by case, which some systems ignore."""
+    for other, first in others.items():
+        if str(other).lower() == str(path).lower():
+            raise InputError(
+                f"{first} and {table} would both be written to {path.name}",
+                hint="export them one by one, under names of your own",
+            )
 
 
 def _one(

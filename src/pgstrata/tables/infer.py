@@ -41,7 +41,8 @@ TYPES = {
     "integer": _WHOLE % 8,
     "bigint": _WHOLE % 17,
     "numeric": r"-?(?:0|[1-9]\d*)(?:\.\d+)?",
-    "double precision": r"-?(?:0|[1-9]\d*)?(?:\.\d+)?(?:[eE][+-]?\d{1,3})?|NaN|-?Infinity",
+    "double precision": r"-?(?:(?:0|[1-9]\d*)(?:\.\d+)?|\.\d+)(?:[eE][+-]?[12]?\d{1,2})?"
+    r"|NaN|-?Infinity",
     "date": _DATE,
     "timestamp": rf"{_DATE}[ T]{_TIME}",
     "timestamptz": rf"{_DATE}[ T]{_TIME}{_ZONE}",

@@ -24,6 +24,7 @@ SALT = "pgstrata.salt"  # a setting of the transaction: it must not stand in the
 _TEXTS = ("text", "varchar", "bpchar", "citext")
 # How many bits a made-up number has that still fits the type.
 _NUMBERS = {"int2": 15, "int4": 31, "int8": 63, "numeric": 63}
+_DIGITS = 18  # that a number of 63 bits always has
 _FIRST = ("Ada", "Alan", "Barbara", "Dennis", "Edith", "Frances", "Grace", "Hedy", "Ken", "Radia")
 _LAST = (
     "Allen",
@@ -64,9 +65,19 @@ def _hash(column: Column, value: sql.Composable) -> sql.Composable:
     if column.type_name == "uuid":
         return sql.SQL("pg_catalog.left({}, 32)").format(_digest(value))
     if bits := _NUMBERS.get(column.type_name):
-        number = "('x' || pg_catalog.left({}, 16))::bit(64)::bigint & {}"
-        return sql.SQL(number).format(_digest(value), sql.Literal(2**bits - 1))
+        text = "('x' || pg_catalog.left({}, 16))::bit(64)::bigint & {}"
+        number = sql.SQL(text).format(_digest(value), sql.Literal(2**bits - 1))
+        bounded = column.type_name == "numeric" and column.modifier >= 0
+        return _scaled(number, column.modifier) if bounded else number
     raise _unfit("hash", column, "texts, integers, numeric and uuid")
+
+
+def _scaled(number: sql.Composable, modifier: int) -> sql.Composable:
+    """Fit a number into numeric(precision, scale), which pg_attribute packs, with 4 added."""
+    precision, scale = (modifier - 4) >> 16, (((modifier - 4) & 0x7FF) ^ 1024) - 1024
+    return sql.SQL("(({}) % {}) * 10::numeric ^ {}").format(
+        number, sql.Literal(10 ** min(precision, _DIGITS)), sql.Literal(-scale)
+    )
 
 
 def _fake_email(column: Column, value: sql.Composable) -> sql.Composable:

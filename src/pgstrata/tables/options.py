@@ -127,11 +127,12 @@ class ExportOptions:
 class CopyOptions:
     """How rows go from one server to another.
 
-    ``target`` is the table to fill, by default that of the same name. ``columns`` and ``where``
-    (SQL, without the keyword) choose, ``masks`` maps columns to what hides them: see
-    ``masks.MASKS``. ``salt`` makes masks agree between copies, else it is random. ``create`` makes
-    the table from the source's definition if it is missing. ``mode``, ``on_conflict``, ``key``,
-    ``verify`` and ``dry_run`` as in ``ImportOptions``; ``verify`` compares checksums of both ends.
+    ``target`` is the table to fill, by default that of the same name. With ``query`` what is copied
+    are the rows of a query, and the target has to be named. ``columns`` and ``where`` (SQL, without
+    the keyword) choose, ``masks`` maps columns to what hides them: see ``masks.MASKS``. ``salt``
+    makes masks agree between copies, else it is random. ``create`` makes the table from the
+    source's definition if it is missing. ``mode``, ``on_conflict``, ``key``, ``verify`` and
+    ``dry_run`` as in ``ImportOptions``; ``verify`` compares checksums of both ends.
     """
 
     target: str | None = None
@@ -145,8 +146,11 @@ class CopyOptions:
     key: Sequence[str] = ()
     verify: bool = False
     dry_run: bool = False
+    query: bool = False
 
     def __post_init__(self) -> None:
+        if self.query and not self.target:
+            raise UsageError("the rows of a query need a table to go into (--as)")
         if self.mode == "replace" and self.on_conflict != "error":
             raise UsageError("replace meets no conflicts")
         if self.verify and (self.mode == "append" or self.on_conflict != "error"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import io
 import os
+import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
@@ -57,11 +58,15 @@ def written(target: Any, codec: Codec | None, *, overwrite: bool) -> Iterator[IO
         target.flush()
         return
     path = Path(target)
-    part = path.with_name(f"{path.name}.part")
+    if path.exists() and not path.is_file():  # a pipe or device, which must stay one
+        with _opened(path) as raw, _compressed(raw, codec) as out:
+            yield out
+        return
     if path.exists() and not overwrite:
         raise InputError(f"{path} exists", hint="give another name, or overwrite it (--force)")
+    part = _part_of(path)
     try:
-        with _created(part) as raw:
+        with io.BufferedWriter(_Early(part, "wb")) as raw:
             with _compressed(raw, codec) as out:
                 yield out
             raw.flush()
@@ -75,10 +80,21 @@ def written(target: Any, codec: Codec | None, *, overwrite: bool) -> Iterator[IO
         part.unlink(missing_ok=True)
 
 
-def _created(part: Path) -> IO[bytes]:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-    flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-    return io.BufferedWriter(_Early(os.open(part, flags, 0o600), "wb"))
+def _part_of(path: Path) -> Path:
+    """Create a file of a name that nobody has, beside the target; only its owner may read it."""
+    try:
+        number, name = tempfile.mkstemp(suffix=".part", prefix=f"{path.name}.", dir=path.parent)
+    except OSError as error:
+        raise TransferError(f"cannot write {path}: {error.strerror}") from error
+    os.close(number)
+    return Path(name)
+
+
+def _opened(path: Path) -> IO[bytes]:
+    try:
+        return path.open("wb")
+    except OSError as error:
+        raise TransferError(f"cannot write {path}: {error.strerror}") from error
 
 
 class _Early(io.FileIO):

@@ -1,35 +1,23 @@
-"""A file in pieces to be sent, without the records that have a wrong number of fields."""
+"""A file in pieces to be sent: blocks, cut where a record has to be left out."""
 
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import replace
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from pgstrata.tables.locate import Record, records_at, split_block
+from pgstrata.tables.records import Block
 from pgstrata.tables.results import Reject
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from pgstrata.tables.job import Job
-    from pgstrata.tables.records import Block
+    from pgstrata.tables.records import Scanner
 
 PART = 4 * 2**20  # bytes sent under one savepoint, as long as no row is bad
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """Records to be sent, and how to tell them apart if that becomes necessary.
-
-    ``find`` returns those that end on the given ones of its ``marks``, which count from 1.
-    """
-
-    data: bytes
-    count: int
-    marks: int
-    split: Callable[[], list[Record]]
-    find: Callable[[list[int]], list[Record]]
 
 
 class Reader:
@@ -42,9 +30,9 @@ class Reader:
         self._job, self._blocks, self._loaded = job, blocks, loaded
         self._scanner, self._size = job.scanner, PART
         self._delimiter = job.file.dialect.delimiter.encode()
-        self._ahead: tuple[Block, Piece, list[Reject]] | None = None
+        self._ahead: tuple[Block, list[Block], list[Reject]] | None = None
 
-    def part(self) -> Iterator[Piece]:
+    def part(self) -> Iterator[Block]:
         """Yield pieces up to the size of a part."""
         size = 0
         while size < self._size:
@@ -52,11 +40,11 @@ class Reader:
             if self._ahead is None:
                 self.ended = True
                 return
-            (block, piece, misshapen), self._ahead = self._ahead, None
+            (block, pieces, misshapen), self._ahead = self._ahead, None
             self.rejects += misshapen
             self.records += block.records
             size += len(block.data)
-            yield piece
+            yield from pieces
             self._loaded(block)
 
     def adapt(self, *, undone: bool) -> None:
@@ -64,73 +52,121 @@ class Reader:
         self._size = PART // 8 if undone else min(PART, 2 * self._size)
 
     def look_ahead(self) -> None:
-        """Get the next piece ready, which takes no time while the server is busy with the last."""
+        """Get the next pieces ready, which takes no time while the server is busy with the last."""
         if self._ahead is None and (block := next(self._blocks, None)):
-            self._ahead = block, *self._piece(block)
+            self._ahead = block, *self._pieces(block)
 
-    def _piece(self, block: Block) -> tuple[Piece, list[Reject]]:
+    def _pieces(self, block: Block) -> tuple[list[Block], list[Reject]]:
         expected = len(self._job.target.columns) - 1
         shapes = self._scanner.shapes(block.data, self._delimiter)[: block.records]
         if shapes.count(self._delimiter * expected) == block.records:
-            whole = Piece(
-                block.data,
-                block.records,
-                block.marks,
-                lambda: split_block(block, self._scanner),
-                lambda marks: records_at(block, marks, self._scanner),
-            )
-            return whole, []
-        good, bad = [], []
-        for record, shape in zip(split_block(block, self._scanner), shapes, strict=False):
-            if len(shape) == expected:
-                good.append(record)
-            else:
-                bad.append(_misshapen(self._job, record, len(shape)))
-        return piece_of(good, self._scanner.mark), bad
+            return [block], []
+        records = split_block(block, self._scanner)
+        good = [len(shape) == expected for shape in shapes]
+        bad = [
+            _misshapen(self._job, record, len(shape))
+            for record, shape in zip(records, shapes, strict=False)
+            if len(shape) != expected
+        ]
+        return _runs(records, good, self._scanner), bad
 
 
-def piece_of(records: list[Record], mark: bytes) -> Piece:
-    """Return a piece of records that are known one by one."""
-    data = b"".join(record.data for record in records)
-
-    def find(marks: list[int]) -> list[Record]:
-        found = ending_on(records, [number + 1 for number in marks], mark)
-        return [records[index] for index in found if index is not None]
-
-    return Piece(data, len(records), data.count(mark), lambda: records, find)
-
-
-def without(pieces: list[Piece], rejected: set[int], mark: bytes) -> list[Piece]:
+def without(pieces: list[Block], rejected: set[int], scanner: Scanner) -> list[Block]:
     """Return the pieces without some records, which are given by number."""
     if not rejected:
         return pieces
-    kept = [[r for r in piece.split() if r.number not in rejected] for piece in pieces]
-    return [piece_of(records, mark) for records in kept if records]
+    kept: list[Block] = []
+    for piece in pieces:
+        records = split_block(piece, scanner)
+        kept += _runs(records, [r.number not in rejected for r in records], scanner)
+    return kept
 
 
-def on_lines(pieces: list[Piece], lines: list[int]) -> list[Record]:
+def around(
+    pieces: list[Block], record: Record, scanner: Scanner
+) -> tuple[list[Block], list[Block]]:
+    """Return the pieces before a record and those behind it."""
+    ends = (piece.record + piece.records for piece in pieces)
+    place = next(place for place, end in enumerate(ends) if record.number < end)
+    before, rest = _cut(pieces[place], record, scanner)
+    _, after = _cut(rest, _following(record, scanner), scanner)
+    return [*pieces[:place], *_some(before)], [*_some(after), *pieces[place + 1 :]]
+
+
+def divided(pieces: list[Block], size: int, scanner: Scanner) -> tuple[list[Block], list[Block]]:
+    """Return the pieces in two parts: the first has about ``size`` bytes and at least a record."""
+    for place, piece in enumerate(pieces):
+        if size < len(piece.data):
+            if piece.records == 1:
+                place = max(place, 1)  # noqa: PLW2901  # it cannot be cut
+                return pieces[:place], pieces[place:]
+            first, rest = _cut(piece, _behind(piece, size, scanner), scanner)
+            return [*pieces[:place], first], [rest, *pieces[place + 1 :]]
+        size -= len(piece.data)
+    return pieces, []
+
+
+def on_lines(pieces: Sequence[Block], lines: list[int], scanner: Scanner) -> list[Record]:
     """Return the records that end on the server's lines, which ascend behind a header line."""
     found: list[Record] = []
     before, place = 1, 0
     for piece in pieces:
         after = before + piece.marks if piece is not pieces[-1] else sys.maxsize
         wanted = [line - before for line in lines[place:] if line <= after]
-        found += piece.find(wanted) if wanted else []
+        found += records_at(piece, wanted, scanner) if wanted else []
         before, place = before + piece.marks, place + len(wanted)
     return found
 
 
-def ending_on(records: list[Record], lines: list[int], mark: bytes) -> list[int | None]:
-    """Return for each of the server's lines, which ascend, the record that ends on it."""
-    found: list[int | None] = []
-    wanted = iter(lines)
-    line, after = next(wanted, None), 1
-    for index, record in enumerate(records):
-        after += max(1, record.data.count(mark))
-        while line is not None and line <= after:
-            found.append(index)
-            line = next(wanted, None)
-    return found + [None] * (len(lines) - len(found))
+def _runs(records: Sequence[Record], good: Iterable[bool], scanner: Scanner) -> list[Block]:
+    """Return the good ones of records that follow each other, each run of them as a block."""
+    runs = groupby(zip(good, records, strict=True), key=lambda pair: pair[0])
+    return [_block([record for _, record in pairs], scanner) for is_good, pairs in runs if is_good]
+
+
+def _cut(block: Block, behind: Record, scanner: Scanner) -> tuple[Block, Block]:
+    """Return what is before a record's beginning, and the rest; either may be empty."""
+    length = behind.offset - block.offset
+    records, lines = behind.number - block.record, behind.line - block.line
+    data = block.data[:length]
+    marks = lines if scanner.mark == scanner.end else data.count(scanner.mark)
+    return (
+        replace(block, data=data, records=records, lines=lines, marks=marks),
+        Block(
+            block.data[length:],
+            block.records - records,
+            behind.number,
+            behind.line,
+            behind.offset,
+            block.lines - lines,
+            block.marks - marks,
+        ),
+    )
+
+
+def _behind(block: Block, size: int, scanner: Scanner) -> Record:
+    """Return where the record begins behind the last that ends within so many bytes, or behind the
+    first.
+    """
+    end = scanner.last_end(block.data[:size]) or len(scanner.split(block.data)[0])
+    count, lines = scanner.count(block.data[:end]), block.data.count(scanner.end, 0, end)
+    return Record(b"", block.record + count, block.line + lines, block.offset + end)
+
+
+def _following(record: Record, scanner: Scanner) -> Record:
+    """Return where the record behind this one begins."""
+    line = record.line + record.data.count(scanner.end)
+    return Record(b"", record.number + 1, line, record.offset + len(record.data))
+
+
+def _block(records: list[Record], scanner: Scanner) -> Block:
+    data, first = b"".join(record.data for record in records), records[0]
+    lines, marks = data.count(scanner.end), data.count(scanner.mark)
+    return Block(data, len(records), first.number, first.line, first.offset, lines, marks)
+
+
+def _some(block: Block) -> list[Block]:
+    return [block] if block.records else []
 
 
 def _misshapen(job: Job, record: Record, delimiters: int) -> Reject:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pgstrata.tables.dialect import Dialect, Newline, guess_delimiter, guess_quote, split
 from pgstrata.tables.encoding import Encoding, find_encoding, transcoded
 from pgstrata.tables.errors import InputError
 from pgstrata.tables.records import Block, Scanner
-from pgstrata.tables.source import Input, Source
+from pgstrata.tables.source import Input, Source, codec_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -177,4 +178,6 @@ def _complete(head: bytes, dialect: Dialect) -> list[bytes]:
 
 
 def _by_name(file: str) -> str:
-    return next((d for end, d in _NAME_DELIMITERS.items() if end in file.lower()), ",")
+    codec = codec_for(Path(file))
+    bare = Path(file).with_suffix("") if codec else Path(file)
+    return _NAME_DELIMITERS.get(bare.suffix.lower(), ",")

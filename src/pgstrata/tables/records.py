@@ -112,6 +112,13 @@ class Scanner:
         parts = self.blank(data).translate(None, self._keep_out).split(self.quote)
         return b"".join(parts[::2]).count(self.end)
 
+    def last_end(self, data: bytes) -> int:
+        """Return the offset behind the last record that ends in ``data``, which begins with one, or
+        0.
+        """
+        plain = self.blank(data)
+        return self._last_end(plain, plain.count(self.quote))
+
     def shapes(self, data: bytes, delimiter: bytes) -> list[bytes]:
         """Return the delimiters of each record, without everything between them.
 

@@ -22,24 +22,28 @@ T = TypeVar("T")
 
 IN_THE_WAY = "--on-conflict skip or update says what to do with rows that exist"
 LOCK_TIMEOUT = "10s"  # unless the session has one: who waits for a lock makes others wait behind it
-# No setting of the session may change what a value means, or end a transfer that takes long.
-READING = {
+# No setting of the session may change what a value means, or end a transfer that takes long. Both
+# ends speak UTF-8, also to a database in another encoding: the servers convert, or refuse.
+BOTH = {
+    "client_encoding": "UTF8",
+    "statement_timeout": "0",
+    "transaction_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "lock_timeout": LOCK_TIMEOUT,
+}
+SINCE = {"transaction_timeout": 170000}  # the server version that has a parameter
+MONEY = {"lc_monetary": "C"}  # what two servers have to agree on for money to stay the same
+READING = BOTH | {
     "DateStyle": "ISO, MDY",
     "IntervalStyle": "postgres",
     "TimeZone": "UTC",
     "bytea_output": "hex",
     "extra_float_digits": "3",
-    "statement_timeout": "0",
-    "idle_in_transaction_session_timeout": "0",
-    "lock_timeout": LOCK_TIMEOUT,
 }
 # DateStyle and TimeZone stay the session's: they say how its owner reads an ambiguous date.
-WRITING = {
+WRITING = BOTH | {
     "IntervalStyle": "postgres",
     "client_min_messages": "error",  # a message in mid-COPY would look like an error
-    "statement_timeout": "0",
-    "idle_in_transaction_session_timeout": "0",
-    "lock_timeout": LOCK_TIMEOUT,
 }
 
 
@@ -92,7 +96,8 @@ def in_transaction(connection: AnyConnection) -> bool:
 
 def apply(connection: AnyConnection, settings: Mapping[str, str]) -> Steps[dict[str, str]]:
     """Set parameters until the end of the transaction; return what they were before."""
-    names = list(settings)
+    version = connection.info.server_version
+    names = [name for name in settings if version >= SINCE.get(name, 0)]
     rows = yield from query(
         connection,
         "SELECT n, coalesce(pg_catalog.current_setting(n, true), '') FROM unnest(%s::text[]) AS n",
@@ -105,7 +110,7 @@ def apply(connection: AnyConnection, settings: Mapping[str, str]) -> Steps[dict[
         " ELSE v END, true) FROM unnest(%s::text[], %s::text[]) AS s(n, v)",
         LOCK_TIMEOUT,
         names,
-        list(settings.values()),
+        [settings[name] for name in names],
     )
     return dict(rows)
 

@@ -8,6 +8,7 @@ import io
 import lzma
 import os
 import stat
+import sys
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,43 @@ if TYPE_CHECKING:
 Source: TypeAlias = "str | os.PathLike[str] | IO[bytes]"
 
 CHUNK = 256 * 1024  # bytes; larger ones fall out of the processor's cache and fill the memory
+PACKED = 4096  # bytes of zstd unpacked at once: that may be a thousand times as many
 _BROKEN = (EOFError, lzma.LZMAError, zlib.error, OSError, ValueError)
+
+
+def _broken() -> tuple[type[Exception], ...]:
+    """Return what reading a damaged file raises, by any of the libraries that are in use."""
+    zstd = (sys.modules.get(name) for name in ("zstandard", "compression.zstd"))
+    return (*_BROKEN, *(module.ZstdError for module in zstd if module))
+
+
+class _Zstd(io.RawIOBase):
+    """Unpacks zstd, and misses the end of a frame, which the reader of ``zstandard`` does not."""
+
+    def __init__(self, raw: IO[bytes], frame: Callable[[], Any]) -> None:
+        self._raw, self._frame = raw, frame
+        self._open: Any = None
+        self._packed = self._data = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._data and self._more():
+            self._open = self._open or self._frame()
+            self._data = self._open.decompress(self._packed)
+            self._packed = self._open.unused_data
+            if self._open.eof:
+                self._open = None
+        size = min(len(buffer), len(self._data))
+        buffer[:size], self._data = self._data[:size], self._data[size:]
+        return size
+
+    def _more(self) -> bool:
+        self._packed = self._packed or self._raw.read(PACKED)
+        if not self._packed and self._open:
+            raise EOFError("it ends in the middle of a frame")
+        return bool(self._packed)
 
 
 def _open_zstd(raw: IO[bytes], mode: str) -> IO[bytes]:
@@ -39,6 +76,9 @@ def _open_zstd(raw: IO[bytes], mode: str) -> IO[bytes]:
         raise UsageError(
             "a .zst file needs the package zstandard", hint="pip install zstandard"
         ) from error
+    if mode == "rb":
+        unpacked = _Zstd(raw, lambda: zstandard.ZstdDecompressor().decompressobj())
+        return io.BufferedReader(unpacked, CHUNK)
     return cast("IO[bytes]", zstandard.open(cast(BinaryIO, raw), mode))
 
 
@@ -91,11 +131,13 @@ class Input:
             self.close()
             raise
 
-    def read(self, size: int = CHUNK) -> bytes:
-        """Return up to ``size`` bytes, none at the end. Raises ``InputError`` for a broken file."""
+    def read(self, size: int = 0) -> bytes:
+        """Return up to ``size`` or ``CHUNK`` bytes, none at the end. Raises ``InputError`` for a
+        broken file.
+        """
         try:
-            return self._data.read(size)
-        except _BROKEN as error:
+            return self._data.read(size or CHUNK)
+        except _broken() as error:
             raise InputError(
                 f"{self.name} is damaged or cut off: {error}", hint="get the file again"
             ) from error

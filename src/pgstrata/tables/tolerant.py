@@ -9,15 +9,16 @@ to a row of its own table that is not there yet waits, in memory, until all else
 
 from __future__ import annotations
 
+from math import isqrt
 from typing import TYPE_CHECKING
 
 import psycopg
 
 from pgstrata.tables import wire
 from pgstrata.tables.hierarchy import OwnKey, orphan, orphans, own_keys
-from pgstrata.tables.locate import Complaint, Record, complaint, reject, value_of
+from pgstrata.tables.locate import Complaint, Record, complaint, reject, split_block, value_of
 from pgstrata.tables.notices import explained, place
-from pgstrata.tables.pieces import Piece, Reader, ending_on, on_lines, piece_of, without
+from pgstrata.tables.pieces import PART, Reader, around, divided, on_lines, without
 from pgstrata.tables.session import refused
 from pgstrata.tables.steps import Local, Steps, Wire, query
 from pgstrata.tables.strict import accepted, begin, check_count, give_up
@@ -31,8 +32,9 @@ if TYPE_CHECKING:
     from pgstrata.tables.results import Reject
 
 _UNDO = "ROLLBACK TO SAVEPOINT pgstrata_part"
-FEW = 16  # records: the smallest part while bad rows are dense
-_ROW_CLASSES = ("22", "23", "44", "54", "P0", "42804")  # SQLSTATEs that speak of a row
+ATTEMPT = 16 * 1024  # bytes that a server loads in the time that one more COPY takes
+# SQLSTATEs that speak of a row; 45 is what triggers raise on their own account.
+_ROW_CLASSES = ("22", "23", "44", "45", "54", "P0", "42804")
 
 
 class Sieve:
@@ -57,12 +59,13 @@ class Sieve:
         self._before = b"SAVEPOINT pgstrata_part; "
         self._notices: list[str] = []
         self._own_keys = own_keys
-        self._waiting: list[Piece] = []
+        self._waiting: list[Block] = []
+        self._gap, self._last_bad = PART, 0  # bytes from one bad record to the next, and its offset
         self._scanner = job.scanner
 
-    def load(self, pieces: Iterator[Piece]) -> Steps[bool]:
+    def load(self, pieces: Iterator[Block]) -> Steps[bool]:
         """Load one part; return whether a bad row has undone it, so that it went in pieces."""
-        sent: list[Piece] = []
+        sent: list[Block] = []
         error = yield from self._attempt(pieces, sent)
         if error is not None:
             yield from self._sift_or_wait(sent, error)
@@ -79,9 +82,9 @@ class Sieve:
                 pieces = yield from self._without_orphans(pieces)
                 error = yield from self._attempt(iter(pieces), [])
             if error is not None:
-                before = sum(piece.count for piece in pieces)
+                before = sum(piece.records for piece in pieces)
                 yield from self._sift_or_wait(pieces, error)
-                if sum(piece.count for piece in self._waiting) >= before:
+                if sum(piece.records for piece in self._waiting) >= before:
                     self._own_keys = ()  # each waits for another: now every one is looked at
 
     def watch(self, diagnostic: psycopg.errors.Diagnostic) -> None:
@@ -101,38 +104,40 @@ class Sieve:
     def _waits(self, error: psycopg.Error) -> bool:
         return error.diag.constraint_name in {key.name for key in self._own_keys}
 
-    def _sift_or_wait(self, sent: list[Piece], error: psycopg.Error) -> Steps[None]:
+    def _sift_or_wait(self, sent: list[Block], error: psycopg.Error) -> Steps[None]:
         if not self._waits(error):
-            yield from self._sift([record for piece in sent for record in piece.split()], error)
+            yield from self._sift(sent, error)
             return
         if self._notices:  # the server has seen all the rows, and these will never do
             yield from query(self.job.connection, _UNDO)
             known = len(self.rejects)
             yield from self._skipped(sent)
             skipped = {bad.record for bad in self.rejects[known:]}
-            sent = without(sent, skipped, self._scanner.mark)
+            sent = without(sent, skipped, self._scanner)
         self._waiting += sent
 
-    def _without_orphans(self, pieces: list[Piece]) -> Steps[list[Piece]]:
+    def _without_orphans(self, pieces: list[Block]) -> Steps[list[Block]]:
         job, scanner = self.job, self._scanner
         yield from query(job.connection, _UNDO)
         data = [accepted(piece.data, job, scanner) for piece in pieces]
         lost = dict((yield from orphans(job, self._table, self._own_keys, data)))
-        records = enumerate(record for piece in pieces for record in piece.split())
+        records = enumerate(record for piece in pieces for record in split_block(piece, scanner))
         found = [(record, lost[index]) for index, record in records if index in lost]
         self.rejects += [orphan(job, record, key) for record, key in found]
-        return without(pieces, {record.number for record, _ in found}, scanner.mark)
+        return without(pieces, {record.number for record, _ in found}, scanner)
 
-    def _attempt(self, pieces: Iterator[Piece], sent: list[Piece]) -> Steps[psycopg.Error | None]:
+    def _attempt(self, pieces: Iterator[Block], sent: list[Block]) -> Steps[psycopg.Error | None]:
         """Send pieces in one COPY; return the error if one of the rows made it fail."""
         job, connection = self.job, self.job.connection
         self._notices.clear()
         yield from begin(job, self._before + self._statement)
+        spoke = False
         try:
             while (piece := (yield Local(lambda: next(pieces, None)))) is not None:
                 sent.append(piece)
-                data = accepted(piece.data, job, self._scanner)
-                yield Wire(connection, wire.write(connection.pgconn, data))
+                if not spoke:  # what comes after a complaint the server would throw away
+                    data = accepted(piece.data, job, self._scanner)
+                    spoke = yield Wire(connection, wire.write(connection.pgconn, data))
             yield Wire(connection, wire.end(connection.pgconn))
             yield Local(self._meanwhile)
             taken = yield Wire(connection, wire.taken(connection.pgconn))
@@ -150,61 +155,78 @@ class Sieve:
         yield from self._count(sent, taken)
         return None
 
-    def _sift(self, records: list[Record], error: psycopg.Error) -> Steps[None]:
-        """Load records of which at least one is bad."""
-        parts: list[list[Record]] = []
-        part, limit = records, len(records)
+    def _sift(self, pieces: list[Block], error: psycopg.Error) -> Steps[None]:
+        """Load pieces of which at least one record is bad."""
+        part = pieces
+        parts: list[list[Block]] = []
         found: psycopg.Error | None = error
         while True:
             if found is not None and self._waits(found):
-                yield from self._sift_or_wait([piece_of(part, self._scanner.mark)], found)
+                yield from self._sift_or_wait(part, found)
             elif found is not None:
-                limit = self._divide(part, found, parts)
+                self._divide(part, found, parts)
             if not parts:
                 return
-            part = parts.pop()
-            if len(part) > limit:
-                parts.append(part[limit:])
-                part = part[:limit]
-            found = yield from self._attempt(iter([piece_of(part, self._scanner.mark)]), [])
-            limit *= 2
+            part = self._next(parts)
+            found = yield from self._attempt(iter(part), [])
 
-    def _divide(self, part: list[Record], error: psycopg.Error, parts: list[list[Record]]) -> int:
-        """Reject the bad record of a part, or halve it; return the size of the next part."""
-        place = complaint(error, self.job.target)
-        index = 0 if len(part) == 1 else self._culprit(part, place)
-        if index is None:
-            half = len(part) // 2
-            parts += [part[half:], part[:half]]
-            return half
-        job = self.job
-        self.rejects.append(reject(job.file, part[index], job.target, error, place.column))
-        parts += [rest for rest in (part[index + 1 :], part[:index]) if rest]
-        return max(FEW, 2 * index)
+    def _next(self, parts: list[list[Block]]) -> list[Block]:
+        """Take what is to be tried next off the parts, the first of which is the last in the list.
 
-    def _culprit(self, part: list[Record], place: Complaint) -> int | None:
+        Half of an attempt that fails is read in vain, and each attempt costs as much as ATTEMPT
+        bytes: for one bad record in ``gap`` bytes the sum of both is least at this length.
+        """
+        part = parts.pop()
+        gap = max(self._gap, part[0].offset - self._last_bad)
+        enough = isqrt(2 * gap * ATTEMPT)
+        while (size := _size(part)) > 2 * enough:  # by halves: so little is copied again and again
+            part, rest = divided(part, size // 2, self._scanner)
+            if not rest:
+                break
+            parts.append(rest)
+        return part
+
+    def _divide(self, part: list[Block], error: psycopg.Error, parts: list[list[Block]]) -> None:
+        """Reject the bad record of a part, or halve it."""
+        job, scanner, place = self.job, self._scanner, complaint(error, self.job.target)
+        only = sum(piece.records for piece in part) == 1
+        record = split_block(part[0], scanner)[0] if only else self._culprit(part, place)
+        if record is None:
+            parts += reversed(divided(part, _size(part) // 2, scanner))
+            return
+        self.rejects.append(reject(job.file, record, job.target, error, place.column))
+        self._gap = (self._gap + max(0, record.offset - self._last_bad)) // 2
+        self._last_bad = record.offset
+        parts += [rest for rest in reversed(around(part, record, scanner)) if rest]
+
+    def _culprit(self, part: list[Block], place: Complaint) -> Record | None:
         """Return the record that a complaint means, if its value is the one complained of."""
-        index = ending_on(part, [place.line], self._scanner.mark)[0] if place.line else None
-        if index is None or not (place.column and place.value):
-            return index
-        value = value_of(self.job.file, part[index], self.job.target.columns, place.column)
-        return index if (value or "").startswith(place.value.removesuffix("...")) else None
+        found = on_lines(part, [place.line], self._scanner) if place.line else [None]
+        record = found[0]
+        if record is None or not (place.column and place.value):
+            return record
+        value = value_of(self.job.file, record, self.job.target.columns, place.column)
+        return record if (value or "").startswith(place.value.removesuffix("...")) else None
 
-    def _count(self, sent: list[Piece], taken: int) -> Steps[None]:
+    def _count(self, sent: list[Block], taken: int) -> Steps[None]:
         """Count what the server took, and reject what it skipped."""
-        records = sum(piece.count for piece in sent)
+        records = sum(piece.records for piece in sent)
         check_count(self.job, records, taken + len(self._notices))
         self.loaded += taken
         if self._notices:
             yield from self._skipped(sent)
 
-    def _skipped(self, sent: list[Piece]) -> Steps[None]:
+    def _skipped(self, sent: list[Block]) -> Steps[None]:
         """Reject the rows that the server's notices speak of."""
         places = [place(notice, self.job.target.columns) for notice in self._notices]
-        found = on_lines(sent, [said.line for said in places])
+        found = on_lines(sent, [said.line for said in places], self._scanner)
         check_count(self.job, len(places), len(found))
         rows = [(record, said.column) for record, said in zip(found, places, strict=True)]
         self.rejects += yield from explained(self.job, self._table, self._notices, rows)
+
+
+def _size(pieces: list[Block]) -> int:
+    return sum(len(piece.data) for piece in pieces)
 
 
 def load(

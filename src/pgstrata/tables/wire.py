@@ -38,7 +38,7 @@ def start(pgconn: PGconn, statement: bytes) -> PQGen[None]:
 
 
 def write(pgconn: PGconn, data: bytes) -> PQGen[bool]:
-    """Send ``data``; return whether the server has spoken meanwhile, perhaps of an error."""
+    """Send ``data``; return whether the server has spoken meanwhile, which is of an error."""
     spoke = False
     while pgconn.put_copy_data(data) == 0:
         yield Wait.W
@@ -46,9 +46,29 @@ def write(pgconn: PGconn, data: bytes) -> PQGen[bool]:
         ready = (yield Wait.RW) or 0  # psycopg goes on with None after Ctrl-C
         if ready & Ready.R:
             pgconn.consume_input()
-            spoke = True
+            spoke = spoke or not _noticed(pgconn)
         if ready & Ready.W and pgconn.flush() == 0:
             return spoke
+
+
+def _noticed(pgconn: PGconn) -> bool:
+    """Tell whether what has come are notices, which a trigger may raise at any time, and hand them
+    on. libpq looks for them, and only for them, when it is asked whether it is busy.
+    """
+    handler, count = pgconn.notice_handler, 0
+
+    def hand_on(notice: PGresult) -> None:
+        nonlocal count
+        count += 1
+        if handler is not None:
+            handler(notice)
+
+    pgconn.notice_handler = hand_on
+    try:
+        pgconn.is_busy()
+    finally:
+        pgconn.notice_handler = handler
+    return count > 0
 
 
 def finish(pgconn: PGconn, reason: bytes | None = None) -> PQGen[int]:

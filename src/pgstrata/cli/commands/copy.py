@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 
 @click.command("copy")
-@click.argument("table", nargs=-1, required=True)
+@click.argument("table", nargs=-1)
+@click.option(
+    "--query", metavar="SQL", help="Copy the rows of a query instead, into the table --as names."
+)
 @click.option(
     "--from",
     "source",
@@ -70,6 +73,7 @@ def command(  # noqa: PLR0913  # those that are not handed on
     /,
     *,
     table: tuple[str, ...],
+    query: str | None,
     source: str,
     target: str,
     from_connection: str | None,
@@ -78,13 +82,15 @@ def command(  # noqa: PLR0913  # those that are not handed on
     output: str,
     **given: Any,
 ) -> None:
-    """Copy tables from one environment's server to another's.
+    """Copy tables, or what a query returns, from one environment's server to another's.
 
     Each TABLE is read as of one moment, and all are one transaction of the target. Rows stream
     through this process; what --mask hides never leaves the source. Both ends are shown before the
     first row moves.
     """
-    chosen = _options(table, **given)
+    if bool(table) == bool(query):
+        raise UsageError("name tables to copy, or give a --query")
+    chosen = _options((query,) if query else table, query=bool(query), **given)
     here = end_of(session, source, from_connection)
     there = end_of(session, target, to_connection)
     refuse_protected(there, yes_protected)
