@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from pgstrata.audit.checks.transport.encryption import KEY, uses_tls
 from pgstrata.audit.model import Check, Fix, Outcome, Status
 from pgstrata.audit.remedy import for_client
 from pgstrata.audit.view import View
 from pgstrata.audit.wire.handshake import Handshake
+from pgstrata.audit.wire.tls import SYSTEM
 
 _LIBPQ = "libpq documentation: SSL Support."
+_ROOTS = "connection_settings.sslrootcert"
+_OWN = "connection_settings: {sslrootcert: …}, the file of the authority that signed it"
+_VERIFYING = ("verify-ca", "verify-full")
 _VERIFY = "openssl s_client -starttls postgres -connect HOST:PORT -CAfile CA"
 
 
@@ -26,23 +31,56 @@ def chain(view: View) -> Iterator[Outcome]:
     shaken = handshake_of(view)
     if shaken is None:
         return
+    if why := _unusable(view, shaken):
+        yield Outcome(
+            "fail",
+            why,
+            observed=shaken.roots if shaken.configured else "none",
+            expected="authorities that libpq finds",
+            key=_ROOTS,
+            fix=(for_client(view, _system(shaken), _VERIFY),),
+        )
+        return
     if shaken.trusted is None:
         yield Outcome("unknown", f"no handshake: {shaken.error}", key=KEY)
         return
-    bad: Status = "fail" if view.sslmode in ("verify-ca", "verify-full") else "info"
     reason = shaken.distrust or "it is not known"
-    line = "connection_settings: {sslrootcert: …}, the file of the authority that signed it"
     yield Outcome(
-        "ok" if shaken.trusted else bad,
+        "ok" if shaken.trusted else "fail" if _verifies(view, shaken) else "info",
         f"the server's certificate is one of {shaken.roots}"
         if shaken.trusted
         else f"the server's certificate cannot be verified with {shaken.roots}: {reason}",
         observed=reason if not shaken.trusted else "trusted",
         expected="trusted",
-        key="connection_settings.sslrootcert",
-        fix=() if shaken.trusted else (for_client(view, line, _VERIFY),),
+        key=_ROOTS,
+        fix=() if shaken.trusted else (for_client(view, _OWN, _VERIFY),),
         evidence=_issuers(shaken),
     )
+
+
+def _verifies(view: View, shaken: Handshake) -> bool:
+    """Tell whether the client refuses a server that it cannot verify: with a file of authorities,
+    require is verify-ca.
+    """
+    implied = view.sslmode == "require" and shaken.configured and Path(shaken.roots).exists()
+    return view.sslmode in _VERIFYING or implied
+
+
+def _unusable(view: View, shaken: Handshake) -> str:
+    """Return why libpq refuses to connect before it has seen any server; empty where it does
+    not. The machine's own authorities, which the handshake tries, it uses only when told so.
+    """
+    if view.sslmode in _VERIFYING and not shaken.configured:
+        return f"sslmode is {view.sslmode}, and there is no sslrootcert: libpq does not connect"
+    if shaken.configured and shaken.roots == SYSTEM and view.sslmode != "verify-full":
+        return f"sslmode is {view.sslmode}: with sslrootcert=system libpq takes verify-full only"
+    return ""
+
+
+def _system(shaken: Handshake) -> str:
+    """Return the line that helps: the machine's own authorities, where they know the server."""
+    known = shaken.roots == SYSTEM and shaken.trusted
+    return "connection_settings: {sslmode: verify-full, sslrootcert: system}" if known else _OWN
 
 
 def _issuers(shaken: Handshake) -> tuple[str, ...]:
@@ -102,7 +140,8 @@ CHECKS = (
         "tls.chain",
         "fail",
         what="Whether the server's certificate leads to the client's own sslrootcert, by a real"
-        " handshake. Information where the client does not verify.",
+        " handshake, and whether libpq has what it verifies with at all. Information where the"
+        " client does not verify.",
         why="With verify-ca and verify-full the client cannot connect. libpq says no more than"
         " `certificate verify failed`; this has the reason.",
         verify=_VERIFY,

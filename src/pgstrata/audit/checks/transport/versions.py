@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pgstrata.audit.checks.pooled import behind_pooler
 from pgstrata.audit.checks.transport.encryption import KEY, OLD, SOURCE
-from pgstrata.audit.model import Check, Outcome, UnreadError
+from pgstrata.audit.model import Check, Gap, Outcome, UnreadError
 from pgstrata.audit.remedy import for_client, for_server
 from pgstrata.audit.view import View
 
@@ -16,6 +17,8 @@ def min_protocol(view: View) -> Iterator[Outcome]:
     """Compare the versions of TLS that either end allows."""
     if not view.tcp or view.sslmode == "disable" or view.handshake.offered is False:
         return
+    if behind_pooler(view):
+        raise UnreadError(Gap("a pooler stands between, and SQL shows what is behind it"))
     wanted = str(view.client.keyword("ssl_min_protocol_version") or "TLSv1.2")
     try:
         least = view.server("ssl_min_protocol_version")
