@@ -28,6 +28,7 @@ ADMIN = HBA[1]
 ELSEWHERE = {"host": "db.example.test", "hostaddr": "127.0.0.1"}
 FAR = {"client_addresses": ["10.2.0.0/16"], "connection_settings": ELSEWHERE}
 NEAR = {"client_addresses": ["127.0.0.1"]}
+RADIUS = "radius radiusservers=127.0.0.1 radiussecrets=made-up"
 SOON = f"DO $$ BEGIN EXECUTE format('ALTER ROLE {APP} VALID UNTIL %L', now() + '36 hours'); END $$"
 
 
@@ -40,6 +41,8 @@ CASES = (
     Case("auth.rule", "fail", "no line of pg_hba.conf matches", hba=(ADMIN,)),
     Case("auth.rule", "fail", "rejects the connection", hba=(app("reject"), *HBA)),
     Case("auth.rule", "fail", "from 10.2.0.0/16", client=FAR, hba=HBA, mended=NEAR),
+    Case("auth.method", "warn", "the client's own machine is believed", hba=(app("ident"), ADMIN)),
+    Case("auth.method", "info", "the server learns the password", hba=(app(RADIUS), ADMIN)),
     Case("auth.method", "info", "nobody is asked for anything", hba=(app("trust"), ADMIN)),
     Case("auth.method", "warn", "md5 is broken", hba=(app("md5"), ADMIN)),
     Case("auth.method", "info", "the server learns the password", hba=(app("password"), ADMIN)),
@@ -173,6 +176,11 @@ def test_an_md5_hash_under_a_scram_line(well: Well, tmp_path: Path) -> None:
     """The right password cannot be used; it can when it was set again."""
     well.server.sql(f"SET password_encryption = 'md5'; ALTER ROLE {APP} PASSWORD '{PASSWORD}'")
     try:
+        (refused,) = of(tmp_path, settings(well.server), "auth.rule")
+        assert refused.status == "fail"
+        assert [fix.statement for fix in refused.outcome.fix] == [
+            f"SET password_encryption = 'scram-sha-256';  \\password {APP}"
+        ]
         said = of(tmp_path, settings(well.server), "auth.hash")
         assert "scram-sha-256 is asked for: it cannot log in" in said[0].outcome.message
         assert said[0].status == "fail"
@@ -233,7 +241,7 @@ def test_a_file_that_was_not_read_again(well: Well, tmp_path: Path) -> None:
     checks = ("auth.not_reloaded", "auth.drift")
     try:
         edited(well.server, (app("reject"), ADMIN))
-        stale, drift = (of(tmp_path, settings(well.server), check)[0] for check in checks)
+        ((stale,), (drift,)) = (of(tmp_path, settings(well.server), check) for check in checks)
         assert (stale.status, drift.status) == ("warn", "fail")
         assert drift.outcome.expected == "reject"
         assert drift.outcome.observed == "scram"

@@ -10,7 +10,6 @@ from pgstrata.audit.model import Check, Fix, Outcome, Status
 from pgstrata.audit.remedy import for_client
 from pgstrata.audit.view import View
 from pgstrata.audit.wire.handshake import Handshake
-from pgstrata.audit.wire.tls import SYSTEM
 
 _LIBPQ = "libpq documentation: SSL Support."
 _ROOTS = "connection_settings.sslrootcert"
@@ -31,15 +30,8 @@ def chain(view: View) -> Iterator[Outcome]:
     shaken = handshake_of(view)
     if shaken is None:
         return
-    if why := _unusable(view, shaken):
-        yield Outcome(
-            "fail",
-            why,
-            observed=shaken.roots if shaken.configured else "none",
-            expected="authorities that libpq finds",
-            key=_ROOTS,
-            fix=(for_client(view, _system(shaken), _VERIFY),),
-        )
+    if view.sslmode in _VERIFYING and not shaken.configured:
+        yield _without_roots(view, shaken)
         return
     if shaken.trusted is None:
         yield Outcome("unknown", f"no handshake: {shaken.error}", key=KEY)
@@ -66,21 +58,19 @@ def _verifies(view: View, shaken: Handshake) -> bool:
     return view.sslmode in _VERIFYING or implied
 
 
-def _unusable(view: View, shaken: Handshake) -> str:
-    """Return why libpq refuses to connect before it has seen any server; empty where it does
-    not. The machine's own authorities, which the handshake tries, it uses only when told so.
+def _without_roots(view: View, shaken: Handshake) -> Outcome:
+    """Return the finding of a client that has nothing to verify with. The machine's own
+    authorities, which the handshake tries, libpq uses only when told so.
     """
-    if view.sslmode in _VERIFYING and not shaken.configured:
-        return f"sslmode is {view.sslmode}, and there is no sslrootcert: libpq does not connect"
-    if shaken.configured and shaken.roots == SYSTEM and view.sslmode != "verify-full":
-        return f"sslmode is {view.sslmode}: with sslrootcert=system libpq takes verify-full only"
-    return ""
-
-
-def _system(shaken: Handshake) -> str:
-    """Return the line that helps: the machine's own authorities, where they know the server."""
-    known = shaken.roots == SYSTEM and shaken.trusted
-    return "connection_settings: {sslmode: verify-full, sslrootcert: system}" if known else _OWN
+    system = "connection_settings: {sslmode: verify-full, sslrootcert: system}"
+    return Outcome(
+        "fail",
+        f"sslmode is {view.sslmode}, and there is no sslrootcert: libpq does not connect",
+        observed="none",
+        expected="authorities that libpq finds",
+        key=_ROOTS,
+        fix=(for_client(view, system if shaken.trusted else _OWN, _VERIFY),),
+    )
 
 
 def _issuers(shaken: Handshake) -> tuple[str, ...]:
