@@ -268,11 +268,11 @@ FROM (SELECT DISTINCT r.file_name FROM pg_hba_file_rules() r) f
     Fact(
         "hba_regexes",
         """
-SELECT p.pattern, n.name, n.name ~ p.pattern COLLATE "C" AS matches
+SELECT p.pattern, n.subject, n.subject ~ p.pattern COLLATE "C" AS matches
 FROM (SELECT DISTINCT substr(word, 2) AS pattern
     FROM pg_hba_file_rules() r, unnest(r.database || r.user_name) word
     WHERE left(word, 1) = '/') p,
-  (VALUES (%(user)s::text), (%(db)s::text), (session_user::text)) n(name)
+  (VALUES (%(user)s::text), (%(db)s::text), (session_user::text)) n(subject)
 """,
         since=16,
         reads="pg_hba_file_rules",

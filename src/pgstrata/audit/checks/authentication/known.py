@@ -21,7 +21,7 @@ def known(view: View) -> Known:
     return Known(
         memberships=memberships(view),
         regexes={
-            (row["pattern"], row["name"]): row["matches"]
+            (row["pattern"], row["subject"]): row["matches"]
             for row in view.snapshot.facts.get("hba_regexes", ())
         },
         server_addresses=frozenset([ip_address(address.partition("/")[0])] if address else []),
