@@ -298,6 +298,29 @@ def test_a_certificate_that_the_server_demands(
     assert (unverified.status, verified.status) == ("fail", "ok")
 
 
+@pytest.mark.parametrize(
+    ("certificate", "fix"), [(False, "sslcert: …, sslkey: …"), (True, "a line of pg_ident.conf")]
+)
+def test_no_other_line_helps_where_a_certificate_is_missing(
+    well_tls: Server,
+    lasting: Certificates,
+    tmp_path: Path,
+    certificate: bool,  # noqa: FBT001 # a table's cell
+    fix: str,
+) -> None:
+    """What the line wants is the fix, not one more line."""
+    own = {"sslcert": str(lasting.client.certificate), "sslkey": str(lasting.client.key)}
+    with_hba(well_tls, (f"hostssl {DB} {APP} 127.0.0.1/32 cert", HBA[1]))
+    try:
+        (said,) = look(
+            well_tls, tmp_path, "auth.rule", sslmode="require", **(own if certificate else {})
+        )
+    finally:
+        with_hba(well_tls, HBA)
+    assert said.status == "fail"
+    assert fix in said.outcome.fix[0].statement
+
+
 def test_a_certificate_that_the_server_does_not_trust(
     well_tls: Server, lasting: Certificates, tmp_path: Path
 ) -> None:

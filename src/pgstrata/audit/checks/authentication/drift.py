@@ -9,9 +9,11 @@ from pgstrata.audit.checks.authentication.attempts import attempt_of, inside, ow
 from pgstrata.audit.checks.authentication.known import known
 from pgstrata.audit.checks.authentication.simulated import Answer, answer, file_of
 from pgstrata.audit.checks.pooled import behind_pooler
-from pgstrata.audit.hba import Attempt, Known, Rule, Transport
+from pgstrata.audit.hba import Known, Rule, Transport
 from pgstrata.audit.model import Check, Fix, Gap, Outcome, UnreadError
 from pgstrata.audit.view import View
+
+_SILENT = ("trust", "oauth")  # leave SYSTEM_USER empty: the first always, the other may
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +60,11 @@ def _by_probes(view: View, lines: tuple[Rule, ...], facts: Known) -> Iterator[_C
 def _by_session(view: View, lines: tuple[Rule, ...], facts: Known) -> Iterator[_Compared]:
     """Compare with the method that let the audit itself in; before 16 no server tells it."""
     for row in view.snapshot.facts.get("auth", ()):
-        used = (row["system_user"] or "trust").partition(":")[0]
-        attempt: Attempt = inside(view, view.snapshot.viewer)
-        said = answer(lines, facts, attempt)
+        used = (row["system_user"] or _SILENT[0]).partition(":")[0]
+        said = answer(lines, facts, inside(view, view.snapshot.viewer))
         method = said.rule.method if said.rule else "no_entry"
-        yield _Compared("session", said, method, used, used == method)
+        agree = used == method or (used, method) == _SILENT
+        yield _Compared("session", said, method, used, agree)
 
 
 def _outcome(one: _Compared) -> Outcome:

@@ -92,8 +92,8 @@ def _probed(view: View, error: UnreadError) -> Iterator[Outcome]:
             "warn", f"the server asks {view.user} for md5", "here", "md5", "scram-sha-256"
         )
     else:
-        answered = ", ".join(one.request for one in view.probes.values() if one.answered)
-        said = f"from here the server asks for {answered}" if answered else ""
+        admitted = ", ".join(one.request for one in view.probes.values() if one.admitted)
+        said = f"from here the server asks for {admitted}" if admitted else ""
         raise UnreadError(error.gap, said)
 
 

@@ -86,8 +86,8 @@ def _by_probe(view: View, error: UnreadError) -> Iterator[Outcome]:
         yield _refused_here(view, refusals[0])
         return
     answered = [probe for probe in tried if probe and probe.answered]
-    asked = ", ".join(f"{probe.request} ({probe.transport})" for probe in answered)
-    raise UnreadError(error.gap, f"from here the server asks for {asked}" if asked else "")
+    said = ", ".join(f"{probe.message or probe.request} ({probe.transport})" for probe in answered)
+    raise UnreadError(error.gap, f"from here the server answers: {said}" if said else "")
 
 
 def _ended(probe: Probe) -> bool:
