@@ -194,6 +194,20 @@ def test_a_missing_age_is_a_doubt(well: Well, tmp_path: Path) -> None:
     assert "whether the server has read the file" in found.outcome.message
 
 
+def test_parts_that_only_one_way_has(well_tls: Server, tmp_path: Path) -> None:
+    """A line for TLS divides the clients, and each part is asked about in clear text too."""
+    elsewhere = {"host": "db.example.test", "hostaddr": "127.0.0.1", "sslmode": "prefer"}
+    with_hba(well_tls, (f"hostssl {DB} {APP} 10.2.0.0/17 scram-sha-256", *HBA))
+    try:
+        found = of(tmp_path, settings(well_tls, **elsewhere) | FAR, "auth.rule")
+    finally:
+        with_hba(well_tls, HBA)
+    assert {(one.outcome.object, one.status) for one in found} == {
+        ("10.2.0.0/17", "ok"),
+        ("10.2.128.0/17", "fail"),
+    }
+
+
 def test_a_client_certificate_is_no_password(well_tls: Server, tmp_path: Path) -> None:
     """Trust with a certificate of the authority lets in whoever has any, as anybody."""
     line = f"hostssl {DB} {APP} 127.0.0.1/32 trust clientcert=verify-ca"

@@ -95,7 +95,7 @@ def answers(view: View, network: Network | None) -> list[list[Answer]]:
     for transport in tried:
         for answer in _parts(view, lines, facts, network, transport):
             by_part.setdefault(answer.attempt.client, []).append(answer)
-    if len({len(found) for found in by_part.values()}) > 1:  # TLS and plain divide it differently
+    if any(len(found) < len(tried) for found in by_part.values()):  # they divide it differently
         by_part = _aligned(view, lines, facts, by_part, tried)
     return list(by_part.values())
 
