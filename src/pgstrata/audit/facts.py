@@ -51,6 +51,12 @@ class Fact:
         return Gap(why if grant else f"{why}; a superuser may", grant)
 
 
+_HBA = (
+    "GRANT SELECT ON pg_hba_file_rules TO {viewer};",
+    "GRANT EXECUTE ON FUNCTION pg_hba_file_rules() TO {viewer};",
+)
+
+
 def wrapped(query: str) -> str:
     """Return the statement that asks for the rows of a query as one JSON list."""
     return WRAPPED.format(query=query)
@@ -101,11 +107,6 @@ SELECT current_setting('server_version_num')::int AS version_num,
     AND has_function_privilege('pg_control_checkpoint()', 'EXECUTE') AS control,
   has_column_privilege('pg_authid', 'rolpassword', 'SELECT') AS authid
 """
-
-_HBA = (
-    "GRANT SELECT ON pg_hba_file_rules TO {viewer};",
-    "GRANT EXECUTE ON FUNCTION pg_hba_file_rules() TO {viewer};",
-)
 
 FACTS = (
     Fact(
