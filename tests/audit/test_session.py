@@ -19,7 +19,8 @@ from pgstrata.check.scope import Connection
 from pgstrata.loading import load
 from pgstrata.statements import identifier
 
-HIDDEN = {"hba", "ident", "file_settings", "hba_mtime"}  # from all but the auditor and superusers
+# From all but the auditor and superusers.
+HIDDEN = {"hba", "hba_mtime", "hba_files", "hba_regexes", "ident", "file_settings"}
 ALLOWED = re.compile(r"SELECT |SHOW |BEGIN |SET LOCAL |SAVEPOINT |ROLLBACK(;| |$)")
 
 

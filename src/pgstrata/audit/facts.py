@@ -51,6 +51,12 @@ class Fact:
         return Gap(why if grant else f"{why}; a superuser may", grant)
 
 
+_HBA = (
+    "GRANT SELECT ON pg_hba_file_rules TO {viewer};",
+    "GRANT EXECUTE ON FUNCTION pg_hba_file_rules() TO {viewer};",
+)
+
+
 def wrapped(query: str) -> str:
     """Return the statement that asks for the rows of a query as one JSON list."""
     return WRAPPED.format(query=query)
@@ -211,10 +217,7 @@ FROM pg_stat_ssl s JOIN pg_stat_gssapi g USING (pid) WHERE s.pid = pg_backend_pi
         "SELECT r.* FROM pg_hba_file_rules() WITH ORDINALITY AS r",
         reads="pg_hba_file_rules",
         needs=("hba",),
-        grant=(
-            "GRANT SELECT ON pg_hba_file_rules TO {viewer};",
-            "GRANT EXECUTE ON FUNCTION pg_hba_file_rules() TO {viewer};",
-        ),
+        grant=_HBA,
     ),
     Fact(
         "ident",
@@ -249,6 +252,33 @@ SELECT (pg_stat_file(current_setting('hba_file'))).modification AS mtime,
         reads="the age of pg_hba.conf",
         needs=("stat_file", "all_settings"),
         grant=(MONITOR, "GRANT EXECUTE ON FUNCTION pg_stat_file(text) TO {viewer};"),
+    ),
+    # From 16 on one file may include others.
+    Fact(
+        "hba_files",
+        """
+SELECT f.file_name, (pg_stat_file(f.file_name)).modification AS mtime
+FROM (SELECT DISTINCT r.file_name FROM pg_hba_file_rules() r) f
+""",
+        since=16,
+        reads="the age of pg_hba.conf",
+        needs=("stat_file", "hba"),
+        grant=(*_HBA, "GRANT EXECUTE ON FUNCTION pg_stat_file(text) TO {viewer};"),
+    ),
+    # Only the server can tell what its regular expressions match. From 16 on rules may have some.
+    Fact(
+        "hba_regexes",
+        """
+SELECT p.pattern, n.subject, n.subject ~ p.pattern COLLATE "C" AS matches
+FROM (SELECT DISTINCT substr(word, 2) AS pattern
+    FROM pg_hba_file_rules() r, unnest(r.database || r.user_name) word
+    WHERE left(word, 1) = '/') p,
+  (VALUES (%(user)s::text), (%(db)s::text), (session_user::text)) n(subject)
+""",
+        since=16,
+        reads="pg_hba_file_rules",
+        needs=("hba",),
+        grant=_HBA,
     ),
     Fact(
         "password_kinds",
@@ -344,7 +374,7 @@ def role_sql(role: str) -> str:
     """
     ours = [fact for fact in FACTS if fact.grant]
     old = dict.fromkeys(grant for fact in ours if fact.since == OLDEST for grant in fact.grant)
-    new = dict.fromkeys(grant for fact in ours if fact.since > OLDEST for grant in fact.grant)
+    new = dict.fromkeys(grant for fact in ours for grant in fact.grant if grant not in old)
     lines = [
         "-- In the database that the audit connects to: grants on pg_catalog hold in one database.",
         "CREATE ROLE {viewer} LOGIN;  -- and a password, which \\password of psql sets",

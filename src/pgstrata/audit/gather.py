@@ -12,6 +12,7 @@ import psycopg
 
 from pgstrata.audit import outside, session
 from pgstrata.audit.facts import APPLICATION
+from pgstrata.audit.hba.attempt import is_physical
 from pgstrata.audit.model import Gap, Snapshot
 from pgstrata.check.scope import Connection
 from pgstrata.connect.conninfo import Conninfo, conninfo
@@ -187,7 +188,8 @@ def _from_outside(place: Endpoint, snapshot: Snapshot, *, probe: bool) -> Snapsh
             parameters |= server
         snapshot = replace(snapshot, facts={**snapshot.facts, **outside.files(parameters)})
         if probe and parameters["user"]:
-            probes = outside.probes(parameters, place.seconds)
+            replication = is_physical(place.client.keyword("replication"))
+            probes = outside.probes(parameters, place.seconds, replication=replication)
             snapshot = replace(snapshot, probe=probes)
             if probes["plain"]["request"] != "unreachable":
                 shaken = outside.shaken(parameters, place.seconds, probes)

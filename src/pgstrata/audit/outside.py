@@ -17,10 +17,9 @@ from pgstrata.audit.wire.certificate import certificates
 from pgstrata.audit.wire.handshake import Handshake, handshake
 from pgstrata.audit.wire.probe import ProbeTransport, probe
 from pgstrata.audit.wire.stream import socket_path
+from pgstrata.audit.wire.tls import SYSTEM, client_certificate, default_file, roots_of
 from pgstrata.connect.conninfo import Conninfo
 from pgstrata.model import Secret
-
-_FILES = ("sslcert", "sslrootcert")
 
 
 def parameters_of(own: Conninfo) -> dict[str, str]:
@@ -34,16 +33,19 @@ def parameters_of(own: Conninfo) -> dict[str, str]:
     }
 
 
-def probes(parameters: Mapping[str, str], seconds: float) -> dict[str, Any]:
+def probes(
+    parameters: Mapping[str, str], seconds: float, *, replication: bool = False
+) -> dict[str, Any]:
     """Return what the server asks of the user without and with TLS: ``Probe.as_json`` by transport.
 
     A Unix socket has no TLS, and of a server that does not answer nothing more is asked.
+    ``replication`` means physical replication.
     """
-    plain = probe(parameters, "plain", seconds=seconds)
+    plain = probe(parameters, "plain", seconds=seconds, replication=replication)
     found = {"plain": plain.as_json()}
-    if plain.answered and not socket_path(parameters):
+    if plain.request not in ("unreachable", "garbled") and not socket_path(parameters):
         tls: ProbeTransport = "tls"
-        found[tls] = probe(parameters, tls, seconds=seconds).as_json()
+        found[tls] = probe(parameters, tls, seconds=seconds, replication=replication).as_json()
     return found
 
 
@@ -61,8 +63,9 @@ def shaken(
 
 
 def files(parameters: Mapping[str, str]) -> dict[str, tuple[Row, ...]]:
-    """Return two facts about the client's own files: ``client_certificates``, a row for each in
-    ``sslcert`` and ``sslrootcert``, and ``client_key`` with the permissions of ``sslkey``.
+    """Return two facts about the client's own files, those of libpq's own folder among them:
+    ``client_certificates``, a row for each in ``sslcert`` and ``sslrootcert``, and ``client_key``
+    with the owner and permissions of ``sslkey``.
     """
     return {
         "client_certificates": tuple(_certificates(parameters)),
@@ -71,16 +74,19 @@ def files(parameters: Mapping[str, str]) -> dict[str, tuple[Row, ...]]:
 
 
 def _certificates(parameters: Mapping[str, str]) -> Iterator[Row]:
-    for name in _FILES:
-        path = parameters.get(name, "")
-        if path and path != "system":
+    paths = {"sslcert": client_certificate(parameters), "sslrootcert": roots_of(parameters)}
+    for name, path in paths.items():
+        if path and path != SYSTEM:
             with suppress(OSError, ValueError):  # what is wrong with it, the handshake says
                 for one in certificates(path):
                     yield {"keyword": name, "path": path, **one.as_json()}
 
 
 def _key(parameters: Mapping[str, str]) -> Iterator[Row]:
-    path = parameters.get("sslkey", "")
+    if client_certificate(parameters) is None:  # libpq does not look for the key then
+        return
+    path = parameters.get("sslkey") or str(default_file("postgresql.key"))
     with suppress(OSError):
-        if path and not path.startswith("engine:"):
-            yield {"path": path, "mode": f"{stat.S_IMODE(Path(path).stat().st_mode):04o}"}
+        if not path.startswith("engine:"):
+            seen = Path(path).stat()
+            yield {"path": path, "mode": f"{stat.S_IMODE(seen.st_mode):04o}", "uid": seen.st_uid}

@@ -159,8 +159,9 @@ class View:
 
     @cached_property
     def sslmode(self) -> str:
-        """The client's sslmode; libpq's own default is prefer."""
-        return str(self.client.keyword("sslmode") or "prefer")
+        """The client's sslmode, or libpq's default, which goes by ``sslrootcert``."""
+        default = "verify-full" if self.client.keyword("sslrootcert") == "system" else "prefer"
+        return str(self.client.keyword("sslmode") or default)
 
     @cached_property
     def pooled(self) -> bool:

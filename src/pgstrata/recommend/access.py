@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from pgstrata.audit.hba.attempt import is_physical
 from pgstrata.audit.hba.line import Keyword, hba_line
 from pgstrata.check.scope import Connection, is_remote
 from pgstrata.check.transport import sslmode
@@ -15,7 +16,6 @@ from pgstrata.recommend.server import Server, places, tcp_hosts, undeclared, use
 
 _EXAMPLE = "client_addresses: [10.20.0.0/16]"
 _LOOPBACK = {"::1": ("::1/128",), "localhost": ("127.0.0.1/32", "::1/128")}
-_PHYSICAL = ("true", "yes", "on", "1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def _over_tcp(
 
 def _line(connection: Connection, kind: str, address: str | None, login: Login) -> Advice:
     database, role = str(connection.keyword("dbname")), str(connection.keyword("user"))
-    name = Keyword("replication") if _is_physical(connection) else database
+    name = Keyword("replication") if is_physical(connection.keyword("replication")) else database
     line = hba_line(kind, name, role, address, login.method, login.options)
     origins = places([connection], "connection_settings.user")
     reason = f"{connection.name}: {login.why}"
@@ -156,7 +156,3 @@ def _where_from(server: Server) -> Iterator[Missing]:
             f" {', '.join(remote)}",
             _EXAMPLE,
         )
-
-
-def _is_physical(connection: Connection) -> bool:
-    return str(connection.keyword("replication") or "").lower() in _PHYSICAL

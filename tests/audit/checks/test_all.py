@@ -45,6 +45,13 @@ def test_ids_are_unique_and_say_their_topic() -> None:
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=IDS)
+def test_the_query_to_verify_changes_nothing(check: Check) -> None:
+    """It is for a look, also where READ ONLY would not stop it."""
+    acts = r"pg_(terminate|cancel|reload|rotate|switch|promote|create|drop)_|^(?!SELECT|SHOW).*;"
+    assert not re.search(acts, check.verify)
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=IDS)
 def test_every_page_has_its_texts(check: Check) -> None:
     """What, why, fix, when to ignore, what it cannot see, and where the rule is from."""
     texts = (check.what, check.why, check.fix, check.ignore, check.cannot_see, check.source)

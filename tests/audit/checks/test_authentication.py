@@ -14,6 +14,7 @@ from tests.audit.program import (
     Well,
     audited,
     environments,
+    merged,
     of,
     reload,
     settings,
@@ -23,8 +24,11 @@ from tests.audit.program import (
 from tests.servers import PASSWORD, Server
 
 ADMIN = HBA[1]
-FAR = {"client_addresses": ["10.2.0.0/16"]}
+# libpq takes the name for what it is told, and the address for where to go.
+ELSEWHERE = {"host": "db.example.test", "hostaddr": "127.0.0.1"}
+FAR = {"client_addresses": ["10.2.0.0/16"], "connection_settings": ELSEWHERE}
 NEAR = {"client_addresses": ["127.0.0.1"]}
+RADIUS = "radius radiusservers=127.0.0.1 radiussecrets=made-up"
 SOON = f"DO $$ BEGIN EXECUTE format('ALTER ROLE {APP} VALID UNTIL %L', now() + '36 hours'); END $$"
 
 
@@ -36,7 +40,9 @@ def app(method: str, address: str = "127.0.0.1/32", kind: str = "host") -> str:
 CASES = (
     Case("auth.rule", "fail", "no line of pg_hba.conf matches", hba=(ADMIN,)),
     Case("auth.rule", "fail", "rejects the connection", hba=(app("reject"), *HBA)),
-    Case("auth.rule", "fail", "from 10.2.0.0/16", client=FAR, mended=NEAR),
+    Case("auth.rule", "fail", "from 10.2.0.0/16", client=FAR, hba=HBA, mended=NEAR),
+    Case("auth.method", "warn", "the client's own machine is believed", hba=(app("ident"), ADMIN)),
+    Case("auth.method", "info", "the server learns the password", hba=(app(RADIUS), ADMIN)),
     Case("auth.method", "info", "nobody is asked for anything", hba=(app("trust"), ADMIN)),
     Case("auth.method", "warn", "md5 is broken", hba=(app("md5"), ADMIN)),
     Case("auth.method", "info", "the server learns the password", hba=(app("password"), ADMIN)),
@@ -170,6 +176,11 @@ def test_an_md5_hash_under_a_scram_line(well: Well, tmp_path: Path) -> None:
     """The right password cannot be used; it can when it was set again."""
     well.server.sql(f"SET password_encryption = 'md5'; ALTER ROLE {APP} PASSWORD '{PASSWORD}'")
     try:
+        (refused,) = of(tmp_path, settings(well.server), "auth.rule")
+        assert refused.status == "fail"
+        assert [fix.statement for fix in refused.outcome.fix] == [
+            f"SET password_encryption = 'scram-sha-256';  \\password {APP}"
+        ]
         said = of(tmp_path, settings(well.server), "auth.hash")
         assert "scram-sha-256 is asked for: it cannot log in" in said[0].outcome.message
         assert said[0].status == "fail"
@@ -230,7 +241,7 @@ def test_a_file_that_was_not_read_again(well: Well, tmp_path: Path) -> None:
     checks = ("auth.not_reloaded", "auth.drift")
     try:
         edited(well.server, (app("reject"), ADMIN))
-        stale, drift = (of(tmp_path, settings(well.server), check)[0] for check in checks)
+        ((stale,), (drift,)) = (of(tmp_path, settings(well.server), check) for check in checks)
         assert (stale.status, drift.status) == ("warn", "fail")
         assert drift.outcome.expected == "reject"
         assert drift.outcome.observed == "scram"
@@ -243,7 +254,7 @@ def test_a_file_that_was_not_read_again(well: Well, tmp_path: Path) -> None:
 
 def test_a_network_is_answered_part_by_part(well: Well, tmp_path: Path) -> None:
     """One half of the declared clients gets in, the other does not."""
-    files = settings(well.server) | {"client_addresses": ["10.2.0.0/16"]}
+    files = merged(settings(well.server), FAR)
     with_hba(well.server, (*HBA, app("scram-sha-256", "10.2.0.0/17")))
     try:
         said = of(tmp_path, files, "auth.rule")

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.audit.program import (
     APP,
     DB,
@@ -16,7 +18,7 @@ from tests.audit.program import (
     settings,
     with_hba,
 )
-from tests.certificates import Certificates, Pair
+from tests.certificates import Authority, Certificates, Pair
 from tests.pooler import pgbouncer
 from tests.servers import PASSWORD, Server
 
@@ -69,6 +71,8 @@ def test_a_session_in_clear_text(well: Well, well_tls: Server, tmp_path: Path) -
     """To another machine it is a warning, unless it is what the client says."""
     there = look(well.server, tmp_path, "tls.negotiated", **ELSEWHERE, sslmode="prefer")
     assert worst(there) == "warn"
+    there = look(well.server, tmp_path, "tls.negotiated", **ELSEWHERE, sslmode="disable")
+    assert worst(there) == "info"
     there = look(well_tls, tmp_path, "tls.negotiated", **ELSEWHERE, sslmode="prefer")
     assert worst(there) == "ok"
 
@@ -87,7 +91,12 @@ def test_a_server_that_accepts_clear_text(well_tls: Server, tmp_path: Path) -> N
 
 def test_a_client_that_only_prefers_tls(well_tls: Server, tmp_path: Path) -> None:
     """Libpq's own default is one of the two."""
-    for mode, status in ((None, "warn"), ("allow", "warn"), ("require", "ok")):
+    for mode, status in (
+        (None, "warn"),
+        ("allow", "warn"),
+        ("disable", "warn"),
+        ("require", "ok"),
+    ):
         said = look(well_tls, tmp_path, "tls.prefer", **ELSEWHERE, sslmode=mode)
         assert worst(said) == status
 
@@ -111,6 +120,51 @@ def test_no_common_version_of_tls(well_tls: Server, tmp_path: Path) -> None:
     run_sql(well_tls, ("ALTER SYSTEM RESET ALL",))
     assert worst(said) == "fail"
     assert worst(look(well_tls, tmp_path, "tls.min_protocol", **newest)) == "ok"
+
+
+def test_a_certificate_that_was_not_seen(well_tls: Server, tmp_path: Path) -> None:
+    """Nothing is said of its last day, which is not that all is well."""
+    run_sql(well_tls, ("ALTER SYSTEM SET ssl_max_protocol_version = 'TLSv1.2'",))
+    newest = {"sslmode": "prefer", "ssl_min_protocol_version": "TLSv1.3"}
+    (said,) = look(well_tls, tmp_path, "tls.expiry", **ELSEWHERE, **newest)
+    run_sql(well_tls, ("ALTER SYSTEM RESET ALL",))
+    assert (said.status, "was not seen" in said.outcome.message) == ("unknown", True)
+
+
+def test_a_client_that_has_nothing_to_verify_with(
+    well_tls: Server, lasting: Certificates, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Libpq does not connect, although the machine itself would trust the server."""
+    monkeypatch.setenv("HOME", str(tmp_path / "empty"))
+    (said,) = look(well_tls, tmp_path, "tls.chain", **VERIFIED)
+    assert (said.status, "there is no sslrootcert" in said.outcome.message) == ("fail", True)
+    assert "sslrootcert: …" in said.outcome.fix[0].statement
+    monkeypatch.setenv("SSL_CERT_FILE", str(lasting.ca))
+    (said,) = look(well_tls, tmp_path, "tls.chain", **VERIFIED)
+    assert (said.status, "sslrootcert: system" in said.outcome.fix[0].statement) == ("fail", True)
+    (told,) = look(well_tls, tmp_path, "tls.chain", sslmode="require")
+    assert told.status == "ok"
+
+
+def test_the_machines_own_authorities_are_for_verify_full(
+    well_tls: Server, lasting: Certificates, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is libpq's default then, not prefer."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(lasting.ca))
+    own = {"host": "localhost", "sslrootcert": "system", "sslmode": None}
+    assert worst(look(well_tls, tmp_path, "tls.chain", **own)) == "ok"
+    (said,) = look(well_tls, tmp_path, "tls.plain_accepted", **own)
+    assert said.status == "warn"
+    monkeypatch.setenv("SSL_CERT_FILE", str(lasting.other_ca))
+    assert worst(look(well_tls, tmp_path, "tls.chain", **own)) == "fail"
+
+
+def test_require_with_a_file_of_authorities_verifies(
+    well_tls: Server, lasting: Certificates, tmp_path: Path
+) -> None:
+    """It is verify-ca then, and the wrong file ends the connection."""
+    wrong = {"sslmode": "require", "sslrootcert": str(lasting.other_ca)}
+    assert worst(look(well_tls, tmp_path, "tls.chain", **wrong)) == "fail"
 
 
 def test_a_certificate_of_somebody_else(
@@ -168,6 +222,26 @@ def test_a_key_that_others_may_read(
     assert worst(look(well_tls, tmp_path / "project", "tls.key_perm", **files)) == "ok"
 
 
+@pytest.mark.parametrize(
+    ("mode", "uid", "status"),
+    [
+        ("0600", 1000, "ok"),
+        ("0640", 0, "ok"),
+        ("0640", 1000, "fail"),
+        ("0660", 0, "fail"),
+        ("0604", 0, "fail"),
+    ],
+)
+def test_the_group_may_read_a_key_of_root(
+    well: Well, tmp_path: Path, mode: str, uid: int, status: str
+) -> None:
+    """And nobody else's."""
+    row = {"path": "client.key", "mode": mode, "uid": uid}
+    snapshot = replace(well.view.snapshot, facts={**well.view.snapshot.facts, "client_key": (row,)})
+    (said,) = of(tmp_path, settings(well.server), "tls.key_perm", snapshot)
+    assert said.status == status
+
+
 def test_a_root_certificate_in_the_home_folder(
     well_tls: Server, lasting: Certificates, tmp_path: Path
 ) -> None:
@@ -219,9 +293,61 @@ def test_a_certificate_that_the_server_demands(
         with_hba(well_tls, HBA)
         well_tls.sql("DROP ROLE cert_user")
     assert (none.status, "has none" in none.outcome.message) == ("fail", True)
-    assert (other.status, other.outcome.observed) == ("fail", "cert_user")
+    assert (other.status, "for role app" in other.outcome.message) == ("fail", True)
     assert right.status == "ok"
     assert (unverified.status, verified.status) == ("fail", "ok")
+
+
+@pytest.mark.parametrize(
+    ("certificate", "fix"), [(False, "sslcert: …, sslkey: …"), (True, "a line of pg_ident.conf")]
+)
+def test_no_other_line_helps_where_a_certificate_is_missing(
+    well_tls: Server,
+    lasting: Certificates,
+    tmp_path: Path,
+    certificate: bool,  # noqa: FBT001 # a table's cell
+    fix: str,
+) -> None:
+    """What the line wants is the fix, not one more line."""
+    own = {"sslcert": str(lasting.client.certificate), "sslkey": str(lasting.client.key)}
+    with_hba(well_tls, (f"hostssl {DB} {APP} 127.0.0.1/32 cert", HBA[1]))
+    try:
+        (said,) = look(
+            well_tls, tmp_path, "auth.rule", sslmode="require", **(own if certificate else {})
+        )
+    finally:
+        with_hba(well_tls, HBA)
+    assert said.status == "fail"
+    assert fix in said.outcome.fix[0].statement
+
+
+def test_a_certificate_that_the_server_does_not_trust(
+    well_tls: Server, lasting: Certificates, tmp_path: Path
+) -> None:
+    """The server says so in TLS already."""
+    pair = Authority("a stranger").issue(tmp_path / "stranger", APP)
+    own = {"sslcert": str(pair.certificate), "sslkey": str(pair.key), "sslmode": "require"}
+    (said,) = look(well_tls, tmp_path, "tls.mtls", **own)
+    assert (said.status, "unknown ca" in said.outcome.message) == ("fail", True)
+
+
+@pytest.mark.parametrize("certificate", [False, True])
+def test_a_refusal_for_want_of_a_line_is_no_word_on_certificates(
+    well_tls: Server,
+    lasting: Certificates,
+    tmp_path: Path,
+    certificate: bool,  # noqa: FBT001 # a table's cell
+) -> None:
+    """Whether the client has one or not."""
+    own = {"sslcert": str(lasting.client.certificate), "sslkey": str(lasting.client.key)}
+    with_hba(well_tls, (HBA[1],))
+    try:
+        (said,) = look(
+            well_tls, tmp_path, "tls.mtls", sslmode="require", **(own if certificate else {})
+        )
+    finally:
+        with_hba(well_tls, HBA)
+    assert (said.status, "no pg_hba.conf entry" in said.outcome.message) == ("unknown", True)
 
 
 def test_tls_that_ends_at_a_pooler(well_tls: Server, lasting: Certificates, tmp_path: Path) -> None:

@@ -108,6 +108,7 @@ def test_unsettled_rules_leave_everything_open() -> None:
     lines = rules("host all all all md5")
     found = verdict(lines, Attempt("app", "bob", CLIENT), known)
     assert (found.kind, found.reason, found.possible) == ("unknown", known.unsettled, lines)
+    assert not verdict((), Attempt("app", "bob", CLIENT), known).refused
 
 
 def test_a_network_is_divided_where_rules_begin_and_end() -> None:

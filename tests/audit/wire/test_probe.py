@@ -11,7 +11,14 @@ from tests.audit.wire.conftest import answering, parameters
 from tests.certificates import Certificates
 from tests.servers import Server
 
+from pgstrata.audit.hba import Request
 from pgstrata.audit.wire.probe import Probe, ProbeTransport, probe
+
+
+def error(code: str, message: str) -> bytes:
+    """Return the message with which a server ends an attempt."""
+    fields = b"".join(word.encode() + b"\0" for word in ("SFATAL", f"C{code}", f"M{message}", ""))
+    return b"E" + (len(fields) + 4).to_bytes(4, "big") + fields
 
 
 @pytest.mark.parametrize(
@@ -143,13 +150,40 @@ def test_no_server(server: Server, over: dict[str, str], words: str) -> None:
         (b"N\0\0\0\5\0R\0\0\0\x0c\0\0\0\5salt", "plain", "md5"),
         (b"R\0\0\0\x15\0\0\0\x0aOAUTHBEARER\0\0\0", "plain", "oauth"),
         (b"R\0\0\0\x08\0\0\0\7", "plain", "gss"),
-        (b"E\0\0\0\x16SFATAL\0Mno slot\0\0\0", "plain", "refused"),
+        (error("53300", "sorry, too many clients already"), "plain", "unavailable"),
+        (error("57P03", "the database system is starting up"), "plain", "unavailable"),
+        (error("08P01", "SSL required"), "plain", "unavailable"),
+        (error("28000", "kein pg_hba.conf-Eintrag"), "plain", "refused"),
+        (error("28P01", "password authentication failed"), "plain", "refused"),
+        (error("28000", 'no pg_hba.conf entry for host "::1"'), "plain", "no_entry"),
     ],
 )
 def test_other_answers(answer: bytes, transport: ProbeTransport, request_: str) -> None:
     """Whatever answers, the probe ends with a word for it."""
     with answering(answer) as where:
         assert probe(where, transport, seconds=60).request == request_
+
+
+@pytest.mark.parametrize(
+    ("request_", "expected", "agrees"),
+    [
+        ("scram", {"scram", "md5"}, True),
+        ("scram", {"md5"}, False),
+        ("refused", {"reject"}, True),
+        ("refused", {"scram"}, False),
+        ("no_entry", {"reject"}, False),
+    ],
+)
+def test_what_a_probe_may_stand_for(request_: Request, expected: set[str], agrees: bool) -> None:  # noqa: FBT001 # a table's cell
+    """A refusal in another language may be any refusal, one in English only its own."""
+    assert Probe("plain", request_).agrees(expected) is agrees
+
+
+def test_physical_replication_is_asked_for(server: Server) -> None:
+    """Only lines with that word match it."""
+    found = probe(parameters(server, user="nobody"), "plain", replication=True)
+    assert found.request == "no_entry"
+    assert probe(parameters(server, user="nobody"), "plain").request == "scram"
 
 
 def test_an_unusable_key(tls_server: Server, certificates: Certificates) -> None:

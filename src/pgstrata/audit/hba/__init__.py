@@ -11,7 +11,15 @@
     hba_line(...), quote_hba(name)       lines that mean what was meant
 """
 
-from pgstrata.audit.hba.attempt import Attempt, Known, Mapped, Transport, client, transports
+from pgstrata.audit.hba.attempt import (
+    Attempt,
+    Known,
+    Mapped,
+    Transport,
+    client,
+    is_physical,
+    transports,
+)
 from pgstrata.audit.hba.decision import Slice, Verdict, verdict, verdicts
 from pgstrata.audit.hba.line import Keyword, hba_line, quote_hba
 from pgstrata.audit.hba.reach import Unreachable, unreachable
@@ -34,6 +42,7 @@ __all__ = [
     "Verdict",
     "client",
     "hba_line",
+    "is_physical",
     "next_step",
     "quote_hba",
     "redacted",

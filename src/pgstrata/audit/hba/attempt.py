@@ -90,6 +90,13 @@ def transports(sslmode: str, client: Network | None) -> tuple[Transport, ...]:
     return ("plain",) if client is None else _TRANSPORTS.get(sslmode, ("tls",))
 
 
+def is_physical(replication: object) -> bool:
+    """Tell whether a client's ``replication`` keyword asks for physical replication, which only the
+    word ``replication`` of a line matches. ``database`` is the logical one.
+    """
+    return str(replication or "").lower() in ("true", "yes", "on", "1")
+
+
 def client(text: str) -> Network | None:
     """Return the clients that an address, a CIDR, or the word ``local`` means.
 

@@ -20,13 +20,15 @@ class Verdict:
 
     ``rule`` decides where ``kind`` is ``rule``; a failure of its method never leads to a later one.
     ``no_entry`` is the refusal for want of a rule. ``unknown`` has the ``reason``, and the
-    ``candidates`` that may decide, in the order of the file; None among them is that refusal.
+    ``candidates`` that may decide, in the order of the file; None among them is that refusal. Where
+    the rules in force may be others than those of the file (not ``settled``), they prove nothing.
     """
 
     kind: Kind
     rule: Rule | None = None
     reason: str = ""
     candidates: tuple[Rule | None, ...] = ()
+    settled: bool = True
 
     @property
     def possible(self) -> tuple[Rule | None, ...]:
@@ -36,7 +38,8 @@ class Verdict:
     @property
     def refused(self) -> bool:
         """Whether the attempt certainly ends here: no entry, or the method ``reject``."""
-        return all(rule is None or rule.method == "reject" for rule in self.possible)
+        none_lets_in = all(rule is None or rule.method == "reject" for rule in self.possible)
+        return self.settled and none_lets_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +57,10 @@ def verdict(rules: Sequence[Rule], attempt: Attempt, known: Known) -> Verdict:
     there is ``verdicts``.
     """
     candidates, reason = _candidates(rules, attempt, known)
-    reason = next(_unsettled(rules, known), reason)
-    if reason:
-        return Verdict("unknown", reason=reason, candidates=candidates)
+    unsettled = next(_unsettled(rules, known), "")
+    if unsettled or reason:
+        why = unsettled or reason
+        return Verdict("unknown", reason=why, candidates=candidates, settled=not unsettled)
     if candidates[0] is None:
         return Verdict("no_entry")
     return Verdict("rule", candidates[0])

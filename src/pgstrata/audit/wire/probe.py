@@ -23,18 +23,22 @@ from __future__ import annotations
 import getpass
 import re
 import ssl
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from pgstrata.audit.hba.step import Request
 from pgstrata.audit.wire.stream import SECONDS, TERMINATE, NotPostgresError, Stream, reason
 from pgstrata.audit.wire.tls import context, server_name
 
 # "no_tls": the server does not speak it; "unreachable": nobody answers at that address, or not in
-# time; "tls_failed": no agreement about TLS; "garbled": whoever answers is not PostgreSQL.
-Failure: TypeAlias = Literal["no_tls", "unreachable", "tls_failed", "garbled"]
+# time; "tls_failed": no agreement about TLS; "garbled": whoever answers is not PostgreSQL;
+# "unavailable": it refuses for a reason that has nothing to do with this user, e.g. no free slot.
+Failure: TypeAlias = Literal["no_tls", "unreachable", "tls_failed", "garbled", "unavailable"]
 ProbeTransport: TypeAlias = Literal["plain", "tls"]
+REFUSALS: frozenset[Request] = frozenset(
+    ("no_entry", "reject", "no_certificate", "no_client_ca", "refused")
+)
 
 # https://www.postgresql.org/docs/current/protocol-message-formats.html, the messages "R"
 _REQUESTS: Mapping[int, Request] = {
@@ -45,6 +49,9 @@ _REQUESTS: Mapping[int, Request] = {
     9: "sspi",
     10: "scram",
 }
+# Class 28, invalid authorization: the only errors that are about who asks.
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+_VERDICTS = "28"
 # The code is the same for all of them (28000), so only the words tell. In a server that speaks
 # another language each is a "refused" with its message.
 _REFUSALS: tuple[tuple[str, Request], ...] = (
@@ -77,13 +84,24 @@ class Probe:
     @property
     def answered(self) -> bool:
         """Whether it is PostgreSQL's word on this user, not a failure on the way there."""
-        return self.request not in ("no_tls", "unreachable", "tls_failed", "garbled")
+        return self.request not in get_args(Failure)
 
     @property
     def admitted(self) -> bool:
         """Whether pg_hba.conf lets the attempt in, perhaps after the right password."""
-        refusals = ("no_entry", "reject", "no_certificate", "no_client_ca", "refused")
-        return self.answered and self.request not in refusals
+        return self.answered and not self.refused
+
+    @property
+    def refused(self) -> bool:
+        """Whether pg_hba.conf, or the method of its line, keeps this user out."""
+        return self.request in REFUSALS
+
+    def agrees(self, expected: Collection[str]) -> bool:
+        """Tell whether it may be one of these requests. A refusal in another language may be any
+        refusal.
+        """
+        unnamed = self.request == "refused" and not REFUSALS.isdisjoint(expected)
+        return unnamed or self.request in expected
 
     def as_json(self) -> dict[str, Any]:
         """Return plain data, for ``from_json``."""
@@ -146,7 +164,8 @@ def _ask(
     stream.start(_startup(parameters, replication=replication))
     kind, body = _skip_notices(stream)
     if kind == b"E":
-        return _refusal(Probe(transport, "refused"), body)
+        said = _refusal(Probe(transport, "refused"), body)
+        return said if said.code.startswith(_VERDICTS) else replace(said, request="unavailable")
     if kind != b"R" or len(body) < len(b"code"):
         raise NotPostgresError(f"a message {kind!r} came instead of a request")
     return _requested(stream, Probe(transport, "refused"), body)

@@ -71,10 +71,15 @@ class Stream:
         return encrypted
 
     def start(self, parameters: Mapping[str, str]) -> None:
-        """Say who wants to connect to what: the startup message with these parameters."""
+        """Say who wants to connect to what: the startup message with these parameters.
+
+        A server that has closed already, because it does not trust the client's certificate, has
+        said so: that is for ``receive`` to find.
+        """
         words = [word for pair in parameters.items() for word in pair]
         body = b"".join(word.encode() + b"\0" for word in words) + b"\0"
-        self.send(struct.pack("!ii", len(body) + 8, PROTOCOL) + body)
+        with suppress(OSError):
+            self.send(struct.pack("!ii", len(body) + 8, PROTOCOL) + body)
 
     def send(self, data: bytes) -> None:
         """Send bytes."""

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
-from pgstrata.audit.checks.authentication import files, login, methods, passwords, rule
+from pgstrata.audit.checks.authentication import drift, files, login, methods, passwords, rule
 
-CHECKS = (*rule.CHECKS, *methods.CHECKS, *passwords.CHECKS, *files.CHECKS, *login.CHECKS)
+CHECKS = (
+    *rule.CHECKS,
+    *methods.CHECKS,
+    *drift.CHECKS,
+    *passwords.CHECKS,
+    *files.CHECKS,
+    *login.CHECKS,
+)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pgstrata.audit.checks.authentication.known import memberships, unsettled
+from pgstrata.audit.checks.authentication.known import changed, memberships
 from pgstrata.audit.checks.authentication.simulated import file_of
 from pgstrata.audit.hba import Known, Rule, unreachable
 from pgstrata.audit.hba.step import certificate_demand
@@ -37,11 +37,12 @@ def file_errors(view: View) -> Iterator[Outcome]:
 
 def not_reloaded(view: View) -> Iterator[Outcome]:
     """Compare the file's time with that of the last reload."""
-    row = view.row("hba_mtime")
-    newer = bool(unsettled(view))
+    row, newer = view.row("hba_mtime"), changed(view)
     yield Outcome(
         "warn" if newer else "ok",
-        f"pg_hba.conf was changed at {row['mtime'][:19]}, and last read at {row['loaded'][:19]}",
+        f"{', '.join(newer)} was changed after the server last read it, at {row['loaded'][:19]}"
+        if newer
+        else f"pg_hba.conf was changed at {row['mtime'][:19]}, and read at {row['loaded'][:19]}",
         observed=row["mtime"],
         expected=f"before {row['loaded']}",
         fix=(Fix("SELECT pg_reload_conf();", "reload", "SELECT pg_conf_load_time();"),)
@@ -145,13 +146,13 @@ CHECKS = (
     Check(
         "auth.not_reloaded",
         "warn",
-        what="pg_hba.conf is newer than the server's last reload.",
+        what="pg_hba.conf, or a file that it includes, is newer than the server's last reload.",
         why="What the file says is not what the server does.",
         verify="SELECT (pg_stat_file(current_setting('hba_file'))).modification,"
         " pg_conf_load_time();",
         fix="SELECT pg_reload_conf();",
         ignore="While somebody edits it.",
-        cannot_see="Files that it includes.",
+        cannot_see="Included files without a rule, and lists of names in a file (@file).",
         source="PostgreSQL documentation, pg_conf_load_time.",
         find=not_reloaded,
     ),

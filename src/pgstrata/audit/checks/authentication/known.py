@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from ipaddress import ip_address
 
+from pgstrata.audit.checks.pooled import behind_pooler
 from pgstrata.audit.hba import Known, Mapped
 from pgstrata.audit.model import UnreadError
 from pgstrata.audit.reading import moment
@@ -19,6 +20,10 @@ def known(view: View) -> Known:
     address = view.row("identity")["server_addr"]
     return Known(
         memberships=memberships(view),
+        regexes={
+            (row["pattern"], row["subject"]): row["matches"]
+            for row in view.snapshot.facts.get("hba_regexes", ())
+        },
         server_addresses=frozenset([ip_address(address.partition("/")[0])] if address else []),
         password_kinds={row["rolname"]: row["kind"] for row in kinds} | own_kind(view),
         client_ca=bool(view.server("ssl_ca_file").text),
@@ -48,9 +53,9 @@ def _reached(role: str, direct: Mapping[str, set[str]]) -> set[str]:
 
 def own_kind(view: View) -> dict[str, str]:
     """Return how the program's own password is kept, where a probe has shown it: by the method md5
-    only such a role is asked for md5.
+    only such a role is asked for md5. What a pooler asks for says nothing of it.
     """
-    asked = {probe.request for probe in _probed(view)}
+    asked = () if behind_pooler(view) else [probe.request for probe in _probed(view)]
     return {view.user: "md5"} if "md5" in asked else {}
 
 
@@ -63,7 +68,19 @@ def _probed(view: View) -> list[Probe]:
 
 def unsettled(view: View) -> str:
     """Return why the lines in force may be others than those in the file."""
-    rows = view.snapshot.facts.get("hba_mtime", ())
-    if rows and moment(rows[0]["mtime"]) > moment(rows[0]["loaded"]):
-        return "the file was changed after the server last read it"
-    return ""
+    try:
+        newer = changed(view)
+    except UnreadError as error:
+        return f"whether the server has read the file as it is now is not known: {error.gap.why}"
+    return f"{newer[0]} was changed after the server last read it" if newer else ""
+
+
+def changed(view: View) -> tuple[str, ...]:
+    """Return the files of pg_hba.conf's lines that are newer than the server's last look at them,
+    those that it includes among them. Raises ``UnreadError``.
+    """
+    own = view.row("hba_mtime")
+    times = {"pg_hba.conf": own["mtime"]} | {
+        row["file_name"]: row["mtime"] for row in view.snapshot.facts.get("hba_files", ())
+    }
+    return tuple(name for name, time in times.items() if moment(time) > moment(own["loaded"]))

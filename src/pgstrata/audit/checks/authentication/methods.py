@@ -2,50 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping
 
-from pgstrata.audit.checks.authentication.known import known
-from pgstrata.audit.checks.authentication.simulated import (
-    Answer,
-    answer,
-    answers,
-    attempt_of,
-    file_of,
-    networks,
-    own_address,
-)
-from pgstrata.audit.hba import Transport
+from pgstrata.audit.checks.authentication.simulated import Answer, all_answers
+from pgstrata.audit.checks.pooled import behind_pooler
+from pgstrata.audit.hba import Rule
+from pgstrata.audit.hba.step import certificate_demand
 from pgstrata.audit.model import Check, Fix, Outcome, Status, UnreadError
 from pgstrata.audit.view import View
+from pgstrata.audit.wire.probe import Probe
 
+_IN_CLEAR = ("password", "ldap", "pam", "radius", "bsd")  # the server is sent the password itself
+_WEAK: Mapping[str, tuple[Status, str]] = {
+    "md5": ("warn", ": md5 is broken, and deprecated since PostgreSQL 18"),
+    "ident": ("warn", ": the client's own machine is believed"),
+}
 _VERIFY = "SELECT line_number, type, address, auth_method FROM pg_hba_file_rules;"
 
 
 def method(view: View) -> Iterator[Outcome]:
-    """Judge the method of each line that lets the program in. Behind a pooler none does."""
-    if view.client.value("pooler"):
+    """Judge the method of each line that may let the program in. Behind a pooler none does."""
+    if behind_pooler(view):
         return
     try:
-        found = [tried for network in networks(view) for tried in answers(view, network)]
+        found = all_answers(view)
     except UnreadError as error:
         yield from _probed(view, error)
         return
-    taken = (next((a for a in tried if a.admitted), None) for tried in found)
-    for one in dict.fromkeys(taken):
-        if one is not None:
-            yield _judged(one)
+    yield from dict.fromkeys(_said(one) for tried in found for one in _met(tried))
 
 
-def _judged(one: Answer) -> Outcome:
-    line, encrypted = one.rule, one.attempt.transport != "plain"
-    assert line is not None
+def _met(tried: Iterable[Answer]) -> Iterator[Answer]:
+    """Yield the attempts that get as far as a method, up to the one that lets the program in."""
+    for one in tried:
+        if one.verdict.kind == "unknown" or (one.rule and one.rule.method != "reject"):
+            yield one
+        if one.admitted:
+            return
+
+
+def _said(one: Answer) -> Outcome:
+    if one.rule is None:
+        where = str(one.attempt.client or "a Unix socket")
+        why = f"by which method {one.where}, gets in cannot be told: {one.why}"
+        return Outcome("unknown", why, where, key="client_addresses")
+    return _judged(one.rule, one)
+
+
+def _judged(line: Rule, one: Answer) -> Outcome:
     near = one.attempt.client is None or one.attempt.client.is_loopback
-    status, words = _verdict(line.method, near=near, encrypted=encrypted)
+    status, words = _verdict(line, near=near, encrypted=one.attempt.transport != "plain")
     better = str(line).replace(f" {line.method}", " scram-sha-256")
     return Outcome(
         status,
-        f"{line.place} lets {one.where}, in by {line.method}{words}",
+        f"{line.place} decides about {one.where}, by {line.method}{words}",
         object=line.place,
         observed=line.method,
         expected="scram-sha-256",
@@ -57,34 +67,41 @@ def _judged(one: Answer) -> Outcome:
     )
 
 
-def _verdict(method: str, *, near: bool, encrypted: bool) -> tuple[Status, str]:
-    if method == "trust":
+def _verdict(line: Rule, *, near: bool, encrypted: bool) -> tuple[Status, str]:
+    demand = certificate_demand(line)
+    if line.method == "trust" and not demand:
         return ("info" if near else "fail"), ": nobody is asked for anything"
-    if method == "password" and not encrypted and not near:
+    if line.method == "trust" and demand == "verify-ca":
+        return "warn", ": any certificate of the authority is enough"
+    if line.method in _IN_CLEAR and not encrypted and not near:
         return "fail", ": the password goes over the network in clear text"
-    if method == "password":
+    if line.method in _IN_CLEAR:
         return "info", ": the server learns the password"
-    if method == "md5":
-        return "warn", ": md5 is broken, and deprecated since PostgreSQL 18"
-    if method == "ident":
-        return "warn", ": the client's own machine is believed"
-    return "ok", ""
+    return _WEAK.get(line.method, ("ok", ""))
 
 
 def _probed(view: View, error: UnreadError) -> Iterator[Outcome]:
     """Judge what the server asks for where the lines cannot be seen."""
-    plain = view.probes["plain"]
-    if plain.request == "nothing" and view.remote:
+    asked = {probe.request for probe in view.probes.values()}
+    if view.remote and any(_open(view, probe) for probe in view.probes.values()):
         yield Outcome(
             "fail", f"the server asks {view.user} for nothing", "here", "nothing", "scram-sha-256"
         )
-    elif "md5" in {probe.request for probe in view.probes.values()}:
+    elif "md5" in asked:
         yield Outcome(
             "warn", f"the server asks {view.user} for md5", "here", "md5", "scram-sha-256"
         )
     else:
-        asked = ", ".join(probe.request for probe in view.probes.values() if probe.answered)
-        raise UnreadError(error.gap, f"from here the server asks for {asked}")
+        admitted = ", ".join(one.request for one in view.probes.values() if one.admitted)
+        said = f"from here the server asks for {admitted}" if admitted else ""
+        raise UnreadError(error.gap, said)
+
+
+def _open(view: View, probe: Probe) -> bool:
+    """Tell whether the server lets in whoever comes: in TLS a certificate may have been enough."""
+    return probe.request == "nothing" and (
+        probe.transport == "plain" or not view.handshake.presented
+    )
 
 
 def actual(view: View) -> Iterator[Outcome]:
@@ -100,45 +117,13 @@ def actual(view: View) -> Iterator[Outcome]:
     )
 
 
-def drift(view: View) -> Iterator[Outcome]:
-    """Compare what the file says of the audit's own attempts with what the server did."""
-    # As if the file were in force: that it may not be is what this is to find out.
-    lines = tuple(line for line in file_of(view) if not line.broken)
-    facts = replace(known(view), unsettled="")
-    address = own_address(view)
-    found = 0
-    for name, probe in view.probes.items():
-        transport: Transport = "tls" if name == "tls" else "plain"
-        if not probe.answered:
-            continue
-        said = answer(lines, facts, attempt_of(view, address, transport))
-        expected = {request for step in said.steps for request in step.requests}
-        found += 1
-        if said.verdict.kind == "unknown" or probe.request in expected:
-            continue
-        yield Outcome(
-            "fail",
-            f"the file says {_words(said)} to {said.where}, and the server does {probe.request}",
-            object=transport,
-            observed=probe.request,
-            expected=", ".join(sorted(expected)),
-            fix=(Fix("SELECT pg_reload_conf();  -- and look at the server's log", "reload"),),
-            evidence=(_words(said), probe.message),
-        )
-    if found:
-        yield Outcome("ok", f"the file and the server agree on {found} attempts")
-
-
-def _words(said: Answer) -> str:
-    return f"{said.rule.place}: {said.rule}" if said.rule else "no line matches"
-
-
 CHECKS = (
     Check(
         "auth.method",
         "fail",
-        what="The method by which the program is let in: trust from another machine and password"
-        " without TLS are faults, md5 and ident warnings, password over TLS information.",
+        what="The method by which the program is let in: trust from another machine, and methods"
+        " that send the password itself (password, ldap, pam, radius) without TLS, are faults, md5"
+        " and ident warnings, and a password itself over TLS information.",
         why="trust asks nobody for anything; password shows the password to the server, and"
         " without TLS to everybody between; md5 hashes can be used as they are.",
         verify=_VERIFY,
@@ -159,18 +144,5 @@ CHECKS = (
         cannot_see="Other roles and addresses.",
         source="PostgreSQL documentation, Session Information Functions: SYSTEM_USER.",
         find=actual,
-    ),
-    Check(
-        "auth.drift",
-        "fail",
-        what="What the server asked of a probe against what the file says of it.",
-        why="The server works with other lines than those that everybody reads: the file was not"
-        " read again, or was refused as a whole.",
-        verify="SELECT pg_conf_load_time(); SELECT * FROM pg_hba_file_rules;",
-        fix="Reload, and look for the server's complaint in its log.",
-        ignore="Never.",
-        cannot_see="Lines that no probe touched.",
-        source="PostgreSQL documentation, pg_hba_file_rules.",
-        find=drift,
     ),
 )

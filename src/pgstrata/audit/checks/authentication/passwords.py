@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pgstrata.audit.checks.authentication.known import own_kind
-from pgstrata.audit.checks.authentication.simulated import answers, networks
-from pgstrata.audit.model import Check, Fix, Outcome, UnreadError
+from pgstrata.audit.checks.authentication.remedies import renewed
+from pgstrata.audit.checks.authentication.simulated import all_answers
+from pgstrata.audit.model import Check, Outcome, UnreadError
 from pgstrata.audit.remedy import for_client, for_server
 from pgstrata.audit.view import View
-from pgstrata.statements import identifier, literal
 
 _PASSWORDS = ("password", "md5", "scram-sha-256")  # the methods that use the server's own
 
@@ -32,7 +32,7 @@ def hash_(view: View) -> Iterator[Outcome]:
         observed="md5",
         expected="scram-sha-256",
         key="connection_settings.password",
-        fix=(_renewed(view),),
+        fix=(renewed(view.user),),
         evidence=(f"asked for: {asked or 'unknown'}",),
     )
     demands = str(view.client.keyword("require_auth") or "")
@@ -44,7 +44,7 @@ def hash_(view: View) -> Iterator[Outcome]:
             observed="md5",
             expected="scram-sha-256",
             key="connection_settings.channel_binding",
-            fix=(_renewed(view), for_client(view, "-- until then without channel_binding")),
+            fix=(renewed(view.user), for_client(view, "-- until then without channel_binding")),
         )
 
 
@@ -57,7 +57,7 @@ def _without_any(view: View, asked: str) -> Outcome:
         observed="none",
         expected="a password" if needed else "none",
         key="connection_settings.password",
-        fix=(_renewed(view),) if needed else (),
+        fix=(renewed(view.user),) if needed else (),
         evidence=(f"asked for: {asked or 'unknown'}",),
     )
 
@@ -76,22 +76,11 @@ def _kind(view: View) -> str:
 def _method(view: View) -> str:
     """Return the method that the program is asked for, where that is known."""
     try:
-        found = [
-            one for network in networks(view) for tried in answers(view, network) for one in tried
-        ]
+        found = [one for tried in all_answers(view) for one in tried]
     except UnreadError:
         return ""
     methods = [one.rule.method for one in found if one.rule is not None]
     return next((name for name in methods if name != "reject"), "")
-
-
-def _renewed(view: View) -> Fix:
-    verify = f"SELECT left(rolpassword, 6) FROM pg_authid WHERE rolname = {literal(view.user)};"  # noqa: S608  # is printed, never run
-    return Fix(
-        f"SET password_encryption = 'scram-sha-256';  \\password {identifier(view.user)}",
-        "new sessions",
-        verify,
-    )
 
 
 def password_encryption(view: View) -> Iterator[Outcome]:

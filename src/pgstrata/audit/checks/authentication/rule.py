@@ -4,48 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pgstrata.audit.checks.authentication.known import known
-from pgstrata.audit.checks.authentication.simulated import (
-    Answer,
-    answers,
-    attempted,
-    file_of,
-    networks,
-    own_address,
+from pgstrata.audit.checks.authentication.attempts import wanted
+from pgstrata.audit.checks.authentication.remedies import (
+    LINE_MISSING,
+    VERIFY,
+    nearest,
+    remedies,
 )
-from pgstrata.audit.hba import client, hba_line, suggest
-from pgstrata.audit.hba.rule import Network
+from pgstrata.audit.checks.authentication.simulated import Answer, all_answers
+from pgstrata.audit.checks.pooled import behind_pooler
+from pgstrata.audit.hba import Keyword, client, hba_line, is_physical
 from pgstrata.audit.model import Check, Fix, Outcome, UnreadError
 from pgstrata.audit.view import View
 from pgstrata.audit.wire.probe import Probe
 
-_VERIFY = "SELECT * FROM pg_hba_file_rules;"
-_REFUSALS = ("no_entry", "reject")
-
 
 def rule(view: View) -> Iterator[Outcome]:
     """Find the line for each address that the program connects from."""
-    if view.client.value("pooler"):
+    if behind_pooler(view):
         return
     try:
-        lines = view.rows("hba")
+        view.rows("hba")
     except UnreadError as error:
         yield from _by_probe(view, error)
         return
-    assert lines is not None
-    for network in networks(view):
-        yield from _of(view, network, "client_addresses")
+    for tried in all_answers(view):
+        yield _judged(view, tried, "client_addresses")
 
 
 def pooler_user(view: View) -> Iterator[Outcome]:
-    """Find the line for the pooler's address, as the server sees it."""
-    if view.client.value("pooler"):
-        yield from _of(view, own_address(view), "pooler")
-
-
-def _of(view: View, network: Network | None, key: str) -> Iterator[Outcome]:
-    for tried in answers(view, network):
-        yield _judged(view, tried, key)
+    """Find the line for the pooler, as the server sees it."""
+    if behind_pooler(view):
+        for tried in all_answers(view):
+            yield _judged(view, tried, "pooler")
 
 
 def _judged(view: View, tried: Sequence[Answer], key: str) -> Outcome:
@@ -72,43 +63,43 @@ def _judged(view: View, tried: Sequence[Answer], key: str) -> Outcome:
 
 
 def _refused(view: View, tried: Sequence[Answer], where: str, key: str) -> Outcome:
-    first = tried[0]
-    lines = file_of(view)
-    missing = suggest(lines, first.attempt, known(view))
-    where_it_belongs = missing.place if missing.before else "at the end of pg_hba.conf"
+    refused = nearest(tried)
+    expected, fix = remedies(view, refused)
     decided = {answer.rule for answer in tried if answer.rule is not None}
     return Outcome(
         "fail",
-        f"the server does not let {view.user} in from {where}: {first.why}",
+        f"the server does not let {view.user} in from {where}: {refused.why}",
         object=where,
-        observed=str(first.rule or "no line matches"),
-        expected=missing.line,
+        observed=str(refused.rule or "no line matches"),
+        expected=expected,
         key=key,
-        fix=(
-            Fix(
-                f"{missing.line}  -- {where_it_belongs}; then SELECT pg_reload_conf();",
-                "reload",
-                _VERIFY,
-            ),
-        ),
+        fix=fix,
         evidence=tuple(f"{one.place}: {one}" for one in decided),
     )
 
 
 def _by_probe(view: View, error: UnreadError) -> Iterator[Outcome]:
     """Say what a probe has shown where the lines themselves are hidden, or nobody could log in."""
-    answered = [view.probes[name] for name in attempted(view) if name in view.probes]
-    answered = [probe for probe in answered if probe.answered]
-    if answered and all(probe.request in _REFUSALS for probe in answered):
-        yield _refused_here(view, answered[0])
+    tried = [view.probes.get(name) for name in wanted(view)]
+    refusals = [probe for probe in tried if probe and probe.request in LINE_MISSING]
+    if refusals and all(probe and _ended(probe) for probe in tried):
+        yield _refused_here(view, refusals[0])
         return
-    asked = ", ".join(f"{probe.request} ({probe.transport})" for probe in answered)
-    raise UnreadError(error.gap, f"from here the server asks for {asked}" if asked else "")
+    answered = [probe for probe in tried if probe and probe.answered]
+    said = ", ".join(f"{probe.message or probe.request} ({probe.transport})" for probe in answered)
+    raise UnreadError(error.gap, f"from here the server answers: {said}" if said else "")
+
+
+def _ended(probe: Probe) -> bool:
+    """Tell whether this attempt certainly ends, so that libpq goes on to the next."""
+    return probe.request in (*LINE_MISSING, "no_tls", "tls_failed")
 
 
 def _refused_here(view: View, refusal: Probe) -> Outcome:
     """Return the finding of a refusal, which itself says how the server sees the client."""
     database = str(view.client.keyword("dbname") or view.user)
+    if is_physical(view.client.keyword("replication")):
+        database = Keyword("replication")
     kind = "local" if not view.tcp else "hostssl" if refusal.transport == "tls" else "host"
     seen = client(refusal.seen_as) if refusal.seen_as not in ("", "[local]") else None
     address = None if kind == "local" else str(seen or "ADDRESS")
@@ -121,7 +112,7 @@ def _refused_here(view: View, refusal: Probe) -> Outcome:
         observed=refusal.request,
         expected=line,
         key="client_addresses",
-        fix=(Fix(statement, "reload", _VERIFY),),
+        fix=(Fix(statement, "reload", VERIFY),),
         evidence=(refusal.message,),
     )
 
@@ -134,7 +125,7 @@ CHECKS = (
         " `client_addresses` and each way that its sslmode tries; or which line is missing.",
         why="The first line that matches decides, and no later one helps. Without one:"
         " `no pg_hba.conf entry for host`.",
-        verify=_VERIFY,
+        verify=VERIFY,
         fix="The line that is printed, at the place that is printed: lines are tried in order.",
         ignore="When the program moves to another address soon.",
         cannot_see="What NAT makes of the addresses; host names, groups of the machine's own"
@@ -148,7 +139,7 @@ CHECKS = (
         what="Behind a pooler: which line decides about the program's role from the address that"
         " the server sees, which is the pooler's.",
         why="The lines for the program's own addresses do not count there.",
-        verify=_VERIFY,
+        verify=VERIFY,
         fix="The line that is printed, at the place that is printed.",
         ignore="When the pooler logs in as another role.",
         cannot_see="The lines of the pooler's own auth_hba_file.",

@@ -1,33 +1,33 @@
-"""pg_hba.conf as the server shows it, and the attempts of the program that it decides about."""
+"""What pg_hba.conf, as the server shows it, says of the program's attempts."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from ipaddress import ip_network
 
-from pgstrata import client_addresses
+from pgstrata.audit.checks.authentication.attempts import (
+    attempt_of,
+    attempted,
+    inside,
+    networks,
+)
 from pgstrata.audit.checks.authentication.known import known
+from pgstrata.audit.checks.pooled import behind_pooler
 from pgstrata.audit.hba import (
     Attempt,
     Known,
+    Request,
     Rule,
     Step,
     Transport,
     Verdict,
-    client,
     next_step,
     rules,
-    transports,
     verdict,
     verdicts,
 )
 from pgstrata.audit.hba.rule import Network
-from pgstrata.audit.model import Gap, UnreadError
 from pgstrata.audit.view import View
-from pgstrata.errors import InvalidConfigError
-
-_ANYWHERE = ip_network("0.0.0.0/0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +47,17 @@ class Answer:
     @property
     def refused(self) -> bool:
         """Whether nobody gets in this way, whatever the password."""
-        return all(step.possible is False for step in self.steps)
+        return self.verdict.settled and all(step.possible is False for step in self.steps)
 
     @property
     def admitted(self) -> bool:
         """Whether the program gets in this way, given the right password."""
         return self.verdict.kind == "rule" and self.steps[0].possible is True
+
+    @property
+    def requests(self) -> frozenset[Request]:
+        """What the server may ask for, or refuse with."""
+        return frozenset(request for step in self.steps for request in step.requests)
 
     @property
     def rule(self) -> Rule | None:
@@ -71,9 +76,13 @@ def file_of(view: View) -> tuple[Rule, ...]:
     return rules(view.rows("hba"), view.version)
 
 
-def attempted(view: View) -> tuple[Transport, ...]:
-    """Return how the program tries to connect, in its order."""
-    return transports(view.sslmode, _ANYWHERE if view.tcp else None)
+def all_answers(view: View) -> list[list[Answer]]:
+    """Return what the server says to each attempt from each place that the program, or the pooler
+    in front of the server, connects from. Raises ``UnreadError``.
+    """
+    if behind_pooler(view):
+        return [[answer(file_of(view), known(view), inside(view, view.user))]]
+    return [tried for network in networks(view) for tried in answers(view, network)]
 
 
 def answers(view: View, network: Network | None) -> list[list[Answer]]:
@@ -81,12 +90,12 @@ def answers(view: View, network: Network | None) -> list[list[Answer]]:
     to each attempt that libpq makes, in its order. Raises ``UnreadError``.
     """
     lines, facts = file_of(view), known(view)
-    tried = transports(view.sslmode, network)
+    tried = attempted(view)
     by_part: dict[Network | None, list[Answer]] = {}
     for transport in tried:
         for answer in _parts(view, lines, facts, network, transport):
             by_part.setdefault(answer.attempt.client, []).append(answer)
-    if len({len(found) for found in by_part.values()}) > 1:  # TLS and plain divide it differently
+    if any(len(found) < len(tried) for found in by_part.values()):  # they divide it differently
         by_part = _aligned(view, lines, facts, by_part, tried)
     return list(by_part.values())
 
@@ -123,42 +132,7 @@ def _aligned(
     }
 
 
-def attempt_of(view: View, network: Network | None, transport: Transport) -> Attempt:
-    """Return the program's attempt from there."""
-    shown = view.snapshot.facts.get("client_certificates", ())
-    names = [row["common_name"] for row in shown if row["keyword"] == "sslcert"]
-    return Attempt(
-        database=view.dbname,
-        user=view.user,
-        client=network,
-        transport=transport,
-        certificate=names[0] if names and transport == "tls" else None,
-    )
-
-
 def answer(lines: tuple[Rule, ...], facts: Known, attempt: Attempt) -> Answer:
     """Return what the lines say of an attempt."""
     said = verdict(lines, attempt, facts)
     return Answer(attempt, said, tuple(next_step(rule, attempt, facts) for rule in said.possible))
-
-
-def own_address(view: View) -> Network | None:
-    """Return where the server saw the audit come from; None for a Unix socket."""
-    address = view.row("identity")["client_addr"]
-    return client(address) if address else None
-
-
-def networks(view: View) -> tuple[Network | None, ...]:
-    """Return where the program connects from: as declared, or else as the audit did.
-
-    Raises ``UnreadError`` where the audit's own address says nothing of the program's.
-    """
-    try:
-        declared = client_addresses.networks(view.client.config)
-    except InvalidConfigError as error:
-        raise UnreadError(Gap(str(error))) from None
-    if declared:
-        return declared
-    if view.remote:
-        raise UnreadError(Gap("no client_addresses are declared"))
-    return (own_address(view),)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pgstrata.audit.checks.capacity.slots import free_slots
+from pgstrata.audit.checks.pooled import arriving, behind_pooler
 from pgstrata.audit.model import Check, Fix, Outcome
 from pgstrata.audit.remedy import for_role
 from pgstrata.audit.view import View
@@ -20,14 +21,15 @@ def role_limit(view: View) -> Iterator[Outcome]:
         yield Outcome("ok", f"role {view.user} has no limit")
         return
     wanted = sum(demand.most for demand in view.demands if demand.role in (view.user, ""))
+    wanted = arriving(view, wanted, limit)
     fix = for_role(view, f"CONNECTION LIMIT {with_spare(wanted)}", "rolconnlimit")
     yield Outcome(
         "fail" if wanted > limit else "ok",
-        f"the services may open {wanted} connections as {view.user}, whose limit is {limit}",
+        f"{_who(view)} may open {wanted} connections as {view.user}, whose limit is {limit}",
         object=view.user,
         observed=str(limit),
         expected=f"{wanted} at least",
-        key="services",
+        key=_key(view),
         fix=(fix,) if wanted > limit else (),
         evidence=(f"rolconnlimit = {limit}",),
     )
@@ -40,6 +42,7 @@ def db_limit(view: View) -> Iterator[Outcome]:
         yield Outcome("ok", f"database {view.dbname} has no limit")
         return
     wanted = sum(demand.most for demand in view.demands if demand.dbname in (view.dbname, ""))
+    wanted = arriving(view, wanted, limit)
     name = identifier(view.dbname)
     fix = Fix(
         f"ALTER DATABASE {name} CONNECTION LIMIT {with_spare(wanted)};",
@@ -48,19 +51,27 @@ def db_limit(view: View) -> Iterator[Outcome]:
     )
     yield Outcome(
         "fail" if wanted > limit else "ok",
-        f"the services may open {wanted} connections to {view.dbname}, whose limit is {limit}",
+        f"{_who(view)} may open {wanted} connections to {view.dbname}, whose limit is {limit}",
         object=view.dbname,
         observed=str(limit),
         expected=f"{wanted} at least",
-        key="services",
+        key=_key(view),
         fix=(fix,) if wanted > limit else (),
         evidence=(f"datconnlimit = {limit}",),
     )
 
 
+def _who(view: View) -> str:
+    return "the pooler" if behind_pooler(view) else "the services"
+
+
+def _key(view: View) -> str:
+    return "server.pooler_connections" if behind_pooler(view) else "services"
+
+
 def pooler(view: View) -> Iterator[Outcome]:
     """Compare both ends of a pooler with what they meet."""
-    if not view.client.value("pooler"):
+    if not behind_pooler(view):
         return
     clients, inside = view.declared("pooler_clients"), view.declared("pooler_connections")
     yield _compared("clients of the pooler", view.demand, clients, "server.pooler_clients")
@@ -87,7 +98,8 @@ CHECKS = (
         "cap.role_limit",
         "fail",
         what="What the services open as one role, at their largest, against the CONNECTION LIMIT"
-        " of the role. A superuser has none.",
+        " of the role. A superuser has none. Behind a pooler no more reach the server than"
+        " `server.pooler_connections`.",
         why="The role is refused while the server has room: `too many connections for role`.",
         verify="SELECT rolname, rolconnlimit FROM pg_roles;",
         fix="ALTER ROLE … CONNECTION LIMIT, or smaller pools.",
@@ -100,7 +112,8 @@ CHECKS = (
         "cap.db_limit",
         "fail",
         what="What all services open to one database, at their largest, against the CONNECTION"
-        " LIMIT of the database.",
+        " LIMIT of the database. Behind a pooler no more reach it than"
+        " `server.pooler_connections`.",
         why="Sessions are refused while the server has room: `too many connections for database`.",
         verify="SELECT datname, datconnlimit FROM pg_database;",
         fix="ALTER DATABASE … CONNECTION LIMIT, or smaller pools.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pgstrata.audit.checks.pooled import arriving, behind_pooler
 from pgstrata.audit.model import Check, Outcome
 from pgstrata.audit.reading import size
 from pgstrata.audit.remedy import for_client, for_program
@@ -17,7 +18,7 @@ _KIB_PER_BLOCK = 8  # shared_buffers counts blocks of 8 kB
 
 def cpu(view: View) -> Iterator[Outcome]:
     """Compare the connections with the cores."""
-    if view.client.value("pooler") or view.client.value("server.cpus") is None:
+    if behind_pooler(view) or view.client.value("server.cpus") is None:
         return
     cpus, demand = int(view.declared("cpus")), view.demand
     most = _PER_CPU * cpus
@@ -42,12 +43,14 @@ def work_mem(view: View) -> Iterator[Outcome]:
     buffers = view.server("shared_buffers")
     left = memory - buffers.number * _KIB_PER_BLOCK
     each, factor = view.session("work_mem"), view.session("hash_mem_multiplier")
-    used = each.number * max(factor.number, 1) * view.demand
+    hashed = each.number * max(factor.number, 1)
+    demand = arriving(view, view.demand, int(left / hashed))
+    used = hashed * demand
     over = used > left
-    fitting = max(int(left / (max(factor.number, 1) * max(view.demand, 1))), 64)
+    fitting = max(int(left / (max(factor.number, 1) * max(demand, 1))), 64)
     yield Outcome(
         "warn" if over else "ok",
-        f"{view.demand} connections with one hash each may use {used / _KIB_PER_GIB:.1f} GiB of"
+        f"{demand} connections with one hash each may use {used / _KIB_PER_GIB:.1f} GiB of"
         f" {left / _KIB_PER_GIB:.1f} GiB",
         observed=str(each),
         expected=f"work_mem {size(fitting)} at most",
@@ -81,7 +84,7 @@ CHECKS = (
         "cap.work_mem",
         "warn",
         what="work_mem * hash_mem_multiplier * connections against `server.memory` less"
-        " shared_buffers.",
+        " shared_buffers. Behind a pooler the connections are `server.pooler_connections`.",
         why="Each hash of each session may use it; at the worst moment the kernel ends the server.",
         verify="SHOW work_mem; SHOW hash_mem_multiplier; SHOW shared_buffers;",
         fix="A smaller work_mem for the program, with more for the few queries that need it.",

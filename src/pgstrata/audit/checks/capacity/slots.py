@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pgstrata.audit.checks.pooled import behind_pooler
 from pgstrata.audit.model import Check, Fix, Outcome, Status, UnreadError
 from pgstrata.audit.remedy import for_client, for_server
 from pgstrata.audit.view import Fleet, View
@@ -44,7 +45,7 @@ def others(view: View) -> int:
 
 def slots(view: View) -> Iterator[Outcome]:
     """Compare all that may connect with the slots of the server."""
-    if view.client.value("pooler"):
+    if behind_pooler(view):
         return
     demand, other, free = view.demand, others(view), free_slots(view)
     most, total = view.count("max_connections"), demand + other

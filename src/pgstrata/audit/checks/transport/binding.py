@@ -73,7 +73,7 @@ CHECKS = (
         " and not offered.",
         why="Channel binding ends a connection to anybody in between, whatever certificate they"
         " have.",
-        verify="SELECT pg_reload_conf();  -- no query shows it; look at the evidence",
+        verify="psql 'host=HOST sslmode=require channel_binding=require' -c 'SELECT 1'",
         fix="`channel_binding: require` and `require_auth: scram-sha-256`.",
         ignore="Behind a pooler that ends TLS.",
         cannot_see="Whether a proxy ends TLS on the program's own way.",

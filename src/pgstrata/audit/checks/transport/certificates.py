@@ -27,6 +27,9 @@ def expiry(view: View) -> Iterator[Outcome]:
         if not view.snapshot.facts.get("client_certificates"):
             raise
         return
+    if not shaken.chain and shaken.offered is not False:
+        why = shaken.error or shaken.distrust or "it cannot be read"
+        yield Outcome("unknown", f"the server's certificate was not seen: {why}", "the server's")
     for one in shaken.chain:
         what = "the server's certificate is renewed, then SELECT pg_reload_conf();"
         yield _judged(view, one.subject, one.not_after, "connection_settings.host", what)
@@ -53,7 +56,8 @@ CHECKS = (
         "tls.expiry",
         "fail",
         what="The last day of the server's certificate and of those that it sends along, of the"
-        " client's sslcert, and of the authorities in sslrootcert. A warning from 30 days before, a"
+        " client's sslcert, and of the authorities in sslrootcert, those of libpq's own folder"
+        " among them. A warning from 30 days before, a"
         " fault from 7 days before.",
         why="On that day every client that verifies stops to connect, all at once.",
         verify="openssl x509 -enddate -noout -in server.crt",

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from pgstrata.audit.model import Check, Fix, Outcome
 from pgstrata.audit.remedy import for_client
 from pgstrata.audit.view import View
+from pgstrata.audit.wire.probe import Probe
 
-_GROUP_MAY = 0o740  # of a key that root owns; of any other nobody else may
+_ROOT = 0
+_FORBIDDEN = 0o077  # to group and others; the group of a key that root owns may read it
+_FORBIDDEN_ROOT = 0o037
 _CERT = "connection_settings.sslcert"
+# How a server says in TLS that it does not like the client's certificate (RFC 8446, 6.2).
+_ALERT = re.compile(r"alert .*(unknown ca|certificate)")
 
 
 def key_perm(view: View) -> Iterator[Outcome]:
     """Look at who may read the client's key."""
     for row in view.snapshot.facts.get("client_key", ()):
-        open_to_all = bool(int(row["mode"], 8) & ~_GROUP_MAY & 0o777)
+        forbidden = _FORBIDDEN_ROOT if row.get("uid") == _ROOT else _FORBIDDEN
+        open_to_all = bool(int(row["mode"], 8) & forbidden)
         yield Outcome(
             "fail" if open_to_all else "ok",
             f"{row['path']} has mode {row['mode']}"
@@ -32,37 +39,43 @@ def mtls(view: View) -> Iterator[Outcome]:
     """Compare what the server wants of a client certificate with what the client has."""
     if not view.tcp or view.sslmode == "disable" or "tls" not in view.probes:
         return
-    shown = [
-        row
-        for row in view.snapshot.facts.get("client_certificates", ())
-        if row["keyword"] == "sslcert"
-    ]
-    answer = view.probes["tls"]
-    if answer.request == "no_certificate":
-        lacks = "has none" if not view.handshake.presented else "has one that it does not accept"
+    answer, shaken = view.probes["tls"], view.handshake
+    demanded = answer.request in ("no_certificate", "no_client_ca")
+    if not (demanded or shaken.presented or shaken.asks_certificate):
+        return
+    if answer.admitted:
+        yield Outcome("ok", "the server is content with what the client presents", key=_CERT)
+    elif why := _disliked(view, answer):
         line = f"connection_settings: {{sslcert: …, sslkey: …}}, for the role {view.user}"
         yield Outcome(
             "fail",
-            f"the server demands a client certificate, and the client {lacks}",
+            why,
             observed=answer.message,
-            expected="a certificate of the server's ssl_ca_file",
+            expected=f"a certificate of the server's ssl_ca_file, for {view.user}",
             key=_CERT,
             fix=(for_client(view, line),),
             evidence=(f"with TLS: {answer.message}",),
         )
-    elif answer.code == "28000" and shown:
+    elif answer.request != "no_tls":
         yield Outcome(
-            "fail",
-            f"the server does not take the certificate of {shown[0]['common_name']} for role"
-            f" {view.user}",
-            observed=shown[0]["common_name"],
-            expected=view.user,
+            "unknown",
+            f"what the server makes of the client's certificate is not known: {answer.message}",
             key=_CERT,
-            fix=(for_client(view, f"connection_settings: {{sslcert: …}}, with CN={view.user}"),),
-            evidence=(f"with TLS: {answer.message}",),
         )
-    elif shown or view.handshake.asks_certificate:
-        yield Outcome("ok", "the server is content with what the client presents", key=_CERT)
+
+
+def _disliked(view: View, answer: Probe) -> str:
+    """Return what the server has against the client's certificate; empty where it says nothing."""
+    if answer.request == "no_client_ca":
+        return "the server demands a client certificate, and has no ssl_ca_file to verify it with"
+    if answer.request == "no_certificate":
+        lacks = "has none" if not view.handshake.presented else "presents none"
+        return f"the server demands a client certificate, and the client {lacks}"
+    if answer.request == "tls_failed" and _ALERT.search(answer.message):
+        return f"the server does not accept the client's certificate: {answer.message}"
+    if answer.request == "refused" and "certificate authentication failed" in answer.message:
+        return f"the server does not take the client's certificate for role {view.user}"
+    return ""
 
 
 CHECKS = (

@@ -69,10 +69,11 @@ def negotiated(view: View) -> Iterator[Outcome]:
             key=KEY,
         )
         return
-    open_way = view.remote and view.sslmode != "disable" and not row["gss_encrypted"]
+    open_way = view.remote and not row["gss_encrypted"]
+    meant: Status = "info" if view.sslmode == "disable" else "warn"
     yield Outcome(
-        "warn" if open_way else "ok",
-        "the session of this audit went over the network in clear text"
+        meant if open_way else "ok",
+        f"the session of this audit went over the network in clear text: sslmode is {view.sslmode}"
         if open_way
         else "the session is not encrypted, and need not be",
         observed="clear text",
@@ -115,13 +116,15 @@ def plain_accepted(view: View) -> Iterator[Outcome]:
 
 
 def prefer(view: View) -> Iterator[Outcome]:
-    """Find a client that goes on in clear text where TLS is refused."""
-    if not view.remote:
+    """Find a client that goes over the network in clear text, by itself or where TLS is refused."""
+    if not view.remote or view.client.keyword("gssencmode") == "require":
         return
-    weak = view.sslmode in _OPTIONAL
+    weak = "" if demands_tls(view) else ": what refuses TLS gets clear text"
+    if view.sslmode == "disable":
+        weak = ": the password and all data go in clear text"
     yield Outcome(
         "warn" if weak else "ok",
-        f"sslmode is {view.sslmode}" + (": what refuses TLS gets clear text" if weak else ""),
+        f"sslmode is {view.sslmode}{weak}",
         observed=view.sslmode,
         expected="verify-full",
         key=KEY,
@@ -146,7 +149,8 @@ CHECKS = (
     Check(
         "tls.negotiated",
         "warn",
-        what="How the session of the audit itself is encrypted, as the server sees it.",
+        what="How the session of the audit itself is encrypted, as the server sees it. Clear text"
+        " to another machine is a warning, and information where sslmode is disable.",
         why="It took the way that the program takes.",
         verify=_SSL,
         fix="`sslmode: verify-full`.",
@@ -172,8 +176,9 @@ CHECKS = (
     Check(
         "tls.prefer",
         "warn",
-        what="sslmode is prefer, which is libpq's default, or allow, for another machine.",
-        why="It falls back to clear text, even where pg_hba.conf refuses the encrypted attempt.",
+        what="sslmode is prefer, which is libpq's default, allow or disable, for another machine.",
+        why="disable never encrypts; the others fall back to clear text, even where pg_hba.conf"
+        " refuses the encrypted attempt.",
         verify=_SSL,
         fix="`sslmode: verify-full`, with `sslrootcert`.",
         ignore="Inside an encrypted network.",

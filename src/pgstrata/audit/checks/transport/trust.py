@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from pgstrata.audit.checks.transport.encryption import KEY, uses_tls
 from pgstrata.audit.model import Check, Fix, Outcome, Status
@@ -11,6 +12,9 @@ from pgstrata.audit.view import View
 from pgstrata.audit.wire.handshake import Handshake
 
 _LIBPQ = "libpq documentation: SSL Support."
+_ROOTS = "connection_settings.sslrootcert"
+_OWN = "connection_settings: {sslrootcert: …}, the file of the authority that signed it"
+_VERIFYING = ("verify-ca", "verify-full")
 _VERIFY = "openssl s_client -starttls postgres -connect HOST:PORT -CAfile CA"
 
 
@@ -26,22 +30,46 @@ def chain(view: View) -> Iterator[Outcome]:
     shaken = handshake_of(view)
     if shaken is None:
         return
+    if view.sslmode in _VERIFYING and not shaken.configured:
+        yield _without_roots(view, shaken)
+        return
     if shaken.trusted is None:
         yield Outcome("unknown", f"no handshake: {shaken.error}", key=KEY)
         return
-    bad: Status = "fail" if view.sslmode in ("verify-ca", "verify-full") else "info"
     reason = shaken.distrust or "it is not known"
-    line = "connection_settings: {sslrootcert: …}, the file of the authority that signed it"
     yield Outcome(
-        "ok" if shaken.trusted else bad,
+        "ok" if shaken.trusted else "fail" if _verifies(view, shaken) else "info",
         f"the server's certificate is one of {shaken.roots}"
         if shaken.trusted
         else f"the server's certificate cannot be verified with {shaken.roots}: {reason}",
         observed=reason if not shaken.trusted else "trusted",
         expected="trusted",
-        key="connection_settings.sslrootcert",
-        fix=() if shaken.trusted else (for_client(view, line, _VERIFY),),
+        key=_ROOTS,
+        fix=() if shaken.trusted else (for_client(view, _OWN, _VERIFY),),
         evidence=_issuers(shaken),
+    )
+
+
+def _verifies(view: View, shaken: Handshake) -> bool:
+    """Tell whether the client refuses a server that it cannot verify: with a file of authorities,
+    require is verify-ca.
+    """
+    implied = view.sslmode == "require" and shaken.configured and Path(shaken.roots).exists()
+    return view.sslmode in _VERIFYING or implied
+
+
+def _without_roots(view: View, shaken: Handshake) -> Outcome:
+    """Return the finding of a client that has nothing to verify with. The machine's own
+    authorities, which the handshake tries, libpq uses only when told so.
+    """
+    system = "connection_settings: {sslmode: verify-full, sslrootcert: system}"
+    return Outcome(
+        "fail",
+        f"sslmode is {view.sslmode}, and there is no sslrootcert: libpq does not connect",
+        observed="none",
+        expected="authorities that libpq finds",
+        key=_ROOTS,
+        fix=(for_client(view, system if shaken.trusted else _OWN, _VERIFY),),
     )
 
 
@@ -102,7 +130,8 @@ CHECKS = (
         "tls.chain",
         "fail",
         what="Whether the server's certificate leads to the client's own sslrootcert, by a real"
-        " handshake. Information where the client does not verify.",
+        " handshake, and whether libpq has what it verifies with at all. Information where the"
+        " client does not verify.",
         why="With verify-ca and verify-full the client cannot connect. libpq says no more than"
         " `certificate verify failed`; this has the reason.",
         verify=_VERIFY,

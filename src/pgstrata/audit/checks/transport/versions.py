@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pgstrata.audit.checks.pooled import behind_pooler
 from pgstrata.audit.checks.transport.encryption import KEY, OLD, SOURCE
-from pgstrata.audit.model import Check, Outcome, UnreadError
+from pgstrata.audit.model import Check, Gap, Outcome, UnreadError
+from pgstrata.audit.reading import Reading
 from pgstrata.audit.remedy import for_client, for_server
 from pgstrata.audit.view import View
 
@@ -18,8 +20,7 @@ def min_protocol(view: View) -> Iterator[Outcome]:
         return
     wanted = str(view.client.keyword("ssl_min_protocol_version") or "TLSv1.2")
     try:
-        least = view.server("ssl_min_protocol_version")
-        most = view.server("ssl_max_protocol_version")
+        least, most = _allowed(view)
     except UnreadError as error:
         if "protocol" in view.handshake.error:
             yield _disagreed(view, wanted)
@@ -48,6 +49,14 @@ def min_protocol(view: View) -> Iterator[Outcome]:
         fix=for_server(view, least.name, "TLSv1.2") if old else (),
         evidence=(str(least),),
     )
+
+
+def _allowed(view: View) -> tuple[Reading, Reading]:
+    """Return the oldest and the newest version that the server takes. Raises ``UnreadError``."""
+    if behind_pooler(view):
+        raise UnreadError(Gap("a pooler stands between, and SQL shows what is behind it"))
+    least, most = (view.server(f"ssl_{end}_protocol_version") for end in ("min", "max"))
+    return least, most
 
 
 def _disagreed(view: View, wanted: str) -> Outcome:
