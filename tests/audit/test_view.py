@@ -28,10 +28,7 @@ from pgstrata.audit.view import View
 NAME = "lock_timeout"
 # Weakest first: each one is laid over those before it.
 LEVELS = (
-    (
-        "ALTER SYSTEM SET lock_timeout = '1s'",
-        "the server",
-    ),  # the audit's own SET LOCAL hides the file
+    ("ALTER SYSTEM SET lock_timeout = '1s'", "postgresql.auto.conf:"),
     ("ALTER ROLE ALL SET lock_timeout = '2s'", "ALTER ROLE ALL"),
     (f"ALTER DATABASE {DB} SET lock_timeout = '3s'", f"ALTER DATABASE {DB}"),
     (f"ALTER ROLE {APP} SET lock_timeout = '4s'", f"ALTER ROLE {APP}"),
@@ -107,10 +104,15 @@ def test_behind_a_pooler_the_clients_own_do_not_count(well: Well, tmp_path: Path
     assert View(client, well.view.snapshot).session(NAME).number == 0
 
 
-def test_settings_of_the_auditor_hide_those_of_the_server(well: Well, tmp_path: Path) -> None:
-    """What cannot be told is not told."""
-    name = "work_mem"
-    well.server.sql(f"ALTER ROLE postgres SET {name} = '9MB'")
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("work_mem", "9MB"), ("statement_timeout", "15s"), ("search_path", "evil")],
+)
+def test_settings_of_the_auditor_hide_those_of_the_server(
+    well: Well, tmp_path: Path, name: str, value: str
+) -> None:
+    """What cannot be told is not told, whether or not the audit sets it too."""
+    well.server.sql(f"ALTER ROLE postgres SET {name} = '{value}'")
     try:
         view = seen(tmp_path, files_of(well))
         with pytest.raises(UnreadError, match="hides that of the server"):

@@ -1,6 +1,6 @@
 """The facts that an audit reads: one query each, who may run it, and what to grant who may not.
 
-Every query only selects, names all it uses in ``pg_catalog``, and is sent inside ``WRAPPED``, so
+Every query only selects, uses what is in ``pg_catalog``, and is sent inside ``WRAPPED``, so
 that its answer is JSON: plain data that can be saved, and in which no type of PostgreSQL needs a
 loader. Which of them may be asked is asked first (``CAPS``): a refused query would leave an error
 in the server's log.
@@ -17,7 +17,7 @@ from pgstrata.secrets.redact import is_secret_key, redact_text
 
 APPLICATION = "pgstrata_audit"  # how auditors are told from programs
 OLDEST = 13  # the oldest major version that is looked at
-WRAPPED = "SELECT coalesce(jsonb_agg(to_jsonb(q)), '[]') FROM ({query}) q"
+WRAPPED = "SELECT coalesce(pg_catalog.jsonb_agg(pg_catalog.to_jsonb(q)), '[]') FROM ({query}) q"
 MONITOR = "GRANT pg_monitor TO {viewer};"
 REDACTED = "***REDACTED***"
 
@@ -102,6 +102,17 @@ SELECT current_setting('server_version_num')::int AS version_num,
   has_column_privilege('pg_authid', 'rolpassword', 'SELECT') AS authid
 """
 
+# Is read before the audit sets anything, and so before its search_path: all of it is qualified, and
+# it uses no operator.
+SETTINGS = Fact(
+    "settings",
+    """
+SELECT name, setting, unit, vartype, context, source, boot_val, reset_val, sourcefile, sourceline,
+  pending_restart
+FROM pg_catalog.pg_settings
+""",
+)
+
 FACTS = (
     Fact(
         "identity",
@@ -125,14 +136,6 @@ FROM pg_control_system() s, pg_control_checkpoint() c
         grant=(
             "GRANT EXECUTE ON FUNCTION pg_control_system(), pg_control_checkpoint() TO {viewer};",
         ),
-    ),
-    Fact(
-        "settings",
-        """
-SELECT name, setting, unit, vartype, context, source, boot_val, reset_val, sourcefile, sourceline,
-  pending_restart
-FROM pg_settings
-""",
     ),
     Fact(
         "role_settings",

@@ -3,7 +3,8 @@
 All happens in one transaction that is rolled back: REPEATABLE READ, so that the facts belong
 together; READ ONLY, which a hot standby allows too; and a transaction at all, so that a pooler
 keeps one server for it. What the server is told is SET LOCAL, because a plain SET would leak to
-the next client of a pooler. Statements go by the simple protocol, with the values as literals:
+the next client of a pooler, and it is told after the parameters were read, which would look like
+the session's own otherwise. Statements go by the simple protocol, with the values as literals:
 nothing is prepared.
 """
 
@@ -16,14 +17,23 @@ from typing import Any
 
 import psycopg
 
-from pgstrata.audit.facts import APPLICATION, CAPS, FACTS, OLDEST, scrubbed, wrapped
+from pgstrata.audit.facts import (
+    APPLICATION,
+    CAPS,
+    FACTS,
+    OLDEST,
+    SETTINGS,
+    Fact,
+    scrubbed,
+    wrapped,
+)
 from pgstrata.audit.model import Gap, Row
 from pgstrata.connect.connection import Connection
 from pgstrata.connect.conninfo import Conninfo
 from pgstrata.statements import identifier
 
-BEGIN = """\
-BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY;
+BEGIN = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
+LIMITS = """\
 SET LOCAL search_path = pg_catalog;
 SET LOCAL statement_timeout = '5s';
 SET LOCAL lock_timeout = '1s';
@@ -66,6 +76,8 @@ def read(made_with: Conninfo, user: str | None) -> Seen:
 def _transaction(connection: Connection, seen: Seen, user: str | None) -> None:
     connection.execute(BEGIN)
     try:
+        _read(connection, seen, SETTINGS, {})
+        connection.execute(LIMITS)
         seen.facts["caps"] = _rows(connection, CAPS, {})
         caps = seen.caps
         if int(caps["version_num"]) // 10000 < OLDEST:
@@ -76,18 +88,23 @@ def _transaction(connection: Connection, seen: Seen, user: str | None) -> None:
         for fact in FACTS:
             if gap := fact.gap(caps, viewer):
                 seen.gaps[fact.name] = gap
-                continue
-            try:
-                seen.facts[fact.name] = _rows(connection, fact.query, parameters)
-            except psycopg.Error as error:
-                if connection.closed:
-                    raise
-                seen.gaps[fact.name] = _refused(connection, error)
-            except UnicodeDecodeError:  # a database without an encoding may hold any bytes
-                seen.gaps[fact.name] = Gap("it holds what is not UTF-8")
+            else:
+                _read(connection, seen, fact, parameters)
     finally:
         if not connection.closed:
             connection.execute("ROLLBACK")
+
+
+def _read(connection: Connection, seen: Seen, fact: Fact, parameters: Mapping[str, Any]) -> None:
+    """Read the rows of a fact, or why they are not there."""
+    try:
+        seen.facts[fact.name] = _rows(connection, fact.query, parameters)
+    except psycopg.Error as error:
+        if connection.closed:
+            raise
+        seen.gaps[fact.name] = _refused(connection, error)
+    except UnicodeDecodeError:  # a database without an encoding may hold any bytes
+        seen.gaps[fact.name] = Gap("it holds what is not UTF-8")
 
 
 def _rows(connection: Connection, query: str, parameters: Mapping[str, Any]) -> tuple[Row, ...]:

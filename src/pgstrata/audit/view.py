@@ -93,7 +93,7 @@ class View:
         """Return a parameter as the server's files have it. Raises ``UnreadError``."""
         row = self.setting(name)
         own = row["source"] in OWN_SOURCES
-        if own and row["source"] != "session" and self.snapshot.viewer != self.user:
+        if own and self.snapshot.viewer != self.user:
             raise UnreadError(Gap(f"{name} of {self.snapshot.viewer} hides that of the server"))
         text = row["reset_val"] if own else row["setting"]
         return reading(name, str(text), "the server" if own else place(row))
