@@ -84,10 +84,10 @@ class View:
         row = self.settings.get(name)
         if row is not None:
             return row
-        if name in HIDDEN_SETTINGS and not self.row("caps")["all_settings"]:
-            grant = ALL_SETTINGS.format(viewer=self.viewer)
-            raise UnreadError(Gap(f"{name} is shown to members of pg_read_all_settings", grant))
-        raise UnreadError(Gap(f"PostgreSQL {self.version} has no {name}"))
+        if self.lacks(name):
+            raise UnreadError(Gap(f"PostgreSQL {self.version} has no {name}"))
+        grant = ALL_SETTINGS.format(viewer=self.viewer)
+        raise UnreadError(Gap(f"{name} is shown to members of pg_read_all_settings", grant))
 
     def server(self, name: str) -> Reading:
         """Return a parameter as the server's files have it. Raises ``UnreadError``."""
@@ -101,6 +101,13 @@ class View:
     def count(self, name: str) -> int:
         """Return a parameter of the server that counts something. Raises ``UnreadError``."""
         return int(self.server(name).number)
+
+    def lacks(self, name: str) -> bool:
+        """Whether this version has no such parameter, as far as its absence proves that. Raises
+        ``UnreadError``.
+        """
+        hidden = name in HIDDEN_SETTINGS and not self.row("caps")["all_settings"]
+        return name not in self.settings and not hidden
 
     def has(self, name: str) -> bool:
         """Whether this version has a parameter that anybody may see. Raises ``UnreadError``."""
@@ -141,6 +148,11 @@ class View:
         """
         said = "" if self.client.local else self.client.keyword("user")
         return str(said or self.snapshot.viewer)
+
+    @property
+    def connection(self) -> tuple[str, str]:
+        """The environment and the name of the connection."""
+        return self.client.environment, self.client.name
 
     @cached_property
     def dbname(self) -> str:
@@ -209,11 +221,12 @@ class View:
         """Return a parameter that the client itself gives a session of a connection type."""
         kind = kind or self.kinds[0]
         own = "sync_settings" if kind in SYNC_TYPES else "async_settings"
+        lower = name.lower()  # as keys are kept, and as the server compares them
         for section in (own, "session_settings"):
-            if (value := self.client.value(f"{section}.{name}")) is not None:
-                return self._said(f"{section}.{name}", name, value)
+            if (value := self.client.value(f"{section}.{lower}")) is not None:
+                return self._said(f"{section}.{lower}", name, value)
         for option, text in _OPTION.findall(str(self.client.keyword("options") or "")):
-            if option.replace("-", "_") == name:
+            if option.replace("-", "_").lower() == lower:
                 return self._said(
                     "connection_settings.options", name, re.sub(r"\\(.)", r"\1", text)
                 )
@@ -236,7 +249,7 @@ class View:
         said = {
             (row["rolname"], row["datname"]): row["value"]
             for row in self.rows("role_settings")
-            if row["name"] == name
+            if row["name"].lower() == name.lower()
         }
         user, dbname = self.user, self.dbname
         for scope, statement in {
@@ -252,26 +265,34 @@ class View:
 
 @dataclass(frozen=True)
 class Fleet:
-    """All endpoints that are looked at together."""
+    """All endpoints that are looked at together: iterated over are those that could be reached."""
 
     views: tuple[View, ...]
 
     def __iter__(self) -> Iterator[View]:
-        return iter(self.views)
+        return (view for view in self.views if not view.snapshot.error)
 
-    def by_environment(self) -> Mapping[str, tuple[View, ...]]:
-        """Return the endpoints of each environment, in their order."""
-        found: dict[str, list[View]] = {}
-        for view in self.views:
-            found.setdefault(view.client.environment, []).append(view)
-        return {name: tuple(views) for name, views in found.items()}
+    def by_connection(self) -> Iterator[tuple[View, ...]]:
+        """Yield the endpoints of each connection of each environment, in their order."""
+        found: dict[tuple[str, str], list[View]] = {}
+        for view in self:
+            found.setdefault(view.connection, []).append(view)
+        yield from map(tuple, found.values())
+
+    def unreached(self, view: View) -> tuple[View, ...]:
+        """Return the endpoints of a view's connection that could not be reached."""
+        return tuple(
+            other
+            for other in self.views
+            if other.snapshot.error and other.connection == view.connection
+        )
 
     def by_cluster(self) -> Mapping[str, tuple[View, ...]]:
         """Return the endpoints that could be looked at by the cluster they belong to: a primary and
         its standbys have one identifier.
         """
         found: dict[str, list[View]] = {}
-        for view in self.views:
+        for view in self:
             if control := view.snapshot.facts.get("control"):
                 found.setdefault(str(control[0]["system_identifier"]), []).append(view)
         return {name: tuple(views) for name, views in found.items()}

@@ -22,6 +22,7 @@ from tests.servers import PASSWORD, Server
 from tests.standby import Standby
 
 from pgstrata.audit.judge import judge
+from pgstrata.audit.model import Gap
 from pgstrata.audit.view import View
 
 USERS = {APP: PASSWORD, "postgres": PASSWORD}
@@ -58,6 +59,43 @@ def test_a_standby_where_a_primary_was_meant(pair: tuple[Server, Standby], tmp_p
     assert say(tmp_path, "topo.role", through([primary], "standby")) == [("fail", ports[0])]
     both = through([primary, standby], "read-write")
     assert say(tmp_path, "topo.role", both) == [("ok", ports[0]), ("ok", ports[1])]
+
+
+GONE = 1  # no server listens there
+
+
+def beside_one_that_is_gone(server: Server, attrs: str | None) -> dict[str, Any]:
+    """Return the files of a program with a second host that nobody can look at."""
+    hosts = {"host": f"{server.host},{server.host}", "port": f"{server.port},{GONE}"}
+    return settings(server, **hosts, target_session_attrs=attrs)
+
+
+@pytest.mark.parametrize(
+    ("check", "at", "attrs", "status"),
+    [
+        ("topo.no_primary", "primary", "read-write", "unknown"),
+        ("topo.no_primary", "standby", None, "unknown"),
+        ("topo.no_primary", "standby", "standby", "ok"),
+        ("topo.role", "standby", "read-write", "unknown"),
+        ("topo.role", "primary", "standby", "unknown"),
+        ("topo.role", "primary", "read-write", "ok"),
+    ],
+)
+def test_a_host_that_is_not_seen_may_be_what_is_missing(
+    pair: tuple[Server, Standby], tmp_path: Path, check: str, at: str, attrs: str, status: str
+) -> None:
+    """Nothing is called good or bad that its answer could change."""
+    server = pair[at == "standby"]
+    said = say(tmp_path, check, beside_one_that_is_gone(server, attrs))
+    assert said == [(status, str(server.port)), ("unknown", str(GONE))]
+
+
+def test_standbys_alone_are_enough_for_who_only_reads(
+    pair: tuple[Server, Standby], tmp_path: Path
+) -> None:
+    """No primary is asked for."""
+    files = through([pair[1], pair[1]], "standby")
+    assert {status for status, _ in say(tmp_path, "topo.no_primary", files)} == {"ok"}
 
 
 def test_the_number_of_primaries(well: Well, pair: tuple[Server, Standby], tmp_path: Path) -> None:
@@ -121,6 +159,18 @@ def test_two_environments_in_one_cluster(well: Well, tmp_path: Path) -> None:
     meant = merged(files, {"server": {"shared": True}})
     clients = environments(tmp_path, staging=meant, production=meant)
     assert {r.status for r in audited(clients, "topo.same_cluster")} == {"ok"}
+
+
+def test_who_hides_its_cluster_hides_not_that_others_share_one(well: Well, tmp_path: Path) -> None:
+    """It alone is unknown, with the statement that would show it."""
+    files = settings(well.server)
+    clients = environments(tmp_path, staging=files, production=files, hidden=files)
+    facts = {name: rows for name, rows in well.view.snapshot.facts.items() if name != "control"}
+    gap = {"control": Gap("may not read", "GRANT it;")}
+    views = [View(client, well.view.snapshot) for client in clients[:2]]
+    views.append(View(clients[2], replace(well.view.snapshot, facts=facts, gaps=gap)))
+    said = judge(views, [by_id()["topo.same_cluster"]])
+    assert [one.status for one in said] == ["fail"] * 2 + ["unknown"]
 
 
 def test_another_cluster_than_the_one_that_is_meant(well: Well, tmp_path: Path) -> None:

@@ -74,13 +74,13 @@ def slots(view: View) -> Iterator[Outcome]:
     )
 
 
-def standby_first(fleet: Fleet) -> Iterator[tuple[View, Outcome]]:
+def standby_first(fleet: Fleet) -> Iterator[tuple[View, Iterator[Outcome]]]:
     """Compare each standby with the primary of the same cluster."""
     for views in fleet.by_cluster().values():
         primaries = [view for view in views if not view.in_recovery]
         for view in views:
             if primaries and view.in_recovery:
-                yield from ((view, outcome) for outcome in _behind(view, primaries[0]))
+                yield view, _behind(view, primaries[0])
 
 
 def _behind(standby: View, primary: View) -> Iterator[Outcome]:
