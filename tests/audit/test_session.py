@@ -162,14 +162,19 @@ def _identifier(seen: Snapshot) -> object:
 def test_secrets_of_a_server_stay_there(any_server: Server) -> None:
     """Nothing that looks like one is in what was seen: parameters of extensions among them."""
     any_server.sql(f"ALTER ROLE {APP} SET app.jwt_secret = 'hush-hush'")
+    any_server.sql(f"ALTER ROLE {APP} SET app.key = 'hush-hush'")
+    any_server.sql("ALTER SYSTEM SET restore_command = 'curl -u bob:hush-hush https://a/%f'")
+    any_server.reload()
     any_server.set_hba(
         (
             "host all all 127.0.0.1/32 scram-sha-256",
             'host all all 10.0.0.0/8 ldap ldapserver=x ldapbasedn="dc=x" ldapbindpasswd=hush-hush',
+            "host all all 11.0.0.0/8 ldap ldapserver=x ldapbindpasswd=a hush-hush",
         )
     )
     seen = look(endpoint(any_server, user="postgres"), probe=False)
     mine = look(endpoint(any_server), probe=False)
+    any_server.sql("ALTER SYSTEM RESET restore_command")
     assert "hush-hush" not in repr((seen, mine))
     assert "jwt_secret" in repr(mine)
     assert seen.facts["hba"]

@@ -17,6 +17,7 @@ from pgstrata.capacity import Demand, declared, demands
 from pgstrata.check.scope import Connection, is_remote
 from pgstrata.model import Value
 from pgstrata.schema.keys import SYNC_TYPES
+from pgstrata.secrets.redact import REDACTED
 from pgstrata.statements import identifier
 
 # pg_settings leaves these rows out for who is not in pg_read_all_settings, so that absent means
@@ -95,8 +96,8 @@ class View:
         own = row["source"] in OWN_SOURCES
         if own and self.snapshot.viewer != self.user:
             raise UnreadError(Gap(f"{name} of {self.snapshot.viewer} hides that of the server"))
-        text = row["reset_val"] if own else row["setting"]
-        return reading(name, str(text), "the server" if own else place(row))
+        text = str(row["reset_val"] if own else row["setting"])
+        return _kept(reading(name, text, "the server" if own else place(row)))
 
     def count(self, name: str) -> int:
         """Return a parameter of the server that counts something. Raises ``UnreadError``."""
@@ -259,8 +260,15 @@ class View:
             ("", ""): "ALTER ROLE ALL",
         }.items():
             if scope in said:
-                return reading(name, said[scope], statement)
+                return _kept(reading(name, said[scope], statement))
         return None
+
+
+def _kept(said: Reading) -> Reading:
+    """Return a reading. Raises ``UnreadError`` where it is the mask of what was not kept."""
+    if said.text == REDACTED:
+        raise UnreadError(Gap(f"the value of {said.name} is not kept: it may hold a secret"))
+    return said
 
 
 @dataclass(frozen=True)
