@@ -40,7 +40,7 @@ def test_each_viewer_reads_all_that_it_may(any_server: Server, viewer: str) -> N
     seen = look(endpoint(any_server, user=viewer), probe=False)
     assert (seen.error, seen.viewer) == ("", viewer)
     missing = {
-        APP: since(any_server, {*HIDDEN, "replication", "password_kinds"}),
+        APP: since(any_server, {*HIDDEN, "replication", "wal_receiver", "password_kinds"}),
         MONITOR: since(any_server, {*HIDDEN, "password_kinds"}),
         AUDITOR: {"password_kinds"},
     }.get(viewer, set())

@@ -327,6 +327,13 @@ SELECT pg_last_wal_receive_lsn() AS recv, pg_last_wal_replay_lsn() AS replay,
 """,
     ),
     Fact(
+        "wal_receiver",
+        "SELECT status, sender_host, latest_end_time FROM pg_stat_wal_receiver",
+        reads="pg_stat_wal_receiver",
+        needs=("all_stats",),
+        grant=(MONITOR,),
+    ),
+    Fact(
         "replication",
         """
 SELECT application_name, host(client_addr) AS client_addr, state, sync_state,

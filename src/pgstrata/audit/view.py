@@ -181,12 +181,28 @@ class View:
         return self.client.value("pooler") in _POOLED
 
     @cached_property
+    def prepares(self) -> bool:
+        """Whether the client prepares what it runs often: as it says, or where it can."""
+        said = self.client.keyword("prepared_statements")
+        return bool(said) if said is not None else not self.pooled
+
+    @cached_property
     def kinds(self) -> tuple[str, ...]:
         """The connection types that are used: by services, by default, or by a configured pool."""
         services = (entry.service for entry in declared(self.client.config) if entry.service)
         said = [kind for it in services if it.connection == self.client.name for kind in it.types]
         pools = [kind for kind, _ in self.client.pools()]
         return tuple(dict.fromkeys([str(self.client.value("connection_type")), *said, *pools]))
+
+    @cached_property
+    def session_kinds(self) -> tuple[str, ...]:
+        """One of the connection types for each way in which their sessions differ: what
+        sync_settings and async_settings add.
+        """
+        sections = ("sync_settings.", "async_settings.")
+        own = any(key.startswith(sections) for key in self.client.settings)
+        halves = {kind in SYNC_TYPES: kind for kind in reversed(self.kinds)}
+        return tuple(kind for kind in self.kinds if kind in halves.values())[: None if own else 1]
 
     def declared(self, name: str) -> Any:
         """Return a fact of the ``server`` section. Raises ``UnreadError`` where it is not there."""
@@ -220,18 +236,22 @@ class View:
 
     def wanted(self, name: str, kind: str = "") -> Reading | None:
         """Return a parameter that the client itself gives a session of a connection type."""
-        kind = kind or self.kinds[0]
-        own = "sync_settings" if kind in SYNC_TYPES else "async_settings"
         lower = name.lower()  # as keys are kept, and as the server compares them
-        for section in (own, "session_settings"):
-            if (value := self.client.value(f"{section}.{lower}")) is not None:
-                return self._said(f"{section}.{lower}", name, value)
+        key = f"{self.section(name, kind)}.{lower}"
+        if (value := self.client.value(key)) is not None:
+            return self._said(key, name, value)
         for option, text in _OPTION.findall(str(self.client.keyword("options") or "")):
             if option.replace("-", "_").lower() == lower:
                 return self._said(
                     "connection_settings.options", name, re.sub(r"\\(.)", r"\1", text)
                 )
         return None
+
+    def section(self, name: str, kind: str = "") -> str:
+        """Return the section that gives a parameter to sessions of a connection type, or would."""
+        own = "sync_settings" if (kind or self.kinds[0]) in SYNC_TYPES else "async_settings"
+        there = self.client.value(f"{own}.{name.lower()}") is not None
+        return own if there else "session_settings"
 
     def _said(self, key: str, name: str, value: Value) -> Reading:
         return reading(name, str(value), str(self.client.place(key)), client=True)

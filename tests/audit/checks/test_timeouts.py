@@ -6,6 +6,7 @@ import pytest
 from tests.audit.program import APP, DB, Case, Well, shown
 
 IDLE = (f"ALTER ROLE {APP} SET idle_session_timeout = '10min'",)
+ASYNC = {"min_size": 0, "max_size": 2}  # a second type of connection
 CHECKED = {"check_on_checkout": True}
 CASES = (
     Case("to.idle_kill", "fail", "after 10min of silence, and the pool keeps 1 open", sql=IDLE),
@@ -46,6 +47,30 @@ CASES = (
         "warn",
         "transaction_timeout 20s is not longer",
         sql=(f"ALTER DATABASE {DB} SET transaction_timeout = '20s'",),
+    ),
+    Case(
+        "to.chain",
+        "warn",
+        "lock_timeout 20ms is not longer than deadlock_timeout",
+        client={"async_pool_settings": ASYNC, "async_settings": {"lock_timeout": "20ms"}},
+        mended={"async_settings": {"lock_timeout": "2s"}},
+    ),
+    Case(
+        "to.unset",
+        "warn",
+        "async_pool statement_timeout is 0: nothing ends it",
+        client={
+            "async_pool_settings": ASYNC,
+            "sync_settings": {"statement_timeout": "30s"},
+            "session_settings": {"statement_timeout": None},
+        },
+    ),
+    Case(
+        "to.units",
+        "warn",
+        "lock_timeout 90 is 90 milliseconds",
+        client={"async_pool_settings": ASYNC, "async_settings": {"lock_timeout": 90}},
+        mended={"async_settings": {"lock_timeout": "90s"}},
     ),
     Case(
         "to.unset",

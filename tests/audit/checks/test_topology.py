@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,16 +14,19 @@ from tests.audit.program import (
     by_id,
     environments,
     merged,
+    reload,
     settings,
     wait_for,
 )
 from tests.pooler import pgbouncer
+from tests.proxy import Proxy
 from tests.servers import PASSWORD, Server
 from tests.standby import Standby
 
 from pgstrata.audit.judge import judge
 from pgstrata.audit.model import Gap
 from pgstrata.audit.view import View
+from pgstrata.statements import literal
 
 USERS = {APP: PASSWORD, "postgres": PASSWORD}
 
@@ -118,8 +121,40 @@ def test_a_standby_that_is_late(pair: tuple[Server, Standby], tmp_path: Path) ->
     assert ("warn", str(standby.port)) in say(tmp_path, "topo.lag", files)
     standby.sql("SELECT pg_wal_replay_resume()")
     wait_for(standby, "SELECT pg_get_wal_replay_pause_state() = 'not paused'")
-    assert say(tmp_path, "topo.lag", files) == [("ok", str(standby.port))]
+    assert say(tmp_path, "topo.lag", files) == [("ok", str(standby.port))] * 2
     assert say(tmp_path, "topo.lag", through([primary], "any")) == [("ok", str(primary.port))]
+
+
+STREAMS = "SELECT count(*) = 1 FROM pg_stat_wal_receiver WHERE status = 'streaming'"
+
+
+def test_a_standby_that_lost_its_primary(pair: tuple[Server, Standby], tmp_path: Path) -> None:
+    """It has replayed all that it received, and that is not enough; until it receives again."""
+    standby = pair[1]
+    files = through([standby], "any")
+    ((primary,),) = standby.sql("SELECT current_setting('primary_conninfo')")
+    wait_for(standby, STREAMS)
+    standby.sql("ALTER SYSTEM SET wal_retrieve_retry_interval = '50ms'")
+    standby.sql("ALTER SYSTEM SET primary_conninfo = ''")
+    reload(standby)
+    wait_for(standby, "SELECT count(*) = 0 FROM pg_stat_wal_receiver")
+    (said,) = audited(environments(tmp_path, production=files), "topo.lag")
+    assert (said.status, said.outcome.object, said.outcome.observed) == ("warn", "receiver", "none")
+    standby.sql(f"ALTER SYSTEM SET primary_conninfo = {literal(primary)}")
+    reload(standby)
+    wait_for(standby, STREAMS)
+    assert say(tmp_path, "topo.lag", files) == [("ok", str(standby.port))] * 2
+
+
+def test_whether_it_receives_is_shown_to_members_alone(
+    pair: tuple[Server, Standby], tmp_path: Path
+) -> None:
+    """Without that nothing is called good of a standby."""
+    files = through([pair[1]], "any")
+    (said,) = audited(environments(tmp_path, production=files), "topo.lag", login="")
+    assert said.status == "unknown"
+    assert said.gap is not None
+    assert said.gap.grant == f"GRANT pg_monitor TO {APP};"
 
 
 def test_limits_are_raised_on_the_standby_first(
@@ -198,6 +233,65 @@ def test_a_pooler_that_shares_sessions(well: Well, tmp_path: Path) -> None:
         assert [one for one, _ in say(tmp_path, "topo.pooler", knows)] == ["ok"]
         assert [one for one, _ in say(tmp_path, "auth.pooler_user", knows)] == ["ok"]
     well.server.sql(f"ALTER ROLE {APP} IN DATABASE {DB} RESET ALL")
+
+
+@pytest.mark.parametrize(
+    ("says", "status"),
+    [
+        ({}, "fail"),
+        ({"prepared_statements": False}, "info"),
+        ({"pooler": "session", "prepared_statements": False}, "info"),
+        ({"pooler": "transaction"}, "ok"),
+        ({"pooler": "transaction", "prepared_statements": True}, "warn"),
+        ({"pooler": "pgbouncer", "prepared_statements": True}, "warn"),
+    ],
+)
+def test_a_pooler_and_statements_that_are_prepared_or_not(
+    shared: tuple[Well, int], tmp_path: Path, says: dict[str, Any], status: str
+) -> None:
+    """What the client says of its own statements counts."""
+    well, port = shared
+    prepared = says.get("prepared_statements")
+    files = settings(well.server, port=port, prepared_statements=prepared)
+    files |= {"pooler": says.get("pooler"), "session_settings": {}}
+    assert [one for one, _ in say(tmp_path, "topo.pooler", files)] == [status]
+
+
+@pytest.mark.parametrize(
+    ("section", "given", "lost"),
+    [
+        ("async_settings", {"lock_timeout": "3s"}, ["async_pool lock_timeout"]),
+        ("session_settings", {"timezone": "Europe/Berlin"}, ["TimeZone"]),
+        ("session_settings", {"app.tenant": "7"}, ["app.tenant"]),
+    ],
+)
+def test_what_is_lost_in_a_pooler_is_found_of_each_type(
+    well: Well, tmp_path: Path, section: str, given: dict[str, Any], lost: list[str]
+) -> None:
+    """Whatever the case of its name, and whether or not the server knows it."""
+    files = settings(well.server) | {"async_pool_settings": {"max_size": 2}}
+    files |= {"session_settings": {}, section: given}
+    (client,) = environments(tmp_path, production=files)
+    facts = well.view.snapshot.facts
+    shared = ({**facts["client"][0], "shares_backend": True},)
+    seen = replace(well.view.snapshot, facts={**facts, "client": shared})
+    said = judge([View(client, seen)], [by_id()["to.lost_in_pooler"]])
+    assert [(one.status, one.outcome.object) for one in said] == [("fail", name) for name in lost]
+
+
+@pytest.fixture(scope="module")
+def shared(well: Well) -> Iterator[tuple[Well, int]]:
+    """Return a server and the port of a pooler of transactions before it."""
+    with pgbouncer(well.server, "transaction", USERS) as port:
+        yield well, port
+
+
+def test_what_hands_a_connection_on_is_told(well: Well, tmp_path: Path) -> None:
+    """Such a proxy speaks no protocol: only the ports of the two ends differ."""
+    with Proxy((well.server.host, well.server.port)) as between:
+        files = settings(well.server, port=between.port)
+        said = audited(environments(tmp_path, production=files), "topo.pooler", probe=False)
+    assert [(one.status, one.outcome.object) for one in said] == [("ok", ""), ("info", "ports")]
 
 
 def test_a_pooler_that_keeps_sessions(well: Well, tmp_path: Path) -> None:
