@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pgstrata.audit.view import Fleet, View
 
 Status: TypeAlias = Literal["ok", "info", "warn", "fail", "unknown", "waived"]
+FINDING: tuple[Status, ...] = ("fail", "warn", "info")  # from bad to mild
 Applies: TypeAlias = Literal["at once", "new sessions", "reload", "restart"]
 Row: TypeAlias = Mapping[str, Any]  # one row of a fact, as PostgreSQL's to_jsonb writes it
 
