@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from tests.audit.program import (
 from pgstrata import PGConnectionManager
 from pgstrata.audit.model import Gap, Snapshot, UnreadError
 from pgstrata.audit.run import look
-from pgstrata.audit.view import View
+from pgstrata.audit.view import View, fleet
 
 NAME = "lock_timeout"
 # Weakest first: each one is laid over those before it.
@@ -145,6 +146,41 @@ def test_demands_are_those_of_the_same_server(well: Well, tmp_path: Path) -> Non
     view = View(client, well.view.snapshot)
     assert [demand.service for demand in view.demands] == ["beside"]
     assert view.demand == 1
+
+
+@pytest.mark.parametrize(
+    ("staging", "said"),
+    [
+        ({}, {"web": 8, "web of staging": 8}),
+        ({"services": []}, {"web": 8}),
+        ({"pooler": "session"}, {"web": 8}),
+    ],
+)
+def test_demands_of_all_environments_on_one_server_are_summed(
+    well: Well, tmp_path: Path, staging: dict[str, Any], said: dict[str, int]
+) -> None:
+    """Whatever names lead to it, and not through a pooler, which has slots of its own."""
+    other = files_of(well, **staging)
+    other["connection_settings"] |= {"host": "an.alias"}
+    clients = environments(tmp_path, production=files_of(well), staging=other)
+    snapshots = (well.view.snapshot, replace(well.view.snapshot, host="an.alias"))
+    views = [View(one, seen) for one, seen in zip(clients, snapshots, strict=True)]
+    view = fleet(views).views[0]
+    assert {demand.service: demand.most for demand in view.demands} == said
+    assert view.demand == sum(said.values())
+
+
+def test_another_server_of_the_same_cluster_has_slots_of_its_own(
+    well: Well, tmp_path: Path
+) -> None:
+    """As a standby has."""
+    clients = environments(tmp_path, production=files_of(well), staging=files_of(well))
+    facts = well.view.snapshot.facts
+    later = ({**facts["identity"][0], "started": "2026-01-01T00:00:00.000001+00:00"},)
+    standby = replace(well.view.snapshot, facts={**facts, "identity": later})
+    snapshots = (well.view.snapshot, standby)
+    views = [View(one, seen) for one, seen in zip(clients, snapshots, strict=True)]
+    assert [view.demand for view in fleet(views).views] == [8, 8]
 
 
 def test_a_session_of_the_program_is_not_disturbed(well: Well, tmp_path: Path) -> None:

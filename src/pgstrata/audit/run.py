@@ -11,7 +11,7 @@ from pgstrata.audit.checks import CHECKS
 from pgstrata.audit.judge import judge
 from pgstrata.audit.model import Check, Snapshot
 from pgstrata.audit.report import Report
-from pgstrata.audit.view import View
+from pgstrata.audit.view import View, fleet
 from pgstrata.audit.waivers import Waiver
 from pgstrata.check.scope import Connection
 from pgstrata.errors import UsageError
@@ -97,9 +97,10 @@ def report(  # what an audit is about, and what it is judged by
     """Judge the endpoints. ``held`` are the project's waivers; ``whole`` says that no connection of
     the audited environments was left out.
     """
+    views = fleet(views).views
     results = judge(views, checks)
     results = waivers.apply(results, held, _whole(views) if whole else (), today)
-    return Report(project, (*checks, *waivers.CHECKS), tuple(views), results, broken)
+    return Report(project, (*checks, *waivers.CHECKS), views, results, broken)
 
 
 def _whole(views: Iterable[View]) -> set[str]:

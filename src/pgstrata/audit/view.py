@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -47,6 +47,7 @@ class View:
 
     client: Connection
     snapshot: Snapshot
+    beside: tuple[View, ...] = ()  # endpoints of other connections that are the same server
 
     # What was seen.
 
@@ -213,7 +214,30 @@ class View:
 
     @cached_property
     def demands(self) -> tuple[Demand, ...]:
-        """What the declared services ask of this endpoint. Raises ``UnreadError`` without any."""
+        """What the declared services ask of this server: those of the environment, and those of
+        other environments that are on the same one. Raises ``UnreadError`` without any.
+        """
+        here = self.client.environment
+        found: dict[tuple[str, str, str], Demand] = {}
+        for view in (self, *self._sharing()):
+            name = view.client.environment
+            for demand in view.own_demands:
+                service = demand.service if name == here else f"{demand.service} of {name}"
+                key = (name, demand.service, demand.connection)
+                found.setdefault(key, replace(demand, service=service))
+        return tuple(found.values())
+
+    def _sharing(self) -> Iterator[View]:
+        """Yield the endpoints whose clients take the same slots: a pooler has its own."""
+        for view in self.beside if not self.client.value("pooler") else ():
+            if demands(view.client.config) and not view.client.value("pooler"):
+                yield view
+
+    @cached_property
+    def own_demands(self) -> tuple[Demand, ...]:
+        """What the environment's services ask of this endpoint. Raises ``UnreadError`` without any
+        services.
+        """
         found = demands(self.client.config)
         if not found:
             raise UnreadError(Gap("no services are declared"))
@@ -327,5 +351,22 @@ class Fleet:
 
 
 def fleet(views: Iterable[View]) -> Fleet:
-    """Return endpoints as one fleet."""
-    return Fleet(tuple(views))
+    """Return endpoints as one fleet, each with those beside it."""
+    views = tuple(views)
+    servers: dict[str, list[View]] = {}
+    for view in views:
+        servers.setdefault(_server(view), []).append(view)
+    return Fleet(tuple(replace(view, beside=_beside(view, servers)) for view in views))
+
+
+def _beside(view: View, servers: Mapping[str, list[View]]) -> tuple[View, ...]:
+    there = servers[_server(view)] if _server(view) else ()
+    return tuple(other for other in there if other.connection != view.connection)
+
+
+def _server(view: View) -> str:
+    """Return what tells a server from others, whatever names lead to it: the microsecond of its
+    start. A primary and its standbys have one cluster, and slots of their own.
+    """
+    rows = view.snapshot.facts.get("identity", ())
+    return str(rows[0].get("started", "")) if rows else ""

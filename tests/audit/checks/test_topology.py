@@ -316,6 +316,15 @@ def test_the_last_day_of_a_release(well: Well, day: str, status: str) -> None:
     assert said.status == status
 
 
+@pytest.mark.parametrize(("minor", "said"), [(1, ["ok", "info"]), (4, ["ok"]), (9999, ["ok"])])
+def test_a_minor_version_that_is_behind(well: Well, minor: int, said: list[str]) -> None:
+    """It is information; one that is newer than all that are known is not behind."""
+    caps = ({**well.view.row("caps"), "version_num": 180000 + minor},)
+    snapshot = replace(well.view.snapshot, facts={**well.view.snapshot.facts, "caps": caps})
+    found = judge([View(well.view.client, snapshot)], [by_id()["topo.eol"]])
+    assert [one.status for one in found] == said
+
+
 def test_a_release_that_nobody_knows(well: Well) -> None:
     """It is not called good."""
     caps = ({**well.view.row("caps"), "version_num": 990001},)
