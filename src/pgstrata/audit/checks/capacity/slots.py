@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from pgstrata.audit.model import Check, Fix, Outcome, Status, UnreadError
 from pgstrata.audit.remedy import for_client, for_server
@@ -76,11 +76,15 @@ def slots(view: View) -> Iterator[Outcome]:
 
 def standby_first(fleet: Fleet) -> Iterator[tuple[View, Iterator[Outcome]]]:
     """Compare each standby with the primary of the same cluster."""
-    for views in fleet.by_cluster().values():
-        primaries = [view for view in views if not view.in_recovery]
-        for view in views:
-            if primaries and view.in_recovery:
-                yield view, _behind(view, primaries[0])
+    clusters = fleet.by_cluster()
+    yield from ((view, _standby(view, clusters)) for view in fleet)
+
+
+def _standby(view: View, clusters: Mapping[str, tuple[View, ...]]) -> Iterator[Outcome]:
+    if view.in_recovery:
+        cluster = clusters[str(view.row("control")["system_identifier"])]
+        for primary in [other for other in cluster if not other.in_recovery][:1]:
+            yield from _behind(view, primary)
 
 
 def _behind(standby: View, primary: View) -> Iterator[Outcome]:
