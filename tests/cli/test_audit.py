@@ -317,11 +317,11 @@ SERVICES = "connection_type: pool\nservices: [{name: web, processes: 9, replicas
 
 
 def test_capacity_is_a_picture(cli: Cli, write: Write, base: str) -> None:
-    """Of what the services may open beside the slots, in the page itself."""
+    """Of what the services of both may open beside their server's slots, in the page itself."""
     write(base=base + SERVICES, one="pool_settings: {max_size: 10}", two="")
     page = cli("audit", "--all", "--format", "html").out
     picture = page[page.index("<svg") : page.index("</svg>")]
-    assert "810 wanted + " in picture
+    assert "1134 wanted + " in picture
     assert picture.count("<text") == 4
     assert not re.search(r"(src|href)=", page)
 

@@ -42,6 +42,11 @@ def others(view: View) -> int:
         return sum(row["n"] for row in rows if row["usename"] not in roles)
 
 
+def on_standbys_first(most: int) -> Fix:
+    """Return what goes before a larger max_connections: replay stops where a standby has fewer."""
+    return Fix(f"-- on every standby first: max_connections = {most}", "restart")
+
+
 def slots(view: View) -> Iterator[Outcome]:
     """Compare all that may connect with the slots of the server."""
     if view.client.value("pooler"):
@@ -54,7 +59,7 @@ def slots(view: View) -> Iterator[Outcome]:
     status: Status = "fail" if total > free else "warn" if tight else "ok"
     needed = with_spare(demand) + other + most - free
     fix = (
-        Fix(f"-- on every standby first: max_connections = {needed}", "restart"),
+        on_standbys_first(needed),
         *for_server(view, "max_connections", str(needed)),
         for_client(view, "pool_settings: {max_size: …}, smaller; or a pooler between"),
     )
