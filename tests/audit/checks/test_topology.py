@@ -28,6 +28,7 @@ from pgstrata.audit.model import Gap
 from pgstrata.audit.view import View
 from pgstrata.statements import literal
 
+STREAMS = "SELECT count(*) = 1 FROM pg_stat_wal_receiver WHERE status = 'streaming'"
 USERS = {APP: PASSWORD, "postgres": PASSWORD}
 
 
@@ -115,6 +116,7 @@ def test_the_number_of_primaries(well: Well, pair: tuple[Server, Standby], tmp_p
 def test_a_standby_that_is_late(pair: tuple[Server, Standby], tmp_path: Path) -> None:
     """Paused replay is seen at the standby, how far it is at both."""
     primary, standby = pair
+    wait_for(standby, STREAMS)
     files = through([standby], "any")
     standby.sql("SELECT pg_wal_replay_pause()")
     wait_for(standby, "SELECT pg_get_wal_replay_pause_state() = 'paused'")
@@ -123,9 +125,6 @@ def test_a_standby_that_is_late(pair: tuple[Server, Standby], tmp_path: Path) ->
     wait_for(standby, "SELECT pg_get_wal_replay_pause_state() = 'not paused'")
     assert say(tmp_path, "topo.lag", files) == [("ok", str(standby.port))] * 2
     assert say(tmp_path, "topo.lag", through([primary], "any")) == [("ok", str(primary.port))]
-
-
-STREAMS = "SELECT count(*) = 1 FROM pg_stat_wal_receiver WHERE status = 'streaming'"
 
 
 def test_a_standby_that_lost_its_primary(pair: tuple[Server, Standby], tmp_path: Path) -> None:
