@@ -66,7 +66,7 @@ def read(made_with: Conninfo, user: str | None) -> Seen:
     """
     with closing(Connection.connect(made_with=made_with)) as connection:
         seen = Seen()
-        seen.facts["client"] = (_client(connection),)
+        seen.facts["client"] = (_client(connection, made_with),)
         _transaction(connection, seen, user)
         if _behind_a_proxy(seen):
             seen.facts["client"] = ({**seen.facts["client"][0], **_shared(connection, made_with)},)
@@ -123,7 +123,7 @@ def _refused(connection: Connection, error: psycopg.Error) -> Gap:
     return Gap(f"the server refused: {error.diag.message_primary or error}")
 
 
-def _client(connection: Connection) -> Row:
+def _client(connection: Connection, made_with: Conninfo) -> Row:
     """Return what this end knows of the connection: what differs at the other end tells of a proxy
     between them (``identity``, ``tls``).
     """
@@ -136,9 +136,23 @@ def _client(connection: Connection) -> Row:
         "host": connection.info.host,
         "hostaddr": connection.info.hostaddr,
         "server_port": connection.info.port,
+        "addresses": _addresses(made_with.keywords),
         "server_version": connection.info.parameter_status("server_version"),
         "libpq": psycopg.pq.version(),
     }
+
+
+def _addresses(keywords: Mapping[str, Any]) -> int:
+    """Return how many addresses libpq tries for the host: each has the whole connect_timeout.
+
+    The name was looked up a moment ago, to connect.
+    """
+    host = str(keywords.get("host", ""))
+    if not host or host[0] in "/@" or keywords.get("hostaddr"):
+        return 1
+    with suppress(OSError, UnicodeError):
+        return max(len(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)), 1)
+    return 1
 
 
 def _port(descriptor: int) -> int | None:

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.audit.program import APP, DB, Case, Well, shown
+from tests.audit.program import APP, DB, Case, Well, merged, of, settings, shown
 
 IDLE = (f"ALTER ROLE {APP} SET idle_session_timeout = '10min'",)
 ASYNC = {"min_size": 0, "max_size": 2}  # a second type of connection
@@ -102,7 +103,7 @@ CASES = (
     Case(
         "to.connect",
         "warn",
-        "pool_settings.timeout is 5 s, and 1 hosts may take 10 s",
+        "pool_settings.timeout is 5 s, and 1 addresses may take 10 s",
         client={"pool_settings": {"timeout": 5}},
         mended={"pool_settings": {"timeout": 11}},
     ),
@@ -154,6 +155,20 @@ CASES = (
         sql=(f"ALTER ROLE {APP} SET client_connection_check_interval = 0",),
     ),
 )
+
+
+@pytest.mark.parametrize(("addresses", "status", "needed"), [(1, "ok", 10), (2, "warn", 20)])
+def test_each_address_of_a_name_is_waited_for(
+    well: Well, tmp_path: Path, addresses: int, status: str, needed: int
+) -> None:
+    """As libpq does: two of them take twice the time."""
+    seen = well.view.snapshot
+    assert seen.facts["client"][0]["addresses"] == 1
+    client = ({**seen.facts["client"][0], "addresses": addresses},)
+    files = merged(settings(well.server), {"pool_settings": {"timeout": 15}})
+    snapshot = replace(seen, facts={**seen.facts, "client": client})
+    said, _ = of(tmp_path, files, "to.connect", snapshot)
+    assert (said.status, said.outcome.expected) == (status, f"{needed} s at least")
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
