@@ -21,6 +21,7 @@ from pgstrata.check.registry import RULES as CHECKED
 from pgstrata.cli.group import COMMANDS, commands
 from pgstrata.errors import EXIT_CODES
 from pgstrata.promotion.plan import IDENTITY
+from pgstrata.render.audit.manual import page as check_page
 from pgstrata.render.export import FORMS
 from pgstrata.schema.keys import CONNECTION, POOL, SECTIONS, SERVER, Key
 
@@ -178,18 +179,8 @@ def audit() -> str:
 
 def _check(check: Check) -> str:
     """Return the page of one check, to which its findings lead."""
-    parts = {
-        "Why": check.why,
-        "Verify it yourself": f"```text\n{check.verify}\n```" if check.verify else "",
-        "Fix": check.fix,
-        "When to ignore it": check.ignore or "Never for long: waive it, with a reason and a date.",
-        "What it cannot see": check.cannot_see,
-        "Source": check.source,
-    }
-    lines = [f"# {check.id}", NOTE, f"*{check.severity}*", "", check.what]
-    for title, text in parts.items():
-        lines += ["", f"## {title}", "", text] if text else []
-    return "\n".join((*lines, "", "[All checks](../audit.md)")) + "\n"
+    title, _, text = check_page(check).partition("\n\n")
+    return f"{title}\n{NOTE}\n{text}\n[All checks](../audit.md)\n"
 
 
 def _cell(text: str) -> str:

@@ -33,6 +33,7 @@ ssl_ca_file = ''
 wal_level = replica
 shared_buffers = 128MB
 max_wal_size = 4GB
+min_wal_size = 1GB
 tcp_keepalives_idle = 60
 tcp_keepalives_interval = 10
 tcp_keepalives_count = 6

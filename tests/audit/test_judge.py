@@ -84,7 +84,7 @@ def test_nothing_is_ok_of_a_server_that_could_not_be_reached(tmp_path: Path) -> 
         a_check("silent"),
         a_check("fine", Outcome("ok", "")),
         a_check("bad", Outcome("fail", "expired"), Outcome("ok", "")),
-        Check("all", "fail", "", "", compare=lambda seen: [(v, Outcome("ok", "")) for v in seen]),
+        Check("all", "fail", "", "", compare=lambda seen: [(v, [Outcome("ok", "")]) for v in seen]),
     ]
     one, two = views(tmp_path, "one", "two")
     results = judge([unreachable(one), two], checks)
@@ -101,15 +101,33 @@ def test_nothing_is_ok_of_a_server_that_could_not_be_reached(tmp_path: Path) -> 
     assert results[0].outcome.message == "no route"
 
 
-def test_a_comparison_that_cannot_be_made_is_unknown_everywhere(tmp_path: Path) -> None:
+def test_a_comparison_that_breaks_is_unknown_everywhere(tmp_path: Path) -> None:
     """No endpoint of it is better known than another."""
 
-    def compare(_: Fleet) -> Iterator[tuple[View, Outcome]]:
-        raise UnreadError(Gap("hidden"))
+    def compare(_: Fleet) -> Iterator[tuple[View, Iterator[Outcome]]]:
+        raise KeyError
         yield  # a generator, like those of the real checks
 
     results = judge(views(tmp_path, "one", "two"), [Check("a", "fail", "", "", compare=compare)])
     assert said(results) == [("one", "a", "unknown"), ("two", "a", "unknown")]
+
+
+def test_what_one_endpoint_hides_hides_nothing_of_the_others(tmp_path: Path) -> None:
+    """It is unknown, with what was found before, and they are as they are."""
+
+    def look(view: View) -> Iterator[Outcome]:
+        yield Outcome("warn", "")
+        if view.client.environment == "one":
+            raise UnreadError(Gap("hidden"))
+        yield Outcome("fail", "")
+
+    check = Check("a", "fail", "", "", compare=lambda seen: [(view, look(view)) for view in seen])
+    assert said(judge(views(tmp_path, "one", "two"), [check])) == [
+        ("one", "a", "warn"),
+        ("one", "a", "unknown"),
+        ("two", "a", "warn"),
+        ("two", "a", "fail"),
+    ]
 
 
 def test_a_check_that_breaks_takes_no_other_along(tmp_path: Path) -> None:

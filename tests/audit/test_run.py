@@ -57,34 +57,50 @@ def test_a_connection_must_be_there(tmp_path: Path, chosen: dict[str, str]) -> N
 
 
 def test_what_was_saved_is_found_again(tmp_path: Path) -> None:
-    """Every host of a connection; what is not in the file is as good as unreachable."""
+    """Every host of a connection, by its name; what is not in the file is as good as unreachable,
+    and what is of no configured host is left out.
+    """
     targets = run.clients(configs(tmp_path, "one", "two"), only="default")
-    saved = [Snapshot("one", "default", host, "5432", "") for host in ("a", "b")]
-    views = run.recall(targets, [*saved, Snapshot("gone", "default", "c", "5432", "")])
-    assert [(it.client.environment, it.snapshot.host) for it in views] == [
-        ("one", "a"),
-        ("one", "b"),
-        ("two", ""),
+    saved = [Snapshot("one", "default", host, "5432", "") for host in ("a", "b", "old")]
+    changed = Snapshot("two", "default", "old", "5432", "")
+    gone = Snapshot("gone", "default", "c", "5432", "")
+    views = run.recall(targets, [*saved, changed, gone])
+    missing = "the file has no snapshot of it"
+    assert [(it.client.environment, it.snapshot.host, it.snapshot.error) for it in views] == [
+        ("one", "a", ""),
+        ("one", "b", ""),
+        ("two", "a", missing),
+        ("two", "b", missing),
     ]
-    assert views[2].snapshot.error == "the file has no snapshot of it"
+
+
+@pytest.mark.parametrize("text", ["connection_settings: {service: s}", "local: true"])
+def test_a_host_that_is_not_configured_may_be_any(tmp_path: Path, text: str) -> None:
+    """Only the server said where it is."""
+    configs(tmp_path, "one")
+    (tmp_path / "environments" / "base.yaml").write_text(text)
+    loaded = load_many(["one"], project=tmp_path, environ={})["one"]
+    assert isinstance(loaded, Config)
+    (target,) = run.clients([loaded])
+    saved = Snapshot("one", "default", "127.0.0.1", "54321", "")
+    assert [view.snapshot for view in run.recall([target], [saved])] == [saved]
 
 
 def test_a_report_has_results_and_waivers(tmp_path: Path) -> None:
     """A waiver that is not valid ends it."""
     targets = run.clients(configs(tmp_path, "one"), only="default")
-    views = run.recall(targets, [Snapshot("one", "default", "a", "5432", "")])
+    views = run.recall(targets, [Snapshot("one", "default", host, "5432", "") for host in "ab"])
     check = Check("a.bad", "fail", "", "", find=lambda _: [Outcome("fail", "")])
     waivers = tmp_path / "environments" / "waivers.yaml"
     text = "waivers: [{id: a.bad, reason: r, owner: o, expires: 2026-03-01}]"
     for today, codes in ((date(2026, 3, 1), (0,)), (date(2026, 3, 2), (1,))):
         waivers.write_text(text)
-        found = run.report(
-            tmp_path, views, {}, environments=["one"], whole=True, today=today, checks=(check,)
-        )
+        held = run.accepted(tmp_path, ["one"], today, (check,))
+        found = run.report(tmp_path, views, {}, held=held, whole=True, today=today, checks=(check,))
         assert found.exit_codes == codes
     waivers.write_text("waivers: [{}]")
     with pytest.raises(InvalidConfigError):
-        run.report(tmp_path, views, {}, environments=["one"], whole=True, today=date(2026, 3, 1))
+        run.accepted(tmp_path, ["one"], date(2026, 3, 1))
 
 
 def test_no_page_is_left_of_a_check_that_is_gone() -> None:

@@ -41,7 +41,7 @@ def test_each_viewer_reads_all_that_it_may(any_server: Server, viewer: str) -> N
     seen = look(endpoint(any_server, user=viewer), probe=False)
     assert (seen.error, seen.viewer) == ("", viewer)
     missing = {
-        APP: since(any_server, {*HIDDEN, "replication", "password_kinds"}),
+        APP: since(any_server, {*HIDDEN, "replication", "wal_receiver", "password_kinds"}),
         MONITOR: since(any_server, {*HIDDEN, "password_kinds"}),
         AUDITOR: {"password_kinds"},
     }.get(viewer, set())
@@ -163,14 +163,19 @@ def _identifier(seen: Snapshot) -> object:
 def test_secrets_of_a_server_stay_there(any_server: Server) -> None:
     """Nothing that looks like one is in what was seen: parameters of extensions among them."""
     any_server.sql(f"ALTER ROLE {APP} SET app.jwt_secret = 'hush-hush'")
+    any_server.sql(f"ALTER ROLE {APP} SET app.key = 'hush-hush'")
+    any_server.sql("ALTER SYSTEM SET restore_command = 'curl -u bob:hush-hush https://a/%f'")
+    any_server.reload()
     any_server.set_hba(
         (
             "host all all 127.0.0.1/32 scram-sha-256",
             'host all all 10.0.0.0/8 ldap ldapserver=x ldapbasedn="dc=x" ldapbindpasswd=hush-hush',
+            "host all all 11.0.0.0/8 ldap ldapserver=x ldapbindpasswd=a hush-hush",
         )
     )
     seen = look(endpoint(any_server, user="postgres"), probe=False)
     mine = look(endpoint(any_server), probe=False)
+    any_server.sql("ALTER SYSTEM RESET restore_command")
     assert "hush-hush" not in repr((seen, mine))
     assert "jwt_secret" in repr(mine)
     assert seen.facts["hba"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +24,12 @@ from tests.audit.program import (
 from pgstrata import PGConnectionManager
 from pgstrata.audit.model import Gap, Snapshot, UnreadError
 from pgstrata.audit.run import look
-from pgstrata.audit.view import View
+from pgstrata.audit.view import View, fleet
 
 NAME = "lock_timeout"
 # Weakest first: each one is laid over those before it.
 LEVELS = (
-    (
-        "ALTER SYSTEM SET lock_timeout = '1s'",
-        "the server",
-    ),  # the audit's own SET LOCAL hides the file
+    ("ALTER SYSTEM SET lock_timeout = '1s'", "postgresql.auto.conf:"),
     ("ALTER ROLE ALL SET lock_timeout = '2s'", "ALTER ROLE ALL"),
     (f"ALTER DATABASE {DB} SET lock_timeout = '3s'", f"ALTER DATABASE {DB}"),
     (f"ALTER ROLE {APP} SET lock_timeout = '4s'", f"ALTER ROLE {APP}"),
@@ -107,10 +105,15 @@ def test_behind_a_pooler_the_clients_own_do_not_count(well: Well, tmp_path: Path
     assert View(client, well.view.snapshot).session(NAME).number == 0
 
 
-def test_settings_of_the_auditor_hide_those_of_the_server(well: Well, tmp_path: Path) -> None:
-    """What cannot be told is not told."""
-    name = "work_mem"
-    well.server.sql(f"ALTER ROLE postgres SET {name} = '9MB'")
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("work_mem", "9MB"), ("statement_timeout", "15s"), ("search_path", "evil")],
+)
+def test_settings_of_the_auditor_hide_those_of_the_server(
+    well: Well, tmp_path: Path, name: str, value: str
+) -> None:
+    """What cannot be told is not told, whether or not the audit sets it too."""
+    well.server.sql(f"ALTER ROLE postgres SET {name} = '{value}'")
     try:
         view = seen(tmp_path, files_of(well))
         with pytest.raises(UnreadError, match="hides that of the server"):
@@ -143,6 +146,41 @@ def test_demands_are_those_of_the_same_server(well: Well, tmp_path: Path) -> Non
     view = View(client, well.view.snapshot)
     assert [demand.service for demand in view.demands] == ["beside"]
     assert view.demand == 1
+
+
+@pytest.mark.parametrize(
+    ("staging", "said"),
+    [
+        ({}, {"web": 8, "web of staging": 8}),
+        ({"services": []}, {"web": 8}),
+        ({"pooler": "session"}, {"web": 8}),
+    ],
+)
+def test_demands_of_all_environments_on_one_server_are_summed(
+    well: Well, tmp_path: Path, staging: dict[str, Any], said: dict[str, int]
+) -> None:
+    """Whatever names lead to it, and not through a pooler, which has slots of its own."""
+    other = files_of(well, **staging)
+    other["connection_settings"] |= {"host": "an.alias"}
+    clients = environments(tmp_path, production=files_of(well), staging=other)
+    snapshots = (well.view.snapshot, replace(well.view.snapshot, host="an.alias"))
+    views = [View(one, seen) for one, seen in zip(clients, snapshots, strict=True)]
+    view = fleet(views).views[0]
+    assert {demand.service: demand.most for demand in view.demands} == said
+    assert view.demand == sum(said.values())
+
+
+def test_another_server_of_the_same_cluster_has_slots_of_its_own(
+    well: Well, tmp_path: Path
+) -> None:
+    """As a standby has."""
+    clients = environments(tmp_path, production=files_of(well), staging=files_of(well))
+    facts = well.view.snapshot.facts
+    later = ({**facts["identity"][0], "started": "2026-01-01T00:00:00.000001+00:00"},)
+    standby = replace(well.view.snapshot, facts={**facts, "identity": later})
+    snapshots = (well.view.snapshot, standby)
+    views = [View(one, seen) for one, seen in zip(clients, snapshots, strict=True)]
+    assert [view.demand for view in fleet(views).views] == [8, 8]
 
 
 def test_a_session_of_the_program_is_not_disturbed(well: Well, tmp_path: Path) -> None:

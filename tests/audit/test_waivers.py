@@ -56,7 +56,7 @@ def test_an_empty_file_holds_none(tmp_path: Path, text: str) -> None:
 
 
 def test_a_waiver_matches_by_check_environment_and_object(tmp_path: Path) -> None:
-    """All three, each of them a pattern."""
+    """All three, each of them a pattern; what nobody could look at was never accepted."""
     found = waivers.apply(
         (
             result("tls.chain", thing="db1"),
@@ -70,7 +70,7 @@ def test_a_waiver_matches_by_check_environment_and_object(tmp_path: Path) -> Non
         {"staging"},
         TODAY,
     )
-    assert [one.status for one in found] == ["waived", "fail", "fail", "fail", "ok", "waived"]
+    assert [one.status for one in found] == ["waived", "fail", "fail", "fail", "ok", "unknown"]
     assert found[0].waived == (
         "the proxy ends TLS until the move (dba@example.com, OPS-12; until 2026-06-30)"
     )
@@ -103,8 +103,9 @@ def test_a_waiver_ends_with_its_last_day(
         ([result("cap.slots", "production")], {"production"}, False),
         ([result("tls.chain", thing="db", status="ok")], {"staging"}, True),
         ([result("tls.chain", thing="db")], {"staging"}, False),
+        ([result("tls.chain", thing="db", status="unknown")], {"staging"}, False),
     ],
-    ids=["unused", "not all seen", "another environment", "mended", "used"],
+    ids=["unused", "not all seen", "another environment", "mended", "used", "unknown"],
 )
 def test_a_waiver_without_a_finding_is_told(
     tmp_path: Path, results: list[Result], audited: set[str], *, unused: bool

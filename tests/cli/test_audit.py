@@ -49,7 +49,7 @@ def test_a_finding_fails_the_audit(cli: Cli, write: Write, base: str) -> None:
     assert done.code == 1
     assert re.search(r"^role.super +FAIL SUPERUSER$", done.out, re.MULTILINE)
     assert "wanted by connection_settings.user: environments/one.yaml:1:29" in done.out
-    assert "more: docs/reference/audit/role.super.md" in done.out
+    assert "more: pgstrata audit --explain role.super" in done.out
     assert PASSWORD not in done.out + done.err
 
 
@@ -219,6 +219,56 @@ def test_a_malformed_waiver_ends_the_audit_with_its_place(
     assert "environments/waivers.yaml:6:14" in done.err
 
 
+@pytest.mark.parametrize(
+    ("waivers", "arguments", "said"),
+    [
+        (WAIVER.format(day="soon"), (), "environments/waivers.yaml"),
+        ("", ("--save", "no/such/folder/seen.json"), "cannot write no/such/folder/seen.json"),
+    ],
+    ids=["waivers", "save"],
+)
+def test_what_needs_no_server_is_checked_before_any_is_asked(
+    cli: Cli, write: Write, base: str, waivers: str, arguments: tuple[str, ...], said: str
+) -> None:
+    """A server that would hear of it does not."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0)
+        port = f"connection_settings: {{port: {server.getsockname()[1]}}}\n"
+        write(base=base, one=port, waivers=waivers)
+        done = cli("audit", "-e", "one", *arguments)
+        with pytest.raises(BlockingIOError):
+            server.accept()
+    assert done.code in (2, 3)
+    assert said in done.err
+
+
+def test_a_host_that_was_added_since_was_not_audited(cli: Cli, write: Write, base: str) -> None:
+    """What was saved says nothing of it."""
+    write(base=base, one=SUPERUSER)
+    cli("audit", "-e", "one", "--save", "seen.json")
+    port = int(re.findall(r"port: (\d+)", base)[0])
+    write(base=base.replace("127.0.0.1", '"127.0.0.1,new"'), one=SUPERUSER)
+    done = cli("audit", "-e", "one", "--from", "seen.json", "--format", "json")
+    assert done.json["summary"]["exit_codes"] == [1, 3]
+    assert list(done.json["summary"]["unaudited"]) == [f"one/default (new:{port})"]
+
+
+def test_the_page_of_a_check_is_printed(cli: Cli) -> None:
+    """Without a project or a server: the same that the reference has."""
+    done = cli("audit", "--explain", "role.super")
+    assert done.code == 0
+    page = Path(__file__).parents[2] / "docs" / "reference" / "audit" / "role.super.md"
+    for line in filter(None, done.out.splitlines()):
+        assert line in page.read_text(encoding="utf-8")
+
+
+def test_no_check_of_that_name(cli: Cli) -> None:
+    """The nearest one is named."""
+    done = cli("audit", "--explain", "role.supper")
+    assert done.code == 2
+    assert "did you mean 'role.super'?" in done.err
+
+
 def test_a_baseline_lets_new_findings_through_alone(cli: Cli, write: Write, base: str) -> None:
     """An earlier report is one."""
     write(base=base, one=SUPERUSER)
@@ -267,11 +317,11 @@ SERVICES = "connection_type: pool\nservices: [{name: web, processes: 9, replicas
 
 
 def test_capacity_is_a_picture(cli: Cli, write: Write, base: str) -> None:
-    """Of what the services may open beside the slots, in the page itself."""
+    """Of what the services of both may open beside their server's slots, in the page itself."""
     write(base=base + SERVICES, one="pool_settings: {max_size: 10}", two="")
     page = cli("audit", "--all", "--format", "html").out
     picture = page[page.index("<svg") : page.index("</svg>")]
-    assert "810 wanted + " in picture
+    assert "1134 wanted + " in picture
     assert picture.count("<text") == 4
     assert not re.search(r"(src|href)=", page)
 

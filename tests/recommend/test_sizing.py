@@ -57,7 +57,9 @@ def test_nothing_is_guessed_of_the_machine(recommended: Recommended) -> None:
 
 
 def test_storage(recommended: Recommended) -> None:
-    """A disk is what PostgreSQL's default is made for."""
+    """A disk is what PostgreSQL's default is made for, and a warehouse that reads in order."""
+    warehouse = recommended(server={"storage": "ssd", "workload": "dw"})
+    assert not [line for line in lines(warehouse) if "random_page_cost" in line]
     assert "random_page_cost = 1.1" in lines(recommended(server={"storage": "ssd"}))
     assert not [
         line for line in lines(recommended(server={"storage": "disk"})) if "page_cost" in line

@@ -1,6 +1,6 @@
 """The facts that an audit reads: one query each, who may run it, and what to grant who may not.
 
-Every query only selects, names all it uses in ``pg_catalog``, and is sent inside ``WRAPPED``, so
+Every query only selects, uses what is in ``pg_catalog``, and is sent inside ``WRAPPED``, so
 that its answer is JSON: plain data that can be saved, and in which no type of PostgreSQL needs a
 loader. Which of them may be asked is asked first (``CAPS``): a refused query would leave an error
 in the server's log.
@@ -12,14 +12,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pgstrata.audit.hba.rule import redacted
 from pgstrata.audit.model import Gap, Row
-from pgstrata.secrets.redact import is_secret_key, redact_text
+from pgstrata.schema import parameters
+from pgstrata.secrets.redact import REDACTED, redact_text
 
 APPLICATION = "pgstrata_audit"  # how auditors are told from programs
 OLDEST = 13  # the oldest major version that is looked at
-WRAPPED = "SELECT coalesce(jsonb_agg(to_jsonb(q)), '[]') FROM ({query}) q"
+WRAPPED = "SELECT coalesce(pg_catalog.jsonb_agg(pg_catalog.to_jsonb(q)), '[]') FROM ({query}) q"
 MONITOR = "GRANT pg_monitor TO {viewer};"
-REDACTED = "***REDACTED***"
+
+# The parameters of free text that checks look into. Of others the value is not kept.
+CLEAR_TEXTS = frozenset(
+    ("search_path", "datestyle", "timezone", "shared_preload_libraries", "ssl_ca_file")
+)
+_VALUES = ("setting", "value", "reset_val", "boot_val")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,27 +72,29 @@ def wrapped(query: str) -> str:
 def scrubbed(row: Mapping[str, Any]) -> Row:
     """Return a row without the secrets that servers keep in their configuration.
 
-    Such are ``primary_conninfo``, parameters of extensions (``app.jwt_secret``), and the options
-    of lines of pg_hba.conf, which the view shows in clear.
+    Such are parameters of extensions (``app.key``), commands and ``primary_conninfo``: of all that
+    may hold any text, the name alone is kept. And options of lines of pg_hba.conf, which the view
+    shows in clear, and quotes in its errors.
     """
     safe = {key: _text(value) if isinstance(value, str) else value for key, value in row.items()}
-    if is_secret_key(str(row.get("name", ""))):
-        safe |= {
-            key: REDACTED for key in ("setting", "value", "reset_val", "boot_val") if row.get(key)
-        }
-    if isinstance(row.get("options"), list):
-        safe["options"] = [_option(option) for option in row["options"]]
-    return safe
+    if not _is_clear(row):
+        safe |= {key: REDACTED for key in _VALUES if row.get(key)}
+    return redacted(safe) if "auth_method" in row else safe
+
+
+def _is_clear(row: Mapping[str, Any]) -> bool:
+    """Tell whether a row is of a parameter that can hold no secret, or of none at all."""
+    name = row.get("name")
+    if name is None or name.lower() in CLEAR_TEXTS:
+        return True
+    parameter = parameters.find(name)
+    known = parameter.vartype if parameter else "string"
+    return str(row.get("vartype", known)) != "string"
 
 
 def _text(text: str) -> str:
     """Return a text without passwords; most of the thousands have no place for one."""
     return redact_text(text) if "=" in text or "://" in text else text
-
-
-def _option(option: str) -> str:
-    name, _, value = option.partition("=")
-    return f"{name}={REDACTED}" if value and is_secret_key(name) else option
 
 
 CAPS = """
@@ -107,6 +116,17 @@ SELECT current_setting('server_version_num')::int AS version_num,
     AND has_function_privilege('pg_control_checkpoint()', 'EXECUTE') AS control,
   has_column_privilege('pg_authid', 'rolpassword', 'SELECT') AS authid
 """
+
+# Is read before the audit sets anything, and so before its search_path: all of it is qualified, and
+# it uses no operator.
+SETTINGS = Fact(
+    "settings",
+    """
+SELECT name, setting, unit, vartype, context, source, boot_val, reset_val, sourcefile, sourceline,
+  pending_restart
+FROM pg_catalog.pg_settings
+""",
+)
 
 FACTS = (
     Fact(
@@ -131,14 +151,6 @@ FROM pg_control_system() s, pg_control_checkpoint() c
         grant=(
             "GRANT EXECUTE ON FUNCTION pg_control_system(), pg_control_checkpoint() TO {viewer};",
         ),
-    ),
-    Fact(
-        "settings",
-        """
-SELECT name, setting, unit, vartype, context, source, boot_val, reset_val, sourcefile, sourceline,
-  pending_restart
-FROM pg_settings
-""",
     ),
     Fact(
         "role_settings",
@@ -233,7 +245,7 @@ FROM pg_stat_ssl s JOIN pg_stat_gssapi g USING (pid) WHERE s.pid = pg_backend_pi
     Fact(
         "file_settings",
         """
-SELECT sourcefile, sourceline, seqno, name, setting, applied, error
+SELECT sourcefile, sourceline, seqno, name, applied, error
 FROM pg_file_settings WHERE error IS NOT NULL
 """,
         reads="pg_file_settings",
@@ -343,6 +355,13 @@ SELECT pg_last_wal_receive_lsn() AS recv, pg_last_wal_replay_lsn() AS replay,
   extract(epoch FROM now() - pg_last_xact_replay_timestamp())::float8 AS behind,
   CASE WHEN pg_is_in_recovery() THEN pg_is_wal_replay_paused() END AS paused
 """,
+    ),
+    Fact(
+        "wal_receiver",
+        "SELECT status, sender_host, latest_end_time FROM pg_stat_wal_receiver",
+        reads="pg_stat_wal_receiver",
+        needs=("all_stats",),
+        grant=(MONITOR,),
     ),
     Fact(
         "replication",

@@ -79,14 +79,14 @@ def endpoints(client: Connection, login: str | None = None) -> Iterator[Endpoint
         "target_session_attrs": "any",
         "connect_timeout": str(_connect_seconds(client)),
     }
-    for place in _places(client):
+    for place in hosts_of(client):
         made_with = replace(
             own, keywords=theirs | place, session=None, prepare=False, autocommit=True
         )
         yield Endpoint(client, replace(own, keywords=keywords | place), made_with)
 
 
-def _places(client: Connection) -> list[dict[str, str]]:
+def hosts_of(client: Connection) -> list[dict[str, str]]:
     """Return host, hostaddr and port of each host, as far as they are set."""
     lists = {name: _split(client.keyword(name)) for name in ("host", "hostaddr", "port")}
     many = max(len(lists["host"]), len(lists["hostaddr"]), 1)

@@ -23,13 +23,13 @@ def judge(views: Iterable[View], checks: Iterable[Check] = CHECKS) -> tuple[Resu
     """
     endpoints = fleet(views)
     found = [result for check in checks for result in _judged(check, endpoints)]
-    order = {_place(view): number for number, view in enumerate(endpoints)}
+    order = {_place(view): number for number, view in enumerate(endpoints.views)}
     return tuple(sorted(found, key=lambda r: order[r.environment, r.connection, r.server]))
 
 
 def _judged(check: Check, endpoints: Fleet) -> Iterator[Result]:
     if check.find is not None:
-        for view in endpoints:
+        for view in endpoints.views:
             yield from _looked(check, view)
     if check.compare is not None:
         yield from _compared(check, endpoints)
@@ -38,29 +38,33 @@ def _judged(check: Check, endpoints: Fleet) -> Iterator[Result]:
 def _looked(check: Check, view: View) -> Iterator[Result]:
     find = check.find
     assert find is not None
-    outcomes, problem = _taken(lambda: find(view))
-    said = outcomes
+    said, problem = _taken(lambda: find(view))
     if view.snapshot.error:  # a probe or the configuration alone can prove a fault, not its absence
-        said = [outcome for outcome in outcomes if outcome.status in ("fail", "warn", "info")]
+        said = [outcome for outcome in said if outcome.status in ("fail", "warn", "info")]
         problem = None if said else UnreadError(Gap(view.snapshot.error))
-    for outcome in said:
-        yield _result(check, view, outcome)
-    if problem is not None:
-        yield _unknown(check, view, problem)
+    yield from _said(check, view, said, problem)
 
 
 def _compared(check: Check, endpoints: Fleet) -> Iterator[Result]:
     compare = check.compare
     assert compare is not None
-    seen = fleet(view for view in endpoints if not view.snapshot.error)
-    pairs, problem = _taken(lambda: compare(seen))
-    for view, outcome in pairs:
-        yield _result(check, view, outcome)
-    for view in endpoints:
+    looks, broken = _taken(lambda: compare(endpoints))
+    for view, look in looks:
+        yield from _said(check, view, *_taken(look.__iter__))
+    for view in endpoints.views:
         if view.snapshot.error:
             yield _unknown(check, view, UnreadError(Gap(view.snapshot.error)))
-        elif problem is not None:
-            yield _unknown(check, view, problem)
+        elif broken is not None:
+            yield _unknown(check, view, broken)
+
+
+def _said(
+    check: Check, view: View, outcomes: Iterable[Outcome], problem: UnreadError | None
+) -> Iterator[Result]:
+    for outcome in outcomes:
+        yield _result(check, view, outcome)
+    if problem is not None:
+        yield _unknown(check, view, problem)
 
 
 def _taken(find: Callable[[], Iterable[Said]]) -> tuple[list[Said], UnreadError | None]:

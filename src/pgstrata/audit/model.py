@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pgstrata.audit.view import Fleet, View
 
 Status: TypeAlias = Literal["ok", "info", "warn", "fail", "unknown", "waived"]
+FINDING: tuple[Status, ...] = ("fail", "warn", "info")  # from bad to mild
 Applies: TypeAlias = Literal["at once", "new sessions", "reload", "restart"]
 Row: TypeAlias = Mapping[str, Any]  # one row of a fact, as PostgreSQL's to_jsonb writes it
 
@@ -125,18 +126,19 @@ class Result:
 
 
 LookAtOne: TypeAlias = "Callable[[View], Iterable[Outcome]]"
-LookAtAll: TypeAlias = "Callable[[Fleet], Iterable[tuple[View, Outcome]]]"
+LookAtAll: TypeAlias = "Callable[[Fleet], Iterable[tuple[View, Iterable[Outcome]]]]"
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
     """One check: how bad its worst outcome is, what it looks at, and why that matters.
 
-    ``find`` looks at one endpoint, ``compare`` at all of them that could be reached, together. What
-    they yield is what was looked at, ``ok`` among it; nothing means that the check does not apply
-    there, and ``UnreadError`` that nobody could look. ``cannot_see`` and ``ignore`` are for the
-    page of the reference, as is ``verify``, the query with which a person looks for themselves.
-    ``source`` names where the rule is from.
+    ``find`` looks at one endpoint, ``compare`` at all of them together: it yields an endpoint and
+    the look at it, which is made when its outcomes are asked for, so that what nobody could look at
+    takes nothing from the others. What a look yields is what was seen, ``ok`` among it; nothing
+    means that the check does not apply there, and ``UnreadError`` that nobody could look.
+    ``cannot_see`` and ``ignore`` are for the page of the reference, as is ``verify``, the query
+    with which a person looks for themselves. ``source`` names where the rule is from.
     """
 
     id: str

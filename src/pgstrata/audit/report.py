@@ -9,12 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from pgstrata.audit.model import Check, Result, Snapshot
+from pgstrata.audit.model import FINDING, Check, Result, Snapshot
 from pgstrata.audit.view import View
 from pgstrata.errors import CONFIG, FINDINGS, OK, ConfigError
 
 FailOn: TypeAlias = Literal["fail", "warn", "never"]
-FINDING = ("fail", "warn", "info")  # from bad to mild
 
 
 @dataclass(frozen=True, slots=True)

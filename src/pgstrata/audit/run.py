@@ -11,7 +11,8 @@ from pgstrata.audit.checks import CHECKS
 from pgstrata.audit.judge import judge
 from pgstrata.audit.model import Check, Snapshot
 from pgstrata.audit.report import Report
-from pgstrata.audit.view import View
+from pgstrata.audit.view import View, fleet
+from pgstrata.audit.waivers import Waiver
 from pgstrata.check.scope import Connection
 from pgstrata.errors import UsageError
 from pgstrata.model import Config
@@ -41,6 +42,17 @@ def _require(config: Config, name: str) -> None:
         raise UsageError(problem, hint=f"there are: {there}")
 
 
+def accepted(
+    project: Path, environments: Iterable[str], today: date, checks: Iterable[Check] = ALL_CHECKS
+) -> tuple[Waiver, ...]:
+    """Return the project's waivers; ``environments`` are all that it has.
+
+    Raises ``InvalidConfigError`` where they are not valid, ``ConfigError`` where they cannot be
+    read: before any server is asked.
+    """
+    return waiver_file.read(project, environments, [check.id for check in checks], today)
+
+
 def look(targets: Sequence[Connection], *, login: str = "", probe: bool = True) -> list[View]:
     """Look at every endpoint of these connections, all at once."""
     places = [place for one in targets for place in gather.endpoints(one, login or None)]
@@ -49,18 +61,27 @@ def look(targets: Sequence[Connection], *, login: str = "", probe: bool = True) 
 
 
 def recall(targets: Iterable[Connection], snapshots: Iterable[Snapshot]) -> list[View]:
-    """Pair these connections with what was saved of them. One of which nothing was is as one that
-    cannot be reached.
+    """Pair each host of these connections with what was saved of it. One of which nothing was is
+    as one that cannot be reached; what was saved of others is of another configuration.
     """
-    saved: dict[tuple[str, str], list[Snapshot]] = {}
-    for snapshot in snapshots:
-        saved.setdefault((snapshot.environment, snapshot.connection), []).append(snapshot)
-    views = []
-    for one in targets:
-        place = one.environment, one.name
-        nothing = Snapshot(*place, "", "", "", error="the file has no snapshot of it")
-        views += [View(one, snapshot) for snapshot in saved.get(place, [nothing])]
-    return views
+    saved = list(snapshots)
+    return [
+        View(one, _saved(one, place, saved)) for one in targets for place in gather.hosts_of(one)
+    ]
+
+
+def _saved(client: Connection, place: Mapping[str, str], saved: list[Snapshot]) -> Snapshot:
+    """Return the snapshot of a host. What is not configured was chosen by libpq, or said by an
+    embedded server, so that it may be any.
+    """
+    host, port = place.get("host") or place.get("hostaddr", ""), place.get("port", "")
+    for one in saved:
+        if (one.environment, one.connection) == (client.environment, client.name) and (
+            client.local or (host in ("", one.host) and port in ("", one.port))
+        ):
+            return one
+    missing = "the file has no snapshot of it"
+    return Snapshot(client.environment, client.name, host, port or "5432", "", error=missing)
 
 
 def report(  # what an audit is about, and what it is judged by
@@ -68,21 +89,18 @@ def report(  # what an audit is about, and what it is judged by
     views: Sequence[View],
     broken: Mapping[str, str],
     *,
-    environments: Iterable[str],
-    whole: bool,
+    held: Iterable[Waiver] = (),
+    whole: bool = False,
     today: date,
     checks: tuple[Check, ...] = CHECKS,
 ) -> Report:
-    """Judge the endpoints. ``environments`` are all of the project; ``whole`` says that no
-    connection of the audited ones was left out.
-
-    Raises ``InvalidConfigError`` where the project's waivers are not valid.
+    """Judge the endpoints. ``held`` are the project's waivers; ``whole`` says that no connection of
+    the audited environments was left out.
     """
-    known = (*checks, *waivers.CHECKS)
-    held = waiver_file.read(project, environments, [check.id for check in known], today)
+    views = fleet(views).views
     results = judge(views, checks)
     results = waivers.apply(results, held, _whole(views) if whole else (), today)
-    return Report(project, known, tuple(views), results, broken)
+    return Report(project, (*checks, *waivers.CHECKS), views, results, broken)
 
 
 def _whole(views: Iterable[View]) -> set[str]:

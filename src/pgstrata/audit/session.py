@@ -3,7 +3,8 @@
 All happens in one transaction that is rolled back: REPEATABLE READ, so that the facts belong
 together; READ ONLY, which a hot standby allows too; and a transaction at all, so that a pooler
 keeps one server for it. What the server is told is SET LOCAL, because a plain SET would leak to
-the next client of a pooler. Statements go by the simple protocol, with the values as literals:
+the next client of a pooler, and it is told after the parameters were read, which would look like
+the session's own otherwise. Statements go by the simple protocol, with the values as literals:
 nothing is prepared.
 """
 
@@ -16,14 +17,23 @@ from typing import Any
 
 import psycopg
 
-from pgstrata.audit.facts import APPLICATION, CAPS, FACTS, OLDEST, scrubbed, wrapped
+from pgstrata.audit.facts import (
+    APPLICATION,
+    CAPS,
+    FACTS,
+    OLDEST,
+    SETTINGS,
+    Fact,
+    scrubbed,
+    wrapped,
+)
 from pgstrata.audit.model import Gap, Row
 from pgstrata.connect.connection import Connection
 from pgstrata.connect.conninfo import Conninfo
 from pgstrata.statements import identifier
 
-BEGIN = """\
-BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY;
+BEGIN = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
+LIMITS = """\
 SET LOCAL search_path = pg_catalog;
 SET LOCAL statement_timeout = '5s';
 SET LOCAL lock_timeout = '1s';
@@ -56,7 +66,7 @@ def read(made_with: Conninfo, user: str | None) -> Seen:
     """
     with closing(Connection.connect(made_with=made_with)) as connection:
         seen = Seen()
-        seen.facts["client"] = (_client(connection),)
+        seen.facts["client"] = (_client(connection, made_with),)
         _transaction(connection, seen, user)
         if _behind_a_proxy(seen):
             seen.facts["client"] = ({**seen.facts["client"][0], **_shared(connection, made_with)},)
@@ -66,6 +76,8 @@ def read(made_with: Conninfo, user: str | None) -> Seen:
 def _transaction(connection: Connection, seen: Seen, user: str | None) -> None:
     connection.execute(BEGIN)
     try:
+        _read(connection, seen, SETTINGS, {})
+        connection.execute(LIMITS)
         seen.facts["caps"] = _rows(connection, CAPS, {})
         caps = seen.caps
         if int(caps["version_num"]) // 10000 < OLDEST:
@@ -76,18 +88,23 @@ def _transaction(connection: Connection, seen: Seen, user: str | None) -> None:
         for fact in FACTS:
             if gap := fact.gap(caps, viewer):
                 seen.gaps[fact.name] = gap
-                continue
-            try:
-                seen.facts[fact.name] = _rows(connection, fact.query, parameters)
-            except psycopg.Error as error:
-                if connection.closed:
-                    raise
-                seen.gaps[fact.name] = _refused(connection, error)
-            except UnicodeDecodeError:  # a database without an encoding may hold any bytes
-                seen.gaps[fact.name] = Gap("it holds what is not UTF-8")
+            else:
+                _read(connection, seen, fact, parameters)
     finally:
         if not connection.closed:
             connection.execute("ROLLBACK")
+
+
+def _read(connection: Connection, seen: Seen, fact: Fact, parameters: Mapping[str, Any]) -> None:
+    """Read the rows of a fact, or why they are not there."""
+    try:
+        seen.facts[fact.name] = _rows(connection, fact.query, parameters)
+    except psycopg.Error as error:
+        if connection.closed:
+            raise
+        seen.gaps[fact.name] = _refused(connection, error)
+    except UnicodeDecodeError:  # a database without an encoding may hold any bytes
+        seen.gaps[fact.name] = Gap("it holds what is not UTF-8")
 
 
 def _rows(connection: Connection, query: str, parameters: Mapping[str, Any]) -> tuple[Row, ...]:
@@ -106,7 +123,7 @@ def _refused(connection: Connection, error: psycopg.Error) -> Gap:
     return Gap(f"the server refused: {error.diag.message_primary or error}")
 
 
-def _client(connection: Connection) -> Row:
+def _client(connection: Connection, made_with: Conninfo) -> Row:
     """Return what this end knows of the connection: what differs at the other end tells of a proxy
     between them (``identity``, ``tls``).
     """
@@ -119,9 +136,23 @@ def _client(connection: Connection) -> Row:
         "host": connection.info.host,
         "hostaddr": connection.info.hostaddr,
         "server_port": connection.info.port,
+        "addresses": _addresses(made_with.keywords),
         "server_version": connection.info.parameter_status("server_version"),
         "libpq": psycopg.pq.version(),
     }
+
+
+def _addresses(keywords: Mapping[str, Any]) -> int:
+    """Return how many addresses libpq tries for the host: each has the whole connect_timeout.
+
+    The name was looked up a moment ago, to connect.
+    """
+    host = str(keywords.get("host", ""))
+    if not host or host[0] in "/@" or keywords.get("hostaddr"):
+        return 1
+    with suppress(OSError, UnicodeError):
+        return max(len(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)), 1)
+    return 1
 
 
 def _port(descriptor: int) -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +17,7 @@ from pgstrata.capacity import Demand, declared, demands
 from pgstrata.check.scope import Connection, is_remote
 from pgstrata.model import Value
 from pgstrata.schema.keys import SYNC_TYPES
+from pgstrata.secrets.redact import REDACTED
 from pgstrata.statements import identifier
 
 # pg_settings leaves these rows out for who is not in pg_read_all_settings, so that absent means
@@ -46,6 +47,7 @@ class View:
 
     client: Connection
     snapshot: Snapshot
+    beside: tuple[View, ...] = ()  # endpoints of other connections that are the same server
 
     # What was seen.
 
@@ -84,23 +86,30 @@ class View:
         row = self.settings.get(name)
         if row is not None:
             return row
-        if name in HIDDEN_SETTINGS and not self.row("caps")["all_settings"]:
-            grant = ALL_SETTINGS.format(viewer=self.viewer)
-            raise UnreadError(Gap(f"{name} is shown to members of pg_read_all_settings", grant))
-        raise UnreadError(Gap(f"PostgreSQL {self.version} has no {name}"))
+        if self.lacks(name):
+            raise UnreadError(Gap(f"PostgreSQL {self.version} has no {name}"))
+        grant = ALL_SETTINGS.format(viewer=self.viewer)
+        raise UnreadError(Gap(f"{name} is shown to members of pg_read_all_settings", grant))
 
     def server(self, name: str) -> Reading:
         """Return a parameter as the server's files have it. Raises ``UnreadError``."""
         row = self.setting(name)
         own = row["source"] in OWN_SOURCES
-        if own and row["source"] != "session" and self.snapshot.viewer != self.user:
+        if own and self.snapshot.viewer != self.user:
             raise UnreadError(Gap(f"{name} of {self.snapshot.viewer} hides that of the server"))
-        text = row["reset_val"] if own else row["setting"]
-        return reading(name, str(text), "the server" if own else place(row))
+        text = str(row["reset_val"] if own else row["setting"])
+        return _kept(reading(name, text, "the server" if own else place(row)))
 
     def count(self, name: str) -> int:
         """Return a parameter of the server that counts something. Raises ``UnreadError``."""
         return int(self.server(name).number)
+
+    def lacks(self, name: str) -> bool:
+        """Whether this version has no such parameter, as far as its absence proves that. Raises
+        ``UnreadError``.
+        """
+        hidden = name in HIDDEN_SETTINGS and not self.row("caps")["all_settings"]
+        return name not in self.settings and not hidden
 
     def has(self, name: str) -> bool:
         """Whether this version has a parameter that anybody may see. Raises ``UnreadError``."""
@@ -142,6 +151,11 @@ class View:
         said = "" if self.client.local else self.client.keyword("user")
         return str(said or self.snapshot.viewer)
 
+    @property
+    def connection(self) -> tuple[str, str]:
+        """The environment and the name of the connection."""
+        return self.client.environment, self.client.name
+
     @cached_property
     def dbname(self) -> str:
         """The database of the program. Raises ``UnreadError`` where only the server knows."""
@@ -169,12 +183,28 @@ class View:
         return self.client.value("pooler") in _POOLED
 
     @cached_property
+    def prepares(self) -> bool:
+        """Whether the client prepares what it runs often: as it says, or where it can."""
+        said = self.client.keyword("prepared_statements")
+        return bool(said) if said is not None else not self.pooled
+
+    @cached_property
     def kinds(self) -> tuple[str, ...]:
         """The connection types that are used: by services, by default, or by a configured pool."""
         services = (entry.service for entry in declared(self.client.config) if entry.service)
         said = [kind for it in services if it.connection == self.client.name for kind in it.types]
         pools = [kind for kind, _ in self.client.pools()]
         return tuple(dict.fromkeys([str(self.client.value("connection_type")), *said, *pools]))
+
+    @cached_property
+    def session_kinds(self) -> tuple[str, ...]:
+        """One of the connection types for each way in which their sessions differ: what
+        sync_settings and async_settings add.
+        """
+        sections = ("sync_settings.", "async_settings.")
+        own = any(key.startswith(sections) for key in self.client.settings)
+        halves = {kind in SYNC_TYPES: kind for kind in reversed(self.kinds)}
+        return tuple(kind for kind in self.kinds if kind in halves.values())[: None if own else 1]
 
     def declared(self, name: str) -> Any:
         """Return a fact of the ``server`` section. Raises ``UnreadError`` where it is not there."""
@@ -185,7 +215,30 @@ class View:
 
     @cached_property
     def demands(self) -> tuple[Demand, ...]:
-        """What the declared services ask of this endpoint. Raises ``UnreadError`` without any."""
+        """What the declared services ask of this server: those of the environment, and those of
+        other environments that are on the same one. Raises ``UnreadError`` without any.
+        """
+        here = self.client.environment
+        found: dict[tuple[str, str, str], Demand] = {}
+        for view in (self, *self._sharing()):
+            name = view.client.environment
+            for demand in view.own_demands:
+                service = demand.service if name == here else f"{demand.service} of {name}"
+                key = (name, demand.service, demand.connection)
+                found.setdefault(key, replace(demand, service=service))
+        return tuple(found.values())
+
+    def _sharing(self) -> Iterator[View]:
+        """Yield the endpoints whose clients take the same slots: a pooler has its own."""
+        for view in self.beside if not self.client.value("pooler") else ():
+            if demands(view.client.config) and not view.client.value("pooler"):
+                yield view
+
+    @cached_property
+    def own_demands(self) -> tuple[Demand, ...]:
+        """What the environment's services ask of this endpoint. Raises ``UnreadError`` without any
+        services.
+        """
         found = demands(self.client.config)
         if not found:
             raise UnreadError(Gap("no services are declared"))
@@ -208,17 +261,22 @@ class View:
 
     def wanted(self, name: str, kind: str = "") -> Reading | None:
         """Return a parameter that the client itself gives a session of a connection type."""
-        kind = kind or self.kinds[0]
-        own = "sync_settings" if kind in SYNC_TYPES else "async_settings"
-        for section in (own, "session_settings"):
-            if (value := self.client.value(f"{section}.{name}")) is not None:
-                return self._said(f"{section}.{name}", name, value)
+        lower = name.lower()  # as keys are kept, and as the server compares them
+        key = f"{self.section(name, kind)}.{lower}"
+        if (value := self.client.value(key)) is not None:
+            return self._said(key, name, value)
         for option, text in _OPTION.findall(str(self.client.keyword("options") or "")):
-            if option.replace("-", "_") == name:
+            if option.replace("-", "_").lower() == lower:
                 return self._said(
                     "connection_settings.options", name, re.sub(r"\\(.)", r"\1", text)
                 )
         return None
+
+    def section(self, name: str, kind: str = "") -> str:
+        """Return the section that gives a parameter to sessions of a connection type, or would."""
+        own = "sync_settings" if (kind or self.kinds[0]) in SYNC_TYPES else "async_settings"
+        there = self.client.value(f"{own}.{name.lower()}") is not None
+        return own if there else "session_settings"
 
     def _said(self, key: str, name: str, value: Value) -> Reading:
         return reading(name, str(value), str(self.client.place(key)), client=True)
@@ -237,7 +295,7 @@ class View:
         said = {
             (row["rolname"], row["datname"]): row["value"]
             for row in self.rows("role_settings")
-            if row["name"] == name
+            if row["name"].lower() == name.lower()
         }
         user, dbname = self.user, self.dbname
         for scope, statement in {
@@ -247,37 +305,69 @@ class View:
             ("", ""): "ALTER ROLE ALL",
         }.items():
             if scope in said:
-                return reading(name, said[scope], statement)
+                return _kept(reading(name, said[scope], statement))
         return None
+
+
+def _kept(said: Reading) -> Reading:
+    """Return a reading. Raises ``UnreadError`` where it is the mask of what was not kept."""
+    if said.text == REDACTED:
+        raise UnreadError(Gap(f"the value of {said.name} is not kept: it may hold a secret"))
+    return said
 
 
 @dataclass(frozen=True)
 class Fleet:
-    """All endpoints that are looked at together."""
+    """All endpoints that are looked at together: iterated over are those that could be reached."""
 
     views: tuple[View, ...]
 
     def __iter__(self) -> Iterator[View]:
-        return iter(self.views)
+        return (view for view in self.views if not view.snapshot.error)
 
-    def by_environment(self) -> Mapping[str, tuple[View, ...]]:
-        """Return the endpoints of each environment, in their order."""
-        found: dict[str, list[View]] = {}
-        for view in self.views:
-            found.setdefault(view.client.environment, []).append(view)
-        return {name: tuple(views) for name, views in found.items()}
+    def by_connection(self) -> Iterator[tuple[View, ...]]:
+        """Yield the endpoints of each connection of each environment, in their order."""
+        found: dict[tuple[str, str], list[View]] = {}
+        for view in self:
+            found.setdefault(view.connection, []).append(view)
+        yield from map(tuple, found.values())
+
+    def unreached(self, view: View) -> tuple[View, ...]:
+        """Return the endpoints of a view's connection that could not be reached."""
+        return tuple(
+            other
+            for other in self.views
+            if other.snapshot.error and other.connection == view.connection
+        )
 
     def by_cluster(self) -> Mapping[str, tuple[View, ...]]:
         """Return the endpoints that could be looked at by the cluster they belong to: a primary and
         its standbys have one identifier.
         """
         found: dict[str, list[View]] = {}
-        for view in self.views:
+        for view in self:
             if control := view.snapshot.facts.get("control"):
                 found.setdefault(str(control[0]["system_identifier"]), []).append(view)
         return {name: tuple(views) for name, views in found.items()}
 
 
 def fleet(views: Iterable[View]) -> Fleet:
-    """Return endpoints as one fleet."""
-    return Fleet(tuple(views))
+    """Return endpoints as one fleet, each with those beside it."""
+    views = tuple(views)
+    servers: dict[str, list[View]] = {}
+    for view in views:
+        servers.setdefault(_server(view), []).append(view)
+    return Fleet(tuple(replace(view, beside=_beside(view, servers)) for view in views))
+
+
+def _beside(view: View, servers: Mapping[str, list[View]]) -> tuple[View, ...]:
+    there = servers[_server(view)] if _server(view) else ()
+    return tuple(other for other in there if other.connection != view.connection)
+
+
+def _server(view: View) -> str:
+    """Return what tells a server from others, whatever names lead to it: the microsecond of its
+    start. A primary and its standbys have one cluster, and slots of their own.
+    """
+    rows = view.snapshot.facts.get("identity", ())
+    return str(rows[0].get("started", "")) if rows else ""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from fnmatch import fnmatchcase
 
-from pgstrata.audit.model import Check, Outcome, Result, Status
+from pgstrata.audit.model import FINDING, Check, Outcome, Result, Status
 from pgstrata.model import Origin
 
 CHECKS = (
@@ -73,18 +73,14 @@ def apply(
     own = [_expired(waiver) for waiver in waivers if waiver not in holding]
     for waiver in holding:
         named = {name for name in seen if fnmatchcase(name, waiver.environment)}
-        used = any(_waivable(result) and waiver.matches(result) for result in results)
+        used = any(one.outcome.status != "ok" and waiver.matches(one) for one in results)
         if named and named <= set(audited) and not used:
             own.append(_unused(waiver))
     return (*marked, *own)
 
 
-def _waivable(result: Result) -> bool:
-    return result.outcome.status != "ok"
-
-
 def _marked(result: Result, waivers: Iterable[Waiver]) -> Result:
-    if not _waivable(result):
+    if result.outcome.status not in FINDING:  # what nobody could look at, nobody has accepted
         return result
     said = next((waiver.said for waiver in waivers if waiver.matches(result)), "")
     return replace(result, waived=said)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from pgstrata.render.printable import printable
+from pgstrata.render.printable import printable_lines
 
 if TYPE_CHECKING:
     from pgstrata.model import Finding
@@ -23,13 +23,9 @@ if TYPE_CHECKING:
 
 def tell(message: str, *, hint: str = "") -> None:
     """Say something that is not the result. What a file or a server brought cannot draw or hide."""
-    click.echo(f"pgstrata: {_lines(message)}", err=True)
+    click.echo(f"pgstrata: {printable_lines(message)}", err=True)
     if hint:
-        click.echo(f"hint: {_lines(hint)}", err=True)
-
-
-def _lines(text: str) -> str:
-    return "\n".join(map(printable, text.split("\n")))
+        click.echo(f"hint: {printable_lines(hint)}", err=True)
 
 
 def print_json(**shape: object) -> None:

@@ -138,9 +138,10 @@ def _report(config: Config) -> Report:
 
     from pgstrata.audit import run
 
-    views = run.look(run.clients([config]))
     today = date.today()  # noqa: DTZ011  # a waiver ends with a day of those who wrote it
-    return run.report(config.project, views, {}, environments=(), whole=False, today=today)
+    held = run.accepted(config.project, (), today)
+    views = run.look(run.clients([config]))
+    return run.report(config.project, views, {}, held=held, today=today)
 
 
 @click.command("pgimport")

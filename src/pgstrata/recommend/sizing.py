@@ -66,7 +66,7 @@ def storage(server: Server) -> Iterator[Advice | Missing]:
     if said is None:
         why = "what a random read costs is not the same on a disk and on an SSD"
         yield server.undeclared("server.storage", why, "server:\n  storage: ssd")
-    elif said == "ssd":
+    elif said == "ssd" and server.declared("server.workload")[0] != "dw":
         why = "on an SSD a random read costs hardly more than one in order"
         yield Advice("conf", "random_page_cost = 1.1", why, "reload", origins=origins)
 

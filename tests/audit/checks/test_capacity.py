@@ -13,6 +13,7 @@ from tests.audit.program import (
     Well,
     audited,
     environments,
+    merged,
     of,
     settings,
     shown,
@@ -103,6 +104,17 @@ CASES = (
 def test_fires_until_mended(case: Case, well: Well, tmp_path: Path) -> None:
     """Each limit is found to be too low, and found no more when it is raised or asked less of."""
     shown(case, well, tmp_path)
+
+
+def test_slots_behind_a_pooler_are_raised_on_standbys_first(well: Well, tmp_path: Path) -> None:
+    """The other way round replay stops."""
+    behind = {"pooler": "session", "server": {"pooler_clients": 9, "pooler_connections": 99}}
+    files = merged(settings(well.server), behind)
+    said = of(tmp_path, files, "cap.pooler", well.view.snapshot)
+    (failed,) = [one for one in said if one.status == "fail"]
+    statements = [fix.statement for fix in failed.outcome.fix]
+    assert statements[0] == "-- on every standby first: max_connections = 109"
+    assert statements[1].startswith("max_connections: 109 at least")
 
 
 def test_a_work_mem_of_the_server_is_made_smaller_for_the_program_alone(

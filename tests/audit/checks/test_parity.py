@@ -1,7 +1,9 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.audit.program import (
@@ -11,13 +13,17 @@ from tests.audit.program import (
     HBA,
     Well,
     audited,
+    by_id,
     environments,
+    merged,
     prepared,
     settings,
 )
 from tests.servers import Server, embedded_bindir
 
-from pgstrata.audit.model import Result
+from pgstrata.audit.judge import judge
+from pgstrata.audit.model import Result, Row, Snapshot
+from pgstrata.audit.view import View
 
 TWIN = "twin"  # of appdb, in the same cluster
 
@@ -83,7 +89,10 @@ def test_scaled_parameters(well: Well, older: Server, tmp_path: Path) -> None:
 def test_locales(twin: Server, tmp_path: Path) -> None:
     """Provider and locale are compared, and the same database is the same."""
     said = compared(tmp_path, "par.encoding", twin, TWIN)
-    assert {one.outcome.object for one in said} >= {"provider", "locale"}
+    fixes = {one.outcome.object: one.outcome.fix[0].statement for one in said}
+    assert fixes.keys() >= {"provider", "locale"}
+    assert "LOCALE_PROVIDER 'libc' TEMPLATE" in fixes["provider"]
+    assert "… TEMPLATE template0" in fixes["locale"]
     assert {one.status for one in said} == {"fail"}
     (same,) = compared(tmp_path, "par.encoding", twin)
     assert same.status == "ok"
@@ -133,6 +142,56 @@ def test_behaviour(twin: Server, tmp_path: Path) -> None:
     twin.sql(f"ALTER ROLE {APP} IN DATABASE {TWIN} RESET ALL")
 
 
+def judged(folder: Path, check: str, well: Well, staging: Snapshot, **over: Any) -> list[Result]:
+    """Return what a check says of staging with this snapshot, where production is the well one."""
+    own = settings(well.server)
+    clients = environments(folder, staging=merged(own, over), production=own | {"protected": True})
+    snapshots = (staging, well.view.snapshot)
+    views = [View(client, seen) for client, seen in zip(clients, snapshots, strict=True)]
+    return list(judge(views, [by_id()[check]]))
+
+
+def with_rows(seen: Snapshot, fact: str, change: Callable[[Row], Row]) -> Snapshot:
+    """Return a snapshot with each row of a fact changed."""
+    return replace(seen, facts={**seen.facts, fact: tuple(map(change, seen.facts[fact]))})
+
+
+def before_15(row: Row) -> Row:
+    """Return a row of pg_database as a server without locale providers has it."""
+    return {**row, "db": {k: v for k, v in row["db"].items() if k != "datlocprovider"}}
+
+
+def test_before_15_the_provider_is_libc(well: Well, tmp_path: Path) -> None:
+    """Where no column says so, too."""
+    older = with_rows(well.view.snapshot, "database", before_15)
+    assert [one.status for one in judged(tmp_path, "par.encoding", well, older)] == ["ok"]
+
+
+@pytest.mark.parametrize(("check", "name"), [("par.behaviour", "jit"), ("par.scaled", "work_mem")])
+def test_what_the_auditors_role_hides_is_not_called_alike(
+    well: Well, tmp_path: Path, check: str, name: str
+) -> None:
+    """No statement would show it, and it is unknown all the same."""
+    mine = with_rows(
+        well.view.snapshot,
+        "settings",
+        lambda row: {**row, "source": "user"} if row["name"] == name else row,
+    )
+    (said,) = judged(tmp_path, check, well, mine)
+    assert said.status == "unknown"
+    assert name in said.outcome.message
+
+
+@pytest.mark.parametrize("name", ["TimeZone", "DateStyle", "IntervalStyle"])
+def test_names_in_mixed_case_are_those_of_the_client(well: Well, tmp_path: Path, name: str) -> None:
+    """Its files keep them in lower case."""
+    value = {"TimeZone": "Europe/Berlin", "DateStyle": "German"}.get(name, "iso_8601")
+    seen = well.view.snapshot
+    found = judged(tmp_path, "par.behaviour", well, seen, session_settings={name: value})
+    assert [(one.status, one.outcome.object) for one in found] == [("warn", name)]
+    assert found[0].outcome.observed == value
+
+
 def test_a_plain_role_compares_what_it_may_see(twin: Server, tmp_path: Path) -> None:
     """The rest is unknown, with the statement that would show it; it is not called missing."""
     production = settings(twin) | {"protected": True}
@@ -140,4 +199,4 @@ def test_a_plain_role_compares_what_it_may_see(twin: Server, tmp_path: Path) -> 
     said = audited(clients, "par.behaviour", login="")
     (hidden,) = {one.gap.grant for one in said if one.gap}
     assert hidden == f"GRANT pg_read_all_settings TO {APP};"
-    assert {one.status for one in said} == {"ok", "unknown"}
+    assert [(one.environment, one.status) for one in said] == [("staging", "unknown")]

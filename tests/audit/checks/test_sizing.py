@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.audit.program import Case, Well, shown
+from tests.audit.program import Case, Well, merged, of, settings, shown
 
 LARGE = {"server": {"memory": "64GB"}}
 SMALL = {"server": {"memory": "512MB"}}
@@ -30,12 +30,26 @@ CASES = (
         sql=("ALTER SYSTEM SET max_wal_size = '1GB'",),
     ),
     Case(
+        "size.min_wal_size",
+        "info",
+        "min_wal_size is still the default, 80MB",
+        sql=("ALTER SYSTEM SET min_wal_size = '80MB'",),
+    ),
+    Case(
         "size.random_page_cost",
         "info",
         "random_page_cost is still the default, 4",
         client={"server": {"storage": "ssd"}},
     ),
 )
+
+
+def test_a_warehouse_reads_in_order(well: Well, tmp_path: Path) -> None:
+    """For it the default fits every disk."""
+    machine = {"server": {"storage": "ssd", "workload": "dw"}}
+    files = merged(settings(well.server), machine)
+    (said,) = of(tmp_path, files, "size.random_page_cost", well.view.snapshot)
+    assert (said.status, said.outcome.expected) == ("ok", "some 4")
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

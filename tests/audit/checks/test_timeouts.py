@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.audit.program import APP, DB, Case, Well, shown
+from tests.audit.program import APP, DB, Case, Well, merged, of, settings, shown
 
 IDLE = (f"ALTER ROLE {APP} SET idle_session_timeout = '10min'",)
+ASYNC = {"min_size": 0, "max_size": 2}  # a second type of connection
 CHECKED = {"check_on_checkout": True}
 CASES = (
     Case("to.idle_kill", "fail", "after 10min of silence, and the pool keeps 1 open", sql=IDLE),
@@ -48,6 +50,30 @@ CASES = (
         sql=(f"ALTER DATABASE {DB} SET transaction_timeout = '20s'",),
     ),
     Case(
+        "to.chain",
+        "warn",
+        "lock_timeout 20ms is not longer than deadlock_timeout",
+        client={"async_pool_settings": ASYNC, "async_settings": {"lock_timeout": "20ms"}},
+        mended={"async_settings": {"lock_timeout": "2s"}},
+    ),
+    Case(
+        "to.unset",
+        "warn",
+        "async_pool statement_timeout is 0: nothing ends it",
+        client={
+            "async_pool_settings": ASYNC,
+            "sync_settings": {"statement_timeout": "30s"},
+            "session_settings": {"statement_timeout": None},
+        },
+    ),
+    Case(
+        "to.units",
+        "warn",
+        "lock_timeout 90 is 90 milliseconds",
+        client={"async_pool_settings": ASYNC, "async_settings": {"lock_timeout": 90}},
+        mended={"async_settings": {"lock_timeout": "90s"}},
+    ),
+    Case(
         "to.unset",
         "warn",
         "statement_timeout is 0: nothing ends it",
@@ -77,7 +103,7 @@ CASES = (
     Case(
         "to.connect",
         "warn",
-        "pool_settings.timeout is 5 s, and 1 hosts may take 10 s",
+        "pool_settings.timeout is 5 s, and 1 addresses may take 10 s",
         client={"pool_settings": {"timeout": 5}},
         mended={"pool_settings": {"timeout": 11}},
     ),
@@ -129,6 +155,20 @@ CASES = (
         sql=(f"ALTER ROLE {APP} SET client_connection_check_interval = 0",),
     ),
 )
+
+
+@pytest.mark.parametrize(("addresses", "status", "needed"), [(1, "ok", 10), (2, "warn", 20)])
+def test_each_address_of_a_name_is_waited_for(
+    well: Well, tmp_path: Path, addresses: int, status: str, needed: int
+) -> None:
+    """As libpq does: two of them take twice the time."""
+    seen = well.view.snapshot
+    assert seen.facts["client"][0]["addresses"] == 1
+    client = ({**seen.facts["client"][0], "addresses": addresses},)
+    files = merged(settings(well.server), {"pool_settings": {"timeout": 15}})
+    snapshot = replace(seen, facts={**seen.facts, "client": client})
+    said, _ = of(tmp_path, files, "to.connect", snapshot)
+    assert (said.status, said.outcome.expected) == (status, f"{needed} s at least")
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

@@ -86,8 +86,9 @@ def test_the_matrix_has_a_column_for_each_endpoint() -> None:
     lines = text.render(report(*FULL, views=(view("one"), view("two"), UNREACHED))).splitlines()
     assert lines[0].split() == ["one", "two"]
     assert lines[1].split() == ["18.4", "18.4"]
-    assert re.fullmatch(r"a\.bad +FAIL 3 +FAIL 3", lines[2])
-    assert re.fullmatch(r"a\.poor +WARN \+1 +WARN \+1", lines[3])
+    assert lines[2].split() == ["as", "app", "as", "app"]
+    assert re.fullmatch(r"a\.bad +FAIL 3 +FAIL 3", lines[3])
+    assert re.fullmatch(r"a\.poor +WARN \+1 +WARN \+1", lines[4])
     assert "ok everywhere: a.fine" in lines
     assert "  three/default (three.db:5432): cannot connect: refused" in lines
 
@@ -111,7 +112,7 @@ def test_a_finding_has_all_that_is_needed_to_mend_it() -> None:
         "  why: why of a.bad",
         "  fix (new sessions): ALTER ROLE app SET x = 1;",
         "  verify: SHOW x;",
-        "  more: docs/reference/audit/a.bad.md",
+        "  more: pgstrata audit --explain a.bad",
     ]
 
 
@@ -149,6 +150,26 @@ def test_colour_is_only_for_eyes() -> None:
     assert text.render(report(*FULL), colour=True).count("\x1b[1;31m") == 1
 
 
+@pytest.mark.parametrize("colour", [False, True])
+def test_no_text_of_a_server_looks_like_a_finding(*, colour: bool) -> None:
+    """Its line ends start no line, and its colours are not ours."""
+    forged = "\n\nFAIL a.forged: one\x1b[1;31m"
+    fix = (Fix(forged, "reload", forged),)
+    outcome = Outcome("warn", forged, forged, forged, forged, fix=fix, evidence=(forged,))
+    views = (view("one"), view("two", error=forged))
+    hidden = cannot("b", forged, forged)
+    said = text.render(report(says("a", outcome), hidden, views=views), colour=colour)
+    assert not [line for line in said.split("\n") if line.startswith("FAIL")]
+    assert "\x1b[1;31m" not in said
+
+
+@pytest.mark.parametrize("form", [form for form in RENDERERS if form != "prometheus"])
+def test_every_format_leads_to_the_page_of_a_check(form: str) -> None:
+    """By a command, which anybody has who has the report."""
+    found = RENDERERS[form](report(*FULL))
+    assert "pgstrata audit --explain " in found
+
+
 def hostile(status: Status) -> Check:
     """Return a check of which every text is hostile."""
     fix = Fix(HOSTILE, "reload", HOSTILE)
@@ -174,6 +195,7 @@ def test_hostile_text_stays_text(form: str) -> None:
     """No format is broken by what a server or a file says."""
     made = report(hostile("fail"), cannot("y", HOSTILE, HOSTILE), views=(view("one"),))
     found = RENDERERS[form](made)
+    assert all(line.isprintable() for line in found.split("\n"))
     if form == "junit":
         ET.fromstring(found)
     elif form in ("json", "sarif"):

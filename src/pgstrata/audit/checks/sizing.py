@@ -20,8 +20,9 @@ from pgstrata.schema import parameters
 Formula: TypeAlias = "Callable[[View], str]"  # the value that would fit; raises UnreadError
 
 _WAL_GIB = {"web": 4, "oltp": 8, "dw": 16, "mixed": 4, "desktop": 2}
+_LEAST_WAL = {"web": "1GB", "oltp": "2GB", "dw": "4GB", "mixed": "1GB", "desktop": "100MB"}
 # What initdb writes into postgresql.conf itself, so that it looks like a choice.
-_INITDB = {"shared_buffers": 16384.0, "max_wal_size": 1024.0}
+_INITDB = {"shared_buffers": 16384.0, "max_wal_size": 1024.0, "min_wal_size": 80.0}
 
 
 def _memory(view: View) -> int:
@@ -54,8 +55,15 @@ def _wal(view: View) -> str:
     return f"{_WAL_GIB[_workload(view)]}GB"
 
 
+def _least_wal(view: View) -> str:
+    _memory(view)
+    return _LEAST_WAL[_workload(view)]
+
+
 def _random_page(view: View) -> str:
-    return "1.1" if view.declared("storage") == "ssd" else "4"
+    # A data warehouse reads whole tables, on whatever disk.
+    fast = view.declared("storage") == "ssd" and _workload(view) != "dw"
+    return "1.1" if fast else "4"
 
 
 def _hint(name: str, formula: Formula, key: str) -> LookAtOne:
@@ -132,9 +140,15 @@ CHECKS = (
         "Checkpoints come too often, and each writes whole pages again.",
     ),
     _check(
+        "min_wal_size",
+        _least_wal,
+        "1 GB, 2 for oltp, 4 for dw.",
+        "Files of the log are deleted after a checkpoint, and made anew in the next peak.",
+    ),
+    _check(
         "random_page_cost",
         _random_page,
-        "1.1 for an SSD.",
+        "1.1 for an SSD, but for a data warehouse.",
         "The planner reads whole tables to avoid seeks that cost nothing there.",
         key="storage",
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from dataclasses import dataclass, replace
@@ -57,6 +58,13 @@ def _file(*names: str, text: str) -> Callable[[options.Command], options.Command
     help="The connection whose credentials the auditor logs in with [the audited one's own].",
 )
 @click.option("--grants", is_flag=True, help="Print the SQL of a role that sees all it needs.")
+@click.option(
+    "--explain",
+    "page",
+    metavar="CHECK",
+    callback=options.not_empty,
+    help="Print all there is to say of a check: why, how to verify, the fix, when to ignore it.",
+)
 @click.option("--no-probe", is_flag=True, help="Only log in; leave out probe and TLS handshake.")
 @_file("--save", text="Write what was seen of the servers, without secrets.")
 @_file("--from", "saved", text="Judge what --save wrote, and connect to nothing.")
@@ -86,6 +94,7 @@ def command(  # noqa: PLR0913  # one for each option
     output: str,
     everything: bool,
     grants: bool,
+    page: str | None,
     no_probe: bool,
     fail_on_unknown: bool,
     new_only: bool,
@@ -101,6 +110,8 @@ def command(  # noqa: PLR0913  # one for each option
     """
     if grants:
         return _print_grants(login or ROLE)
+    if page:
+        return _print_page(page)
     if save and saved:
         raise UsageError("--save and --from exclude each other")
     if save and redact_addresses:
@@ -136,11 +147,29 @@ def _print_grants(role: str) -> int:
     return 0
 
 
+def _print_page(name: str) -> int:
+    from pgstrata.audit.run import ALL_CHECKS
+    from pgstrata.render.audit.manual import page
+    from pgstrata.schema.suggest import closest
+
+    for check in ALL_CHECKS:
+        if check.id == name:
+            click.echo(page(check), nl=False)
+            return 0
+    guess = closest(name, [check.id for check in ALL_CHECKS])
+    raise UsageError(f"no check {name!r}", hint=f"did you mean {guess!r}?" if guess else "")
+
+
 def _report(session: options.Session, chosen: tuple[str, ...], wanted: Wanted) -> Report:
     from pgstrata.audit import run
     from pgstrata.layers.project import environments
     from pgstrata.loading import load_many
 
+    there = environments(session.folder)
+    today = date.today()  # noqa: DTZ011  # a waiver ends with a day of those who wrote it
+    held = run.accepted(session.folder, there, today)
+    if wanted.save:
+        _require_writable(wanted.save)
     results = load_many(chosen, project=session.project)
     configs = [it for it in results.values() if not isinstance(it, ConfigError)]
     broken = {name: _told(it) for name, it in results.items() if isinstance(it, ConfigError)}
@@ -148,10 +177,16 @@ def _report(session: options.Session, chosen: tuple[str, ...], wanted: Wanted) -
     seen = {view.client.environment for view in views}
     nothing = "it has no connection to audit"
     broken |= {it.environment: nothing for it in configs if it.environment not in seen}
-    there = environments(session.folder)
     whole = not wanted.connection and not broken
-    today = date.today()  # noqa: DTZ011  # a waiver ends with a day of those who wrote it
-    return run.report(session.folder, views, broken, environments=there, whole=whole, today=today)
+    return run.report(session.folder, views, broken, held=held, whole=whole, today=today)
+
+
+def _require_writable(path: Path) -> None:
+    """Raise ``UsageError`` where a file cannot be written, which is better known before the audit
+    than after it.
+    """
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise UsageError(f"cannot write {path}", hint="name a file in a folder that is there")
 
 
 def _views(configs: list[Config], wanted: Wanted) -> list[View]:

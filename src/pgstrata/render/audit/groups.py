@@ -24,8 +24,6 @@ WORDS = {
 }
 Place: TypeAlias = tuple[str, str, str]  # environment, connection, server
 
-PAGES = "docs/reference/audit"
-
 
 @dataclass(frozen=True, slots=True)
 class Group:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from html import escape
 
-from pgstrata.audit.model import Result
+from pgstrata.audit.model import Result, Snapshot
 from pgstrata.audit.report import Report
 from pgstrata.render.audit.groups import (
-    PAGES,
     WORDS,
     Group,
     gaps,
@@ -21,6 +20,7 @@ from pgstrata.render.audit.groups import (
     version,
     wanted_by,
 )
+from pgstrata.render.audit.manual import command
 from pgstrata.render.audit.picture import capacity
 from pgstrata.render.page import findings, items, page
 
@@ -63,7 +63,7 @@ def _row(group: Group) -> str:
         for fix in outcome.fix
     ]
     said += [f"<div>Waived: {escape(result.waived)}</div>"] * bool(result.waived)
-    said.append(f"<div>More: {PAGES}/{escape(group.check.id)}.md</div>")
+    said.append(f"<div>More: <code>{escape(command(group.check.id))}</code></div>")
     what = f"{group.check.id} {outcome.object}".strip()
     return (
         f'<tr><td class="{result.status}">{WORDS[result.status]}</td><td>{escape(what)}</td>'
@@ -74,7 +74,7 @@ def _row(group: Group) -> str:
 def _matrix(report: Report) -> str:
     cells = grid(report)
     heads = "".join(
-        f'<th scope="col">{escape(name)}<br>{escape(version(one))}</th>'
+        f'<th scope="col">{escape(name)}<br>{escape(version(one))}<br>{_viewer(one)}</th>'
         for name, one in zip(places(report), report.snapshots, strict=True)
     )
     lines = ["<h2>All checks</h2>", f'<table class="matrix"><tr><th></th>{heads}</tr>']
@@ -84,6 +84,10 @@ def _matrix(report: Report) -> str:
             what = f'<th scope="row" title="{escape(check.what)}">{escape(check.id)}</th>'
             lines.append(f"<tr>{what}{''.join(map(_cell, found))}</tr>")
     return "\n".join((*lines, "</table>"))
+
+
+def _viewer(one: Snapshot) -> str:
+    return f"as {escape(one.viewer)}" if one.viewer else ""
 
 
 def _cell(found: list[Result]) -> str:

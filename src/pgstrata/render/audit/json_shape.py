@@ -10,6 +10,7 @@ from typing import Any
 from pgstrata.audit.model import Result, Snapshot
 from pgstrata.audit.report import Report
 from pgstrata.render.audit.groups import WORDS, Place, place_of, place_of_result, version
+from pgstrata.render.audit.manual import command
 
 
 def render(report: Report) -> str:
@@ -62,6 +63,7 @@ def _result(report: Report, result: Result, severities: Mapping[str, str]) -> di
         "evidence": list(outcome.evidence),
         "fix": [asdict(fix) for fix in outcome.fix],
         "key": outcome.key,
+        "more": command(result.check),
         "origin": result.origin.as_json(),
         "grant": (result.gap.grant or None) if result.gap else None,
         "waived": result.waived or None,

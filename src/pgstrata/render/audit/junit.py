@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pgstrata.audit.model import Result
 from pgstrata.audit.report import Report
 from pgstrata.render.audit.groups import grid, place_of, places
+from pgstrata.render.audit.manual import command
 from pgstrata.render.junit import attribute, case, content, document, suite
 from pgstrata.render.statuses import place_of as file_of
 
@@ -61,6 +62,7 @@ def _lines(results: list[Result]) -> str:
         lines.append(f"{result.origin}: {result.status}: {result.outcome.message}")
         lines += [f"fix ({fix.applies}): {fix.statement}" for fix in result.outcome.fix]
         lines += [f"waived: {result.waived}"] if result.waived else []
+        lines.append(f"more: {command(result.check)}")
     return content("\n".join(lines))
 
 

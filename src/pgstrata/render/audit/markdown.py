@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from pgstrata.audit.report import Report
 from pgstrata.render.audit.groups import WORDS, Group, gaps, grants, groups, summary
+from pgstrata.render.audit.manual import command
 from pgstrata.render.markdown import code, plain, table
 
 _HEADER = ("", "check", "where", "finding", "fix")
@@ -18,7 +19,7 @@ def render(report: Report) -> str:
     """
     parts = ["### pgstrata audit", f"{plain(summary(report))}."]
     rows = [_row(group) for group in groups(report, "fail", "warn", "info")]
-    parts += [table(_HEADER, rows)] if rows else []
+    parts += [table(_HEADER, rows), f"More: {code(command('CHECK'))}"] if rows else []
     parts += _folded(report)
     return "\n\n".join(parts) + "\n"
 

@@ -8,7 +8,8 @@ from pgstrata.audit.model import Check, Result
 from pgstrata.audit.report import Report
 from pgstrata.layers.project import BASE
 from pgstrata.render import sarif
-from pgstrata.render.audit.groups import PAGES, gaps, place
+from pgstrata.render.audit.groups import gaps, place
+from pgstrata.render.audit.manual import command
 from pgstrata.render.statuses import place_of
 
 _LEVELS = {"fail": "error", "warn": "warning", "info": "note"}
@@ -34,7 +35,7 @@ def render(report: Report) -> str:
 
 def _rule(check: Check) -> dict[str, Any]:
     said = sarif.rule(check.id, check.what, check.why, check.fix)
-    said["help"]["markdown"] += f"\n\nSee {PAGES}/{check.id}.md."
+    said["help"]["markdown"] += f"\n\nSee `{command(check.id)}`."
     level = {"level": _LEVELS[check.severity]}
     return {**said, "shortDescription": {"text": check.id}, "defaultConfiguration": level}
 

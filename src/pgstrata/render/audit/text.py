@@ -6,10 +6,9 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeAlias
 
-from pgstrata.audit.model import Fix, Result
+from pgstrata.audit.model import Fix, Result, Snapshot
 from pgstrata.audit.report import Report
 from pgstrata.render.audit.groups import (
-    PAGES,
     WORDS,
     Group,
     gaps,
@@ -22,7 +21,9 @@ from pgstrata.render.audit.groups import (
     version,
     wanted_by,
 )
+from pgstrata.render.audit.manual import command
 from pgstrata.render.columns import columns, width
+from pgstrata.render.printable import printable, printable_lines
 
 Column: TypeAlias = tuple[list[str], list[str]]  # what stands above it, and its cells
 
@@ -38,13 +39,20 @@ def render(report: Report, *, colour: bool = False, terminal: int = 100) -> str:
     """
     parts = [
         *_matrices(report, terminal),
-        *_findings(groups(report, "fail", "warn", "info"), colour=colour),
+        *_findings(groups(report, "fail", "warn", "info")),
         *_unseen(report),
         *_waived(report),
         *_unaudited(report),
         summary(report),
     ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    shown = [printable_lines(part) for part in parts if part]
+    return "\n\n".join(map(_coloured, shown) if colour else shown) + "\n"
+
+
+def _coloured(part: str) -> str:
+    """Return a part with the word in colour that begins it, if it is a finding."""
+    word = part.partition(" ")[0]
+    return f"{_COLOURS[word]}{word}{_PLAIN}{part[len(word) :]}" if word in _COLOURS else part
 
 
 def _matrices(report: Report, terminal: int) -> Iterator[str]:
@@ -63,13 +71,17 @@ def _matrices(report: Report, terminal: int) -> Iterator[str]:
     rows = [name for name in ids if statuses.get(name, {"ok"}) != {"ok"}]
     if rows:
         table = [
-            ([name, version(one)], [_cell(cells.get((row, place), [])) for row in rows])
+            (_head(name, one), [_cell(cells.get((row, place), [])) for row in rows])
             for place, (name, one) in seen.items()
         ]
         for group in _fitting(table, max(terminal - max(map(len, rows)), _WIDEST)):
             yield _table(rows, group)
     if fine := [name for name in ids if statuses.get(name) == {"ok"}]:
         yield _wrapped(f"ok everywhere: {', '.join(fine)}", terminal)
+
+
+def _head(name: str, one: Snapshot) -> list[str]:
+    return [name, version(one), f"as {printable(one.viewer)}"]
 
 
 def _fitting(table: Iterable[Column], room: int) -> Iterator[list[Column]]:
@@ -102,35 +114,40 @@ def _cell(found: Sequence[Result]) -> str:
     return (text if width(text) <= _WIDEST else text[: _WIDEST - 1] + "…") + more
 
 
-def _findings(found: Iterable[Group], *, colour: bool) -> Iterator[str]:
+def _findings(found: Iterable[Group]) -> Iterator[str]:
     """Yield each finding; why it matters is said with the first one of a check."""
     said: set[str] = set()
     for group in found:
-        yield _finding(group, "" if group.check.id in said else group.check.why, colour=colour)
+        yield _finding(group, "" if group.check.id in said else group.check.why)
         said.add(group.check.id)
 
 
-def _finding(group: Group, why: str, *, colour: bool) -> str:
+def _finding(group: Group, why: str) -> str:
     result, check = group.result, group.check
     outcome, word = result.outcome, WORDS[result.status]
-    start, end = (_COLOURS.get(word, ""), _PLAIN) if colour and word in _COLOURS else ("", "")
     known = " (in the baseline)" if group.known else ""
     what = f" {outcome.object}" if outcome.object else ""
-    lines = [f"{start}{word}{end} {check.id}{what}: {group.where}{known}", f"  {outcome.message}"]
+    lines = [f"{word} {check.id}{what}: {group.where}{known}", f"  {outcome.message}"]
     if outcome.observed or outcome.expected:
         lines.append(f"  observed {outcome.observed or '-'}, expected {outcome.expected or '-'}")
     lines += [f"  {line}" for line in outcome.evidence]
     lines += [f"  wanted by {wanted_by(result)}"] if outcome.key else []
     lines += [f"  why: {why}"] if why else []
+    lines = list(map(printable, lines))  # a line end in a value starts no line of ours
     lines += [f"  {line}" for fix in outcome.fix for line in _fix(fix)]
-    lines.append(f"  more: {PAGES}/{check.id}.md")
+    lines.append(f"  more: {command(check.id)}")
     return "\n".join(lines)
 
 
 def _fix(fix: Fix) -> Iterator[str]:
-    yield f"fix ({fix.applies}): {fix.statement}"
+    yield f"fix ({fix.applies}): {_below(fix.statement)}"
     if fix.verify:
-        yield f"verify: {fix.verify}"
+        yield f"verify: {_below(fix.verify)}"
+
+
+def _below(statement: str) -> str:
+    """Return a statement whose further lines are indented."""
+    return statement.replace("\n", "\n    ")
 
 
 def _unseen(report: Report) -> Iterator[str]:
@@ -139,18 +156,25 @@ def _unseen(report: Report) -> Iterator[str]:
         return
     number = sum(len(ids) for *_, ids in found)
     lines = [f"Could not check ({number}):"]
-    lines += [f"  {', '.join(ids)}: {where}\n    {why}" for why, where, ids in found]
+    lines += [
+        f"  {', '.join(ids)}: {printable(where)}\n    {printable(why)}" for why, where, ids in found
+    ]
     yield "\n".join(lines)
     if statements := grants(report.shown):
-        yield "\n".join(("To see more, a superuser runs in that database:", *_indented(statements)))
+        yield "\n".join(
+            (
+                "To see more, a superuser runs in that database:",
+                *_indented(map(printable, statements)),
+            )
+        )
 
 
 def _waived(report: Report) -> Iterator[str]:
     found = groups(report, "waived")
     if found:
         lines = [
-            f"{group.check.id}: {group.where}\n    {group.result.outcome.message}"
-            f"\n    {group.result.waived}"
+            f"{group.check.id}: {printable(group.where)}"
+            f"\n    {printable(group.result.outcome.message)}\n    {printable(group.result.waived)}"
             for group in found
         ]
         yield "\n".join((f"Waived ({len(found)}):", *_indented(lines)))
@@ -158,7 +182,7 @@ def _waived(report: Report) -> Iterator[str]:
 
 def _unaudited(report: Report) -> Iterator[str]:
     if report.unaudited:
-        lines = [f"{where}: {why}" for where, why in report.unaudited.items()]
+        lines = [printable(f"{where}: {why}") for where, why in report.unaudited.items()]
         yield "\n".join((f"Not audited ({len(lines)}):", *_indented(lines)))
 
 

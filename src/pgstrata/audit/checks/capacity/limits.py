@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pgstrata.audit.checks.capacity.slots import free_slots
+from pgstrata.audit.checks.capacity.slots import free_slots, on_standbys_first
 from pgstrata.audit.checks.pooled import arriving, behind_pooler
 from pgstrata.audit.model import Check, Fix, Outcome
 from pgstrata.audit.remedy import for_role
@@ -81,7 +81,9 @@ def pooler(view: View) -> Iterator[Outcome]:
 def _compared(what: str, wanted: int, there: int, key: str) -> Outcome:
     short = wanted > there
     raised = "max_client_conn" if key == "server.pooler_clients" else "max_connections"
-    fix = Fix(f"{raised}: {with_spare(wanted)} at least, or smaller pools", "restart")
+    most = with_spare(wanted)
+    first = (on_standbys_first(most),) if raised == "max_connections" else ()
+    fix = Fix(f"{raised}: {most} at least, or smaller pools", "restart")
     return Outcome(
         "fail" if short else "ok",
         f"{wanted} connections for {there} {what}",
@@ -89,7 +91,7 @@ def _compared(what: str, wanted: int, there: int, key: str) -> Outcome:
         observed=str(there),
         expected=f"{wanted} at least",
         key=key,
-        fix=(fix,) if short else (),
+        fix=(*first, fix) if short else (),
     )
 
 

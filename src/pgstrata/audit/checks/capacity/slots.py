@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from pgstrata.audit.checks.pooled import behind_pooler
 from pgstrata.audit.model import Check, Fix, Outcome, Status, UnreadError
@@ -43,6 +43,11 @@ def others(view: View) -> int:
         return sum(row["n"] for row in rows if row["usename"] not in roles)
 
 
+def on_standbys_first(most: int) -> Fix:
+    """Return what goes before a larger max_connections: replay stops where a standby has fewer."""
+    return Fix(f"-- on every standby first: max_connections = {most}", "restart")
+
+
 def slots(view: View) -> Iterator[Outcome]:
     """Compare all that may connect with the slots of the server."""
     if behind_pooler(view):
@@ -55,7 +60,7 @@ def slots(view: View) -> Iterator[Outcome]:
     status: Status = "fail" if total > free else "warn" if tight else "ok"
     needed = with_spare(demand) + other + most - free
     fix = (
-        Fix(f"-- on every standby first: max_connections = {needed}", "restart"),
+        on_standbys_first(needed),
         *for_server(view, "max_connections", str(needed)),
         for_client(view, "pool_settings: {max_size: …}, smaller; or a pooler between"),
     )
@@ -75,13 +80,17 @@ def slots(view: View) -> Iterator[Outcome]:
     )
 
 
-def standby_first(fleet: Fleet) -> Iterator[tuple[View, Outcome]]:
+def standby_first(fleet: Fleet) -> Iterator[tuple[View, Iterator[Outcome]]]:
     """Compare each standby with the primary of the same cluster."""
-    for views in fleet.by_cluster().values():
-        primaries = [view for view in views if not view.in_recovery]
-        for view in views:
-            if primaries and view.in_recovery:
-                yield from ((view, outcome) for outcome in _behind(view, primaries[0]))
+    clusters = fleet.by_cluster()
+    yield from ((view, _standby(view, clusters)) for view in fleet)
+
+
+def _standby(view: View, clusters: Mapping[str, tuple[View, ...]]) -> Iterator[Outcome]:
+    if view.in_recovery:
+        cluster = clusters[str(view.row("control")["system_identifier"])]
+        for primary in [other for other in cluster if not other.in_recovery][:1]:
+            yield from _behind(view, primary)
 
 
 def _behind(standby: View, primary: View) -> Iterator[Outcome]:

@@ -4,26 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pgstrata.audit.checks.parity.pairs import named, pairs
+from pgstrata.audit.checks.parity.pairs import against_model, named
 from pgstrata.audit.model import Check, Fix, Outcome
-from pgstrata.audit.view import Fleet, View
+from pgstrata.audit.view import View
 from pgstrata.statements import identifier
 
 
-def collation(fleet: Fleet) -> Iterator[tuple[View, Outcome]]:
+def collation(view: View, model: View) -> Iterator[Outcome]:
     """Compare the versions of the library behind the databases' own collation."""
-    for view, model in pairs(fleet):
-        here, there = (str(v.row("db_collation")["actual"] or "none") for v in (view, model))
-        yield (
-            view,
-            Outcome(
-                "ok" if here == there else "warn",
-                f"collation library {named(view, here)}, {named(model, there)}",
-                object=model.client.environment,
-                observed=here,
-                expected=there,
-            ),
-        )
+    here, there = (str(v.row("db_collation")["actual"] or "none") for v in (view, model))
+    yield Outcome(
+        "ok" if here == there else "warn",
+        f"collation library {named(view, here)}, {named(model, there)}",
+        object=model.client.environment,
+        observed=here,
+        expected=there,
+    )
 
 
 def stale(view: View) -> Iterator[Outcome]:
@@ -72,7 +68,7 @@ CHECKS = (
         ignore="When files are never copied between them.",
         cannot_see="Collations of single columns.",
         source="PostgreSQL documentation, Collation Support.",
-        compare=collation,
+        compare=against_model(collation),
     ),
     Check(
         "par.collation_stale",

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
 
-from pgstrata.audit.checks.parity.pairs import named, pairs
+from pgstrata.audit.checks.parity.pairs import against_model, named
 from pgstrata.audit.model import Check, Fix, Outcome
-from pgstrata.audit.view import Fleet, View
+from pgstrata.audit.view import View
 from pgstrata.statements import identifier
 
 # Newer servers renamed columns: daticulocale became datlocale in 17.
@@ -17,91 +16,86 @@ _LOCALE = {
     "provider": ("datlocprovider",),
     "locale": ("datlocale", "daticulocale"),
 }
+# Before 15 there is no column for it: libc is the only one.
+_PROVIDERS = {"": "libc", "c": "libc", "i": "icu", "b": "builtin"}
+_OPTIONS = {
+    "encoding": "ENCODING",
+    "collation": "LC_COLLATE",
+    "ctype": "LC_CTYPE",
+    "provider": "LOCALE_PROVIDER",
+}
 
 
-def version(fleet: Fleet) -> Iterator[tuple[View, Outcome]]:
+def version(view: View, model: View) -> Iterator[Outcome]:
     """Compare the servers' versions."""
-    for view, model in pairs(fleet):
-        here, there = str(view.row("caps")["version"]), str(model.row("caps")["version"])
-        other_major = view.version != model.version
-        same = view.row("caps")["version_num"] == model.row("caps")["version_num"]
-        yield (
-            view,
-            Outcome(
-                "fail" if other_major else "ok" if same else "info",
-                f"PostgreSQL {named(view, here)}, {named(model, there)}",
-                object=model.client.environment,
-                observed=here,
-                expected=there,
-                fix=(Fix(f"-- PostgreSQL {model.version} here too", "restart"),)
-                if other_major
-                else (),
-            ),
-        )
+    here, there = str(view.row("caps")["version"]), str(model.row("caps")["version"])
+    other_major = view.version != model.version
+    same = view.row("caps")["version_num"] == model.row("caps")["version_num"]
+    newer = Fix(f"-- PostgreSQL {model.version} here too", "restart")
+    yield Outcome(
+        "fail" if other_major else "ok" if same else "info",
+        f"PostgreSQL {named(view, here)}, {named(model, there)}",
+        object=model.client.environment,
+        observed=here,
+        expected=there,
+        fix=(newer,) if other_major else (),
+    )
 
 
-def encoding(fleet: Fleet) -> Iterator[tuple[View, Outcome]]:
+def encoding(view: View, model: View) -> Iterator[Outcome]:
     """Compare encoding and locale of the databases."""
-    for view, model in pairs(fleet):
-        here, there = _locale(view), _locale(model)
-        differing = [name for name in here if here[name] != there[name]]
-        for name in differing:
-            yield (
-                view,
-                Outcome(
-                    "fail",
-                    f"{name}: {named(view, here[name])}, {named(model, there[name])}",
-                    object=name,
-                    observed=str(here[name]),
-                    expected=str(there[name]),
-                    fix=(_made_again(view, name, there),),
-                ),
-            )
-        if not differing:
-            yield view, Outcome("ok", f"as in {model.client.environment}")
+    here, there = _locale(view), _locale(model)
+    differing = [name for name in here if here[name] != there[name]]
+    for name in differing:
+        yield Outcome(
+            "fail",
+            f"{name}: {named(view, here[name])}, {named(model, there[name])}",
+            object=name,
+            observed=here[name],
+            expected=there[name],
+            fix=(_made_again(view, name, there),),
+        )
+    if not differing:
+        yield Outcome("ok", f"as in {model.client.environment}")
 
 
-def _locale(view: View) -> dict[str, Any]:
+def _locale(view: View) -> dict[str, str]:
     row = view.row("database")
     columns = {
-        name: next((row["db"][key] for key in keys if row["db"].get(key)), "")
+        name: next((str(row["db"][key]) for key in keys if row["db"].get(key)), "")
         for name, keys in _LOCALE.items()
     }
+    columns["provider"] = _PROVIDERS.get(columns["provider"], columns["provider"])
     return {"encoding": row["encoding"], **columns}
 
 
-def _made_again(view: View, name: str, there: dict[str, Any]) -> Fix:
-    option = {"encoding": "ENCODING", "collation": "LC_COLLATE", "ctype": "LC_CTYPE"}.get(
-        name, "LOCALE"
-    )
+def _made_again(view: View, name: str, there: Mapping[str, str]) -> Fix:
+    option = f"{there['provider']}_LOCALE".upper() if name == "locale" else _OPTIONS[name]
+    # Without a locale of its own the other database has another provider: that is said by itself.
+    value = f"{option} '{there[name]}' " if there[name] else ""
     return Fix(
-        f"-- dump, CREATE DATABASE {identifier(view.dbname)} … {option} '{there[name]}' TEMPLATE"
-        " template0, restore",
+        f"-- dump, CREATE DATABASE {identifier(view.dbname)} … {value}TEMPLATE template0, restore",
         "at once",
         "SELECT * FROM pg_database WHERE datname = current_database();",
     )
 
 
-def extensions(fleet: Fleet) -> Iterator[tuple[View, Outcome]]:
+def extensions(view: View, model: View) -> Iterator[Outcome]:
     """Compare extensions and their versions."""
-    for view, model in pairs(fleet):
-        here, there = _extensions(view), _extensions(model)
-        differing = sorted(n for n in here.keys() | there.keys() if here.get(n) != there.get(n))
-        for name in differing:
-            yield (
-                view,
-                Outcome(
-                    "warn",
-                    f"extension {name}: {named(view, here.get(name, 'none'))},"
-                    f" {named(model, there.get(name, 'none'))}",
-                    object=name,
-                    observed=here.get(name, "none"),
-                    expected=there.get(name, "none"),
-                    fix=(_installed(name, here.get(name), there.get(name)),),
-                ),
-            )
-        if not differing:
-            yield view, Outcome("ok", f"the extensions of {model.client.environment}")
+    here, there = _extensions(view), _extensions(model)
+    differing = sorted(n for n in here.keys() | there.keys() if here.get(n) != there.get(n))
+    for name in differing:
+        yield Outcome(
+            "warn",
+            f"extension {name}: {named(view, here.get(name, 'none'))},"
+            f" {named(model, there.get(name, 'none'))}",
+            object=name,
+            observed=here.get(name, "none"),
+            expected=there.get(name, "none"),
+            fix=(_installed(name, here.get(name), there.get(name)),),
+        )
+    if not differing:
+        yield Outcome("ok", f"the extensions of {model.client.environment}")
 
 
 def _extensions(view: View) -> dict[str, str]:
@@ -132,7 +126,7 @@ CHECKS = (
         ignore="While an upgrade is under way: with an expiry date.",
         cannot_see=_ONE_HOST,
         source="PostgreSQL release notes.",
-        compare=version,
+        compare=against_model(version),
     ),
     Check(
         "par.encoding",
@@ -144,7 +138,7 @@ CHECKS = (
         ignore="When nothing sorts by the database's own collation.",
         cannot_see="Collations of single columns.",
         source="PostgreSQL documentation, Localization.",
-        compare=encoding,
+        compare=against_model(encoding),
     ),
     Check(
         "par.extensions",
@@ -156,6 +150,6 @@ CHECKS = (
         ignore="For what only watches, such as pg_stat_statements.",
         cannot_see="What is installed beside extensions.",
         source="PostgreSQL documentation, Packaging Related Objects into an Extension.",
-        compare=extensions,
+        compare=against_model(extensions),
     ),
 )

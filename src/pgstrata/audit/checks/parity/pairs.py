@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+from pgstrata.audit.model import LookAtAll, Outcome
 from pgstrata.audit.view import Fleet, View
 
 
@@ -19,6 +20,15 @@ def pairs(fleet: Fleet) -> Iterator[tuple[View, View]]:
     for views in by_name.values():
         model = next((v for v in views.values() if v.client.protected), next(iter(views.values())))
         yield from ((view, model) for view in views.values() if view is not model)
+
+
+def against_model(compare: Callable[[View, View], Iterator[Outcome]]) -> LookAtAll:
+    """Make a comparison of an endpoint with its model one of all endpoints."""
+
+    def over(fleet: Fleet) -> Iterator[tuple[View, Iterator[Outcome]]]:
+        yield from ((view, compare(view, model)) for view, model in pairs(fleet))
+
+    return over
 
 
 def named(view: View, value: object) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from pgstrata.audit.checks.parity.pairs import named, pairs
+from pgstrata.audit.checks.parity.pairs import against_model, named
 from pgstrata.audit.model import Check, Fix, Outcome, Status, UnreadError
 from pgstrata.audit.reading import Reading
 from pgstrata.audit.remedy import for_program, for_server
-from pgstrata.audit.view import Fleet, View
+from pgstrata.audit.view import View
 
 BEHAVIOUR = (
     *("standard_conforming_strings", "backslash_quote", "DateStyle", "IntervalStyle", "TimeZone"),
@@ -18,6 +18,7 @@ BEHAVIOUR = (
     *("password_encryption", "ssl_min_protocol_version", "statement_timeout", "lock_timeout"),
     *("idle_in_transaction_session_timeout", "idle_session_timeout", "transaction_timeout"),
 )
+_PREPARED = "max_prepared_transactions"
 SCALED = (
     *("shared_buffers", "effective_cache_size", "work_mem", "maintenance_work_mem"),
     *("max_connections", "max_worker_processes", "max_parallel_workers", "autovacuum_max_workers"),
@@ -25,64 +26,48 @@ SCALED = (
 )
 
 
-def behaviour(fleet: Fleet) -> Iterator[tuple[View, Outcome]]:
+def behaviour(view: View, model: View) -> Iterator[Outcome]:
     """Compare what changes the meaning, the result or the end of a statement."""
-    hidden: UnreadError | None = None
-    for view, model in pairs(fleet):
-        found, unseen = _differences(view, model, BEHAVIOUR)
-        for here, there in found:
-            yield view, _differs("warn", view, model, here, there)
-        if _one_without(view, model):
-            prepared = "max_prepared_transactions"
-            yield view, _differs("warn", view, model, view.server(prepared), model.server(prepared))
-        if not found:
-            yield view, Outcome("ok", f"as in {model.client.environment}")
-        hidden = unseen or hidden
-    if hidden is not None:
-        raise UnreadError(hidden.gap, "what could be read was compared")
+    here, there = (one.server(_PREPARED) for one in (view, model))
+    one_without = bool(here.number) != bool(there.number)  # only one takes two-phase commits
+    if one_without:
+        yield _differs("warn", view, model, here, there)
+    said = _alike_or_not("warn", view, model, BEHAVIOUR)
+    yield from (one for one in said if not (one_without and one.status == "ok"))
 
 
-def _one_without(view: View, model: View) -> bool:
-    """Tell whether only one of two servers takes two-phase commits."""
-    name = "max_prepared_transactions"
-    return bool(view.count(name)) != bool(model.count(name))
-
-
-def scaled(fleet: Fleet) -> Iterator[tuple[View, Outcome]]:
+def scaled(view: View, model: View) -> Iterator[Outcome]:
     """Compare what grows with the machine."""
-    for view, model in pairs(fleet):
-        found, _ = _differences(view, model, SCALED)
-        for here, there in found:
-            yield view, _differs("info", view, model, here, there)
-        if not found:
-            yield view, Outcome("ok", f"as in {model.client.environment}")
+    yield from _alike_or_not("info", view, model, SCALED)
 
 
-def _differences(
-    view: View, model: View, names: Iterable[str]
-) -> tuple[list[tuple[Reading, Reading]], UnreadError | None]:
-    """Return the readings that differ, and why others could not be compared.
-
-    What one of the versions does not have is not compared: that the versions differ is said by
-    another check.
-    """
-    found, unseen = [], None
+def _alike_or_not(
+    status: Status, view: View, model: View, names: Iterable[str]
+) -> Iterator[Outcome]:
+    """Compare what both versions have: that these differ is said by another check."""
+    alike, unseen = True, None
     for name in names:
+        if view.lacks(name) or model.lacks(name):
+            continue
         try:
             here, there = view.session(name), model.session(name)
         except UnreadError as error:
-            unseen = error if error.gap.grant else unseen
+            unseen = error
             continue
         if here.value != there.value:
-            found.append((here, there))
-    return found, unseen
+            alike = False
+            yield _differs(status, view, model, here, there)
+    if unseen is not None:
+        raise UnreadError(unseen.gap, "what could be read was compared")
+    if alike:
+        yield Outcome("ok", f"as in {model.client.environment}")
 
 
 def _differs(status: Status, view: View, model: View, here: Reading, there: Reading) -> Outcome:
     name, ratio = here.name, ""
     if status == "info" and there.number:
         ratio = f", {here.number / there.number:.2g} times"
-    fix = () if status == "info" else _alike(view, here, there)
+    fix = () if status == "info" else _mended(view, here, there)
     return Outcome(
         status,
         f"{name}: {named(view, here.shown)}, {named(model, there.shown)}{ratio}",
@@ -90,12 +75,12 @@ def _differs(status: Status, view: View, model: View, here: Reading, there: Read
         observed=here.shown,
         expected=there.shown,
         key=f"session_settings.{name.lower()}" if here.client else "",
-        fix=tuple(fix),
+        fix=fix,
         evidence=(str(here), str(there)),
     )
 
 
-def _alike(view: View, here: Reading, there: Reading) -> tuple[Fix, ...]:
+def _mended(view: View, here: Reading, there: Reading) -> tuple[Fix, ...]:
     context = view.setting(here.name)["context"]
     if context in ("user", "superuser"):
         return (for_program(view, here.name, there.text),)
@@ -114,7 +99,7 @@ CHECKS = (
         ignore="For timeouts that are longer elsewhere on purpose.",
         cannot_see="Parameters that are hidden from the viewer, and those of extensions.",
         source="PostgreSQL documentation, Server Configuration.",
-        compare=behaviour,
+        compare=against_model(behaviour),
     ),
     Check(
         "par.scaled",
@@ -126,6 +111,6 @@ CHECKS = (
         ignore="When the machines are meant to differ.",
         cannot_see="What the machines have.",
         source="PostgreSQL documentation, Resource Consumption.",
-        compare=scaled,
+        compare=against_model(scaled),
     ),
 )

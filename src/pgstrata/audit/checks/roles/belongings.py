@@ -70,7 +70,7 @@ def owns_tables(view: View) -> Iterator[Outcome]:
 
 def shared(view: View) -> Iterator[Outcome]:
     """Find services that log in as one role."""
-    services = [demand.service for demand in view.demands if demand.role in (view.user, "")]
+    services = [demand.service for demand in view.own_demands if demand.role in (view.user, "")]
     several = len(services) > 1
     yield Outcome(
         "info" if several else "ok",

@@ -17,14 +17,14 @@ def connect(view: View) -> Iterator[Outcome]:
     each = view.client.keyword("connect_timeout")
     if not isinstance(each, int) or not each:
         return
-    hosts = max(len(view.client.hosts), 1)
-    needed = hosts * max(each, _SHORTEST)
+    tried = max(len(view.client.hosts), 1) + _addresses(view) - 1
+    needed = tried * max(each, _SHORTEST)
     for _, section in view.client.pools():
         patience = view.client.value(f"{section}.timeout")
         short = isinstance(patience, int | float) and patience < needed
         yield Outcome(
             "warn" if short else "ok",
-            f"{section}.timeout is {patience:g} s, and {hosts} hosts may take {needed} s",
+            f"{section}.timeout is {patience:g} s, and {tried} addresses may take {needed} s",
             object=section,
             observed=f"{patience:g} s",
             expected=f"{needed} s at least",
@@ -42,6 +42,12 @@ def connect(view: View) -> Iterator[Outcome]:
         key=_KEY,
         evidence=(str(limit),),
     )
+
+
+def _addresses(view: View) -> int:
+    """Return how many addresses this host has, as far as anybody has looked."""
+    seen = view.snapshot.facts.get("client") or ({},)
+    return int(seen[0].get("addresses", 1))
 
 
 def none(view: View) -> Iterator[Outcome]:
@@ -63,15 +69,15 @@ CHECKS = (
     Check(
         "to.connect",
         "warn",
-        what="A pool's timeout against the number of hosts times connect_timeout, and"
-        " connect_timeout against the server's authentication_timeout.",
+        what="A pool's timeout against connect_timeout times the number of hosts, and of addresses"
+        " that the host has; and connect_timeout against the server's authentication_timeout.",
         why="connect_timeout counts for each host and each address of it; while the first is down,"
         " callers give up before the next is tried. A client that waits longer than the server"
         " only sees it hang up.",
         verify="SHOW authentication_timeout;",
         fix="A longer pool timeout, or a shorter connect_timeout; libpq reads 1 as 2.",
         ignore="When the hosts never are down together.",
-        cannot_see="How many addresses a name has.",
+        cannot_see="How many addresses the other hosts have, and this one elsewhere or later.",
         source="libpq documentation: connect_timeout.",
         find=connect,
     ),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pgstrata.audit.checks.timeouts.session import of_kind
 from pgstrata.audit.model import Check, Outcome
-from pgstrata.audit.reading import duration
-from pgstrata.audit.remedy import for_program
+from pgstrata.audit.reading import Reading, duration
+from pgstrata.audit.remedy import for_client, for_program
 from pgstrata.audit.view import View
 from pgstrata.schema import parameters
 
@@ -23,25 +24,35 @@ _TIMEOUTS = (
 
 def units(view: View) -> Iterator[Outcome]:
     """Find durations that were written without a unit."""
-    for name in _TIMEOUTS:
-        said = view.session(name) if view.has(name) else None
-        parameter = parameters.find(name)
-        if said is None or parameter is None or not said.number:
-            continue
-        from_file = said.source != "default" and not said.source.startswith("ALTER")
-        most = _SURELY if from_file and not said.client else _SUSPECT
-        if parameters.lacks_unit(parameter, said.text) and said.number < most:
-            meant = duration(said.number * 1000)
-            yield Outcome(
-                "warn",
-                f"{name} {said.text} is {said.text} milliseconds",
-                object=name,
-                observed=said.shown,
-                expected=f"{meant}, if seconds were meant",
-                key=f"session_settings.{name}",
-                fix=(for_program(view, name, meant),),
-                evidence=(str(said),),
-            )
+    for kind in view.session_kinds:
+        for name in filter(view.has, _TIMEOUTS):
+            said = view.session(name, kind)
+            if _is_suspect(said):
+                yield _suspected(view, kind, said)
+
+
+def _is_suspect(said: Reading) -> bool:
+    parameter = parameters.find(said.name)
+    from_file = said.source != "default" and not said.source.startswith("ALTER")
+    most = _SURELY if from_file and not said.client else _SUSPECT
+    bare = parameter is not None and parameters.lacks_unit(parameter, said.text)
+    return bare and 0 < said.number < most
+
+
+def _suspected(view: View, kind: str, said: Reading) -> Outcome:
+    meant = duration(said.number * 1000)
+    section = view.section(said.name, kind)
+    line = f"{section}: {{{said.name}: {meant}}}"
+    return Outcome(
+        "warn",
+        f"{said.name} {said.text} is {said.text} milliseconds",
+        object=of_kind(view, kind, said.name),
+        observed=said.shown,
+        expected=f"{meant}, if seconds were meant",
+        key=f"{section}.{said.name}",
+        fix=(for_client(view, line) if said.client else for_program(view, said.name, meant),),
+        evidence=(str(said),),
+    )
 
 
 def lost_in_pooler(view: View) -> Iterator[Outcome]:
@@ -54,20 +65,27 @@ def lost_in_pooler(view: View) -> Iterator[Outcome]:
         for key in view.client.settings
         if key.startswith(("session_settings.", "sync_settings.", "async_settings."))
     ]
-    for name in dict.fromkeys(names):
-        wanted, there = view.wanted(name), view.altered(name) or view.server(name)
-        if wanted is None or wanted.value == there.value:
-            continue
+    for kind in view.session_kinds:
+        for name in dict.fromkeys(names):
+            if wanted := view.wanted(name, kind):
+                yield from _lost(view, kind, wanted)
+
+
+def _lost(view: View, kind: str, wanted: Reading) -> Iterator[Outcome]:
+    parameter = parameters.find(wanted.name)
+    name = parameter.name if parameter else wanted.name
+    there = view.altered(name) or (None if view.lacks(name) else view.server(name))
+    if there is None or wanted.value != there.value:
         yield Outcome(
             "fail",
             f"{name} is set by the client, and the pooler gives the session to another client after"
             " each transaction: it is lost, or found by somebody else",
-            object=name,
-            observed=str(there),
+            object=of_kind(view, kind, name),
+            observed=str(there or "not set"),
             expected=str(wanted),
-            key=f"session_settings.{name}",
+            key=f"{view.section(name, kind)}.{name.lower()}",
             fix=(for_program(view, name, wanted.text),),
-            evidence=(str(wanted), str(there)),
+            evidence=(str(wanted), str(there or f"the server does not have {name}")),
         )
 
 

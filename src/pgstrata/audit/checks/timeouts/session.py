@@ -11,7 +11,15 @@ from pgstrata.audit.view import View
 from pgstrata.capacity import pool_sizes
 from pgstrata.schema.keys import POOL_SECTIONS
 
+_LIMITS = {"statement_timeout": "30s", "idle_in_transaction_session_timeout": "1min"}
 _MANY = 6  # dead connections that psycopg_pool replaces one by one, each after a longer wait
+
+
+def of_kind(view: View, kind: str, name: str) -> str:
+    """Return what a finding about a parameter is about: with the connection type, where they
+    differ.
+    """
+    return f"{kind} {name}" if len(view.session_kinds) > 1 else name
 
 
 def idle_kill(view: View) -> Iterator[Outcome]:
@@ -34,41 +42,47 @@ def idle_kill(view: View) -> Iterator[Outcome]:
             observed=limit.shown,
             expected="0",
             key=f"{POOL_SECTIONS[kind]}.min_size",
-            fix=_without(view, limit, "idle_session_timeout"),
+            fix=_without(view, kind, limit),
             evidence=(str(limit), f"min_size = {least}"),
         )
 
 
-def _without(view: View, said: Reading, name: str) -> tuple[Fix, ...]:
+def _without(view: View, kind: str, said: Reading) -> tuple[Fix, ...]:
     if said.client:
-        return (for_client(view, f"session_settings: {{{name}: 0}}", f"SHOW {name};"),)
-    return (for_program(view, name, "0"),)
+        line = f"{view.section(said.name, kind)}: {{{said.name}: 0}}"
+        return (for_client(view, line, f"SHOW {said.name};"),)
+    return (for_program(view, said.name, "0"),)
 
 
 def chain(view: View) -> Iterator[Outcome]:
     """Find timeouts that end what another should have ended first."""
-    kind = view.kinds[0]
+    found = [one for kind in view.session_kinds for one in _chain(view, kind)]
+    yield from found or [Outcome("ok", "no timeout stands in another's way")]
+
+
+def _chain(view: View, kind: str) -> Iterator[Outcome]:
     lock, statement = view.session("lock_timeout", kind), view.session("statement_timeout", kind)
     deadlock = view.session("deadlock_timeout", kind)
-    found = [
-        *_ordered(view, lock, deadlock, "deadlocks are never found: the wait ends before the look"),
-        *_ordered(view, statement, lock, "lock_timeout never fires"),
-    ]
+    hidden = "deadlocks are never found: the wait ends before the look"
+    yield from _ordered(view, kind, lock, deadlock, hidden)
+    yield from _ordered(view, kind, statement, lock, "lock_timeout never fires")
     if view.has("transaction_timeout"):
         whole = view.session("transaction_timeout", kind)
         idle = view.session("idle_in_transaction_session_timeout", kind)
         for part in (statement, idle):
-            found += _ordered(view, whole, part, f"{part.name} never fires")
-    yield from found or [Outcome("ok", "no timeout stands in another's way")]
+            yield from _ordered(view, kind, whole, part, f"{part.name} never fires")
 
 
-def _ordered(view: View, longer: Reading, shorter: Reading, why: str) -> Iterator[Outcome]:
+def _ordered(
+    view: View, kind: str, longer: Reading, shorter: Reading, why: str
+) -> Iterator[Outcome]:
     """Find ``longer`` not to be longer; 0 means never, which is longer than all."""
     if not longer.number or not shorter.number or longer.number > shorter.number:
         return
     better = duration(shorter.number * 2)
+    section = view.section(longer.name, kind)
     fix = (
-        for_client(view, f"session_settings: {{{longer.name}: {better}}}")
+        for_client(view, f"{section}: {{{longer.name}: {better}}}")
         if longer.client
         else for_program(view, longer.name, better)
     )
@@ -76,10 +90,10 @@ def _ordered(view: View, longer: Reading, shorter: Reading, why: str) -> Iterato
         "warn",
         f"{longer.name} {duration(longer.number)} is not longer than {shorter.name}"
         f" {duration(shorter.number)}: {why}",
-        object=longer.name,
+        object=of_kind(view, kind, longer.name),
         observed=longer.shown,
         expected=f"more than {shorter.shown}",
-        key=f"session_settings.{longer.name}",
+        key=f"{section}.{longer.name}",
         fix=(fix,),
         evidence=(str(longer), str(shorter)),
     )
@@ -87,23 +101,26 @@ def _ordered(view: View, longer: Reading, shorter: Reading, why: str) -> Iterato
 
 def unset(view: View) -> Iterator[Outcome]:
     """Find what nothing limits."""
-    whole = view.has("transaction_timeout") and view.session("transaction_timeout").number
-    for name, value in {
-        "statement_timeout": "30s",
-        "idle_in_transaction_session_timeout": "1min",
-    }.items():
-        said = view.session(name)
-        open_ended = not said.number and not whole
-        yield Outcome(
-            "warn" if open_ended else "ok",
-            f"{name} is {said.shown}" + (": nothing ends it" if open_ended else ""),
-            object=name,
-            observed=said.shown,
-            expected="a limit",
-            key=f"session_settings.{name}",
-            fix=(for_program(view, name, value),) if open_ended else (),
-            evidence=(str(said),),
-        )
+    for kind in view.session_kinds:
+        for name, value in _LIMITS.items():
+            yield _limited(view, kind, name, value)
+
+
+def _limited(view: View, kind: str, name: str, value: str) -> Outcome:
+    whole = view.has("transaction_timeout") and view.session("transaction_timeout", kind).number
+    said = view.session(name, kind)
+    open_ended = not said.number and not whole
+    return Outcome(
+        "warn" if open_ended else "ok",
+        f"{of_kind(view, kind, name)} is {said.shown}"
+        + (": nothing ends it" if open_ended else ""),
+        object=of_kind(view, kind, name),
+        observed=said.shown,
+        expected="a limit",
+        key=f"{view.section(name, kind)}.{name}",
+        fix=(for_program(view, name, value),) if open_ended else (),
+        evidence=(str(said),),
+    )
 
 
 CHECKS = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from pgstrata.audit.model import Check, Outcome
 from pgstrata.audit.remedy import for_client
@@ -11,21 +11,19 @@ from pgstrata.audit.view import Fleet, View
 _VERIFY = "SELECT system_identifier FROM pg_control_system();"
 
 
-def same_cluster(fleet: Fleet) -> Iterator[tuple[View, Outcome]]:
+def same_cluster(fleet: Fleet) -> Iterator[tuple[View, Iterator[Outcome]]]:
     """Find environments that share a cluster."""
-    for view in fleet:
-        view.row("control")  # raises where the identifier was not shown
-    for identifier, views in fleet.by_cluster().items():
-        environments = tuple(dict.fromkeys(view.client.environment for view in views))
-        for view in views:
-            yield view, _alone_or_not(view, identifier, environments)
+    clusters = fleet.by_cluster()
+    yield from ((view, _alone_or_not(view, clusters)) for view in fleet)
 
 
-def _alone_or_not(view: View, identifier: str, environments: tuple[str, ...]) -> Outcome:
+def _alone_or_not(view: View, clusters: Mapping[str, tuple[View, ...]]) -> Iterator[Outcome]:
+    identifier = str(view.row("control")["system_identifier"])
+    environments = dict.fromkeys(other.client.environment for other in clusters[identifier])
     others = [name for name in environments if name != view.client.environment]
     meant = view.client.value("server.shared") is True
     line = "connection_settings: {host: …}; or, where it is meant, server: {shared: true}"
-    return Outcome(
+    yield Outcome(
         "fail" if others and not meant else "ok",
         f"environment {', '.join(others)} is in the same cluster"
         if others

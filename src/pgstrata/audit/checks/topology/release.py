@@ -19,6 +19,9 @@ _LAST = {
     17: dt.date(2029, 11, 8),
     18: dt.date(2030, 11, 14),
 }
+# The newest minor version of each when this was written. It ages, so that what it says is only ever
+# that a server is behind it.
+_NEWEST = {13: 23, 14: 23, 15: 18, 16: 14, 17: 10, 18: 4}
 
 
 def eol(view: View) -> Iterator[Outcome]:
@@ -36,18 +39,36 @@ def eol(view: View) -> Iterator[Outcome]:
         expected="a version that is mended",
         fix=(Fix("-- pg_upgrade to a newer major version", "restart"),) if over or near else (),
     )
+    yield from _minor(view)
+
+
+def _minor(view: View) -> Iterator[Outcome]:
+    """Compare the minor version with the newest one that is known here; a newer one is fine."""
+    here, newest = int(view.row("caps")["version_num"]) % 10000, _NEWEST[view.version]
+    if here < newest:
+        release = f"{view.version}.{newest}"
+        yield Outcome(
+            "info",
+            f"{view.version}.{here} has faults that {release} has not",
+            object="minor",
+            observed=f"{view.version}.{here}",
+            expected=f"{release} at least",
+            fix=(Fix(f"-- install {release}, and restart the server", "restart"),),
+        )
 
 
 CHECKS = (
     Check(
         "topo.eol",
         "warn",
-        what="The server's major version after its last day; half a year before, as information.",
+        what="The server's major version after its last day; half a year before, as information,"
+        " like a minor version that is behind the newest one known to this release.",
         why="Security holes that are found from then on stay open.",
         verify="SHOW server_version;",
-        fix="pg_upgrade, or logical replication to a newer server.",
+        fix="pg_upgrade, or logical replication to a newer server. A minor version needs its"
+        " programs and a restart.",
         ignore="When somebody else mends it: a provider's extended support.",
-        cannot_see="Whether the minor version is the newest one.",
+        cannot_see="Minor versions that are newer than this release of pgstrata.",
         source="The versioning policy of the PostgreSQL project.",
         find=eol,
     ),

@@ -2,30 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from pgstrata.audit.model import Check, Outcome
+from pgstrata.audit.model import Check, Gap, Outcome, UnreadError
 from pgstrata.audit.remedy import for_client
 from pgstrata.audit.view import Fleet, View
 
 _ATTRS = "connection_settings.target_session_attrs"
 _WRITES = ("read-write", "primary")
+_NEEDS_PRIMARY = ("", "any", *_WRITES)
 
 
-def role(fleet: Fleet) -> Iterator[tuple[View, Outcome]]:
+def role(fleet: Fleet) -> Iterator[tuple[View, Iterator[Outcome]]]:
     """Compare what answers with target_session_attrs, over all hosts of a connection."""
-    for views in connections(fleet):
-        wanted = str(views[0].client.keyword("target_session_attrs") or "")
-        served = any(_serves(view, wanted) for view in views)
-        judge = _fits if served else _wrong
-        yield from ((view, judge(view, wanted) if wanted else _unasked(view)) for view in views)
+    for views in fleet.by_connection():
+        yield from ((view, _role(view, views, fleet.unreached(view))) for view in views)
 
 
-def connections(fleet: Fleet) -> Iterator[tuple[View, ...]]:
-    """Yield the endpoints of each connection."""
-    for views in fleet.by_environment().values():
-        names = dict.fromkeys(view.client.name for view in views)
-        yield from (tuple(v for v in views if v.client.name == name) for name in names)
+def _role(view: View, views: tuple[View, ...], unreached: tuple[View, ...]) -> Iterator[Outcome]:
+    wanted = _wanted(view)
+    if not wanted:
+        yield _unasked(view)
+    elif any(_serves(other, wanted) for other in views):
+        yield _fits(view, wanted)
+    elif unreached:
+        raise UnreadError(
+            Gap(f"{_named(unreached)} could not be looked at, and may be what is asked for"),
+            f"this is {_kind(view)}, and the client asks for {wanted}",
+        )
+    else:
+        yield _wrong(view, wanted)
+
+
+def _wanted(view: View) -> str:
+    return str(view.client.keyword("target_session_attrs") or "")
+
+
+def _named(views: Iterable[View]) -> str:
+    return ", ".join(view.snapshot.endpoint for view in views)
 
 
 def _serves(view: View, wanted: str) -> bool:
@@ -80,49 +94,45 @@ def _unasked(view: View) -> Outcome:
     )
 
 
-def no_primary(fleet: Fleet) -> Iterator[tuple[View, Outcome]]:
+def no_primary(fleet: Fleet) -> Iterator[tuple[View, Iterator[Outcome]]]:
     """Count the primaries among the hosts of one connection."""
-    for views in connections(fleet):
-        if len(views[0].client.hosts) < 2:  # noqa: PLR2004  # one host is topo.role's
-            continue
-        primaries = [view for view in views if not view.in_recovery]
-        names = ", ".join(view.snapshot.endpoint for view in primaries)
-        if len(primaries) == 1:
-            yield primaries[0], Outcome("ok", "the only primary")
-        elif primaries:
-            message = (
-                f"{len(primaries)} primaries: {names}: what one is told the others do not know"
-            )
+    for views in fleet.by_connection():
+        if len(views[0].client.hosts) > 1:  # one host is topo.role's
+            primaries = tuple(view for view in views if not view.in_recovery)
             yield from (
-                (
-                    view,
-                    Outcome(
-                        "fail",
-                        message,
-                        observed=names,
-                        expected="one primary",
-                        key="connection_settings.host",
-                        evidence=_lines(view),
-                    ),
-                )
-                for view in primaries
+                (view, _counted(view, views, primaries, fleet.unreached(view)))
+                for view in primaries or views
             )
-        else:
-            message = f"none of the {len(views)} hosts that answered is a primary"
-            yield from (
-                (
-                    view,
-                    Outcome(
-                        "fail",
-                        message,
-                        observed="standby",
-                        expected="one primary",
-                        key="connection_settings.host",
-                        evidence=_lines(view),
-                    ),
-                )
-                for view in views
-            )
+
+
+def _counted(
+    view: View, views: tuple[View, ...], primaries: tuple[View, ...], unreached: tuple[View, ...]
+) -> Iterator[Outcome]:
+    names = _named(primaries)
+    if len(primaries) > 1:
+        told = "what one is told the others do not know"
+        yield _not_one(view, f"{len(primaries)} primaries: {names}: {told}", names)
+    elif not primaries and _wanted(view) not in _NEEDS_PRIMARY:
+        yield Outcome("ok", f"no primary, and the client asks for {_wanted(view)}", key=_ATTRS)
+    elif unreached:
+        inferred = f"the only primary of the others is {names}" if primaries else ""
+        gap = Gap(f"{_named(unreached)} could not be looked at, and may be a primary")
+        raise UnreadError(gap, inferred or "none of the others is one")
+    elif primaries:
+        yield Outcome("ok", "the only primary")
+    else:
+        yield _not_one(view, f"none of the {len(views)} hosts is a primary", "standby")
+
+
+def _not_one(view: View, message: str, observed: str) -> Outcome:
+    return Outcome(
+        "fail",
+        message,
+        observed=observed,
+        expected="one primary",
+        key="connection_settings.host",
+        evidence=_lines(view),
+    )
 
 
 def _lines(view: View) -> tuple[str, ...]:
@@ -141,19 +151,20 @@ CHECKS = (
         verify="SELECT pg_is_in_recovery(); SHOW default_transaction_read_only;",
         fix="All hosts of the cluster in `host`, and `target_session_attrs`.",
         ignore="For a connection that only reads: say `target_session_attrs: any`.",
-        cannot_see="Hosts that did not answer.",
+        cannot_see="Hosts that did not answer: unknown, where the right one may be among them.",
         source="libpq documentation: target_session_attrs.",
         compare=role,
     ),
     Check(
         "topo.no_primary",
         "fail",
-        what="Of several hosts of one connection, none or more than one is a primary.",
+        what="Of several hosts of one connection, none or more than one is a primary. None is"
+        " needed where target_session_attrs asks for a standby.",
         why="Without a primary nothing can be written; with two, each has what the other has not.",
         verify="SELECT pg_is_in_recovery(); SELECT timeline_id FROM pg_control_checkpoint();",
         fix="Promote one standby; stop and rebuild the primary that should not be.",
         ignore="For hosts that were meant to be separate servers: give them a connection each.",
-        cannot_see="Hosts that did not answer.",
+        cannot_see="Hosts that did not answer: unknown, where one of them may be a primary.",
         source="PostgreSQL documentation, High Availability: Failover.",
         compare=no_primary,
     ),
