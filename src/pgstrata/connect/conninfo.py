@@ -58,12 +58,10 @@ class Conninfo:
         they are later. Raises ``ConfigError``.
         """
         now = {
-            name: Secret(value.reveal(), source=value.source)
-            if isinstance(value, Secret)
-            else value
+            name: value.taken() if isinstance(value, Secret) else value
             for name, value in self.keywords.items()
         }
-        return replace(self, keywords={**self.keywords, **now})
+        return replace(self, keywords=now)
 
     def resolve(self) -> dict[str, str]:
         """Return libpq's keywords with the secrets revealed. Raises ``ConfigError``."""

@@ -99,7 +99,8 @@ def pool_timeout(
         f"{stats.get('pool_size', 0)} of at most {stats['pool_max']} open, "
         f"{stats.get('pool_available', 0)} idle, {stats.get('requests_waiting', 0)} waiting"
     )
-    why = f": {cause}" if cause else ""
+    # Of a function that makes the password, the words may quote it.
+    why = f": {cause if isinstance(cause, psycopg.Error) else failure}" if cause else ""
     hint = (
         "the last attempt to connect failed"
         if cause
