@@ -106,7 +106,7 @@ class Token(Secret):
             return self.maker == other.maker
         return super().__eq__(other)
 
-    __hash__ = None  # type: ignore[assignment]  # as above
+    __hash__ = None  # as above
 
 
 Value: TypeAlias = "str | int | float | bool | Secret | tuple[Any, ...] | None"
