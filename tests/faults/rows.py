@@ -99,7 +99,7 @@ ROWS = {
         short=("async_pool",),
         kinds=("async_pool",),
     ),
-    "slow-log-in": Row("log-in hangs, connect_timeout 2 s: told", network.slow_log_in, 3, 1, ()),
-    "no-answer": Row("no answer, connect_timeout 2 s: told", network.dropped, 3, 1),
-    "cold": Row("200 threads, cold", herds.cold, inf, 0, BOTH),
+    "slow-log-in": Row("log-in hangs, connect_timeout 2 s: told", network.slow_log_in, 2.5, 1, ()),
+    "no-answer": Row("no answer, connect_timeout 2 s: told", network.dropped, 2.5, 1),
+    "cold": Row("200 threads or 1,000 tasks, cold", herds.cold, inf, 0, BOTH),
 }
