@@ -34,7 +34,7 @@ from pgstrata import PGConnectionManager
 
 ROUNDS = 20_000
 THREADS, TASKS = 8, 50
-EACH = 20  # times that each of a crowd borrows, between two looks at the clock
+EACH = 5  # times that each of a crowd borrows, between two looks at the clock
 LOOKUPS = 1000  # as many, as one takes less than the clock can tell
 ALONE = (("SELECT 1", "SELECT 1"), ("nothing", ""))
 QUERY = "SELECT 1"
@@ -164,7 +164,7 @@ async def run_async(manager: PGConnectionManager, folder: Path, rounds: int) -> 
         variants = await async_variants(manager, str(folder / "one.yaml"), query)
         reached += report("async_pool", work, await measure_async(variants, rounds))
     crowds = in_tasks(await async_variants(manager, str(folder / "eight.yaml"), QUERY))
-    times = await measure_async(crowds, rounds // 400)
+    times = await measure_async(crowds, rounds // 200)
     reached += report("async_pool", IN_TASKS, times, TASKS * EACH)
     await manager.clear_cache_async()
     return reached
