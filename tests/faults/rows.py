@@ -72,9 +72,7 @@ ROWS = {
     "black-hole": Row(
         "packets lost, tcp_user_timeout 5 s: detected", network.black_hole, 6, needs=root
     ),
-    "healed": Row(
-        "packets lost for 60 s, then back", network.healed, 1, short=(), times=1, needs=root
-    ),
+    "healed": Row("packets lost for 60 s, then back", network.healed, 1, short=(), needs=root),
     "acknowledging": Row(
         f"proxy acknowledges and hangs, client_deadline {DEADLINE} s: detected",
         network.acknowledging,
