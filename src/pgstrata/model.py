@@ -37,18 +37,24 @@ class Secret:
     function, which is then called at each ``reveal()``: so a secret is resolved when it is used,
     and a rotated one is seen by the next use.
 
-    ``source`` says where it comes from in words that may be shown, e.g. ``env DB_PASSWORD``.
+    ``source`` says where it comes from in words that may be shown, e.g. ``env DB_PASSWORD``;
+    ``function`` is what is called, or None for a text.
     """
 
-    __slots__ = ("_reveal", "source")
+    __slots__ = ("_reveal", "function", "source")
 
     def __init__(self, value: str | Callable[[], str], *, source: str = "literal") -> None:
         self._reveal: Callable[[], str] = (lambda: value) if isinstance(value, str) else value
+        self.function = None if isinstance(value, str) else value
         self.source = source
 
     def reveal(self) -> str:
         """Return the text. Raises ``SecretError`` where it cannot be had."""
         return self._reveal()
+
+    def taken(self) -> Secret:
+        """Return a secret that stays as this one is now. Raises what ``reveal`` raises."""
+        return Secret(self.reveal(), source=self.source)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Secret):
@@ -74,6 +80,33 @@ class Secret:
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError("a Secret cannot be pickled or dumped; reveal() it where it is used")
+
+
+class Token(Secret):
+    """A secret that a function of the calling code makes anew at each use.
+
+    Those of one function are equal, whatever it returned: a new token does not mean that what was
+    opened with the one before has to be closed.
+    """
+
+    __slots__ = ("maker",)
+
+    def __init__(
+        self, value: str | Callable[[], str], *, maker: Callable[[], str], source: str
+    ) -> None:
+        super().__init__(value, source=source)
+        self.maker = maker
+
+    def taken(self) -> Token:
+        """Return the token that the function makes now."""
+        return Token(self.reveal(), maker=self.maker, source=self.source)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Token):
+            return self.maker == other.maker
+        return super().__eq__(other)
+
+    __hash__ = None  # as above
 
 
 Value: TypeAlias = "str | int | float | bool | Secret | tuple[Any, ...] | None"

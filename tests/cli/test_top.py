@@ -183,6 +183,33 @@ def test_without_a_terminal_one_look_follows_the_other(shop: Path) -> None:
     assert (running.returncode, err.strip()) == (130, "pgstrata: interrupted")
 
 
+@pytest.mark.skipif(os.name != "posix", reason="signals are those of POSIX")
+def test_a_server_that_ends_the_session_is_looked_at_again(
+    shop: Path, server: Server, database: str
+) -> None:
+    """Why a look failed is shown in its place, above what was seen last; the next one connects."""
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(COMMAND, cwd=shop, env=ENVIRON, **pipes) as running:
+        assert running.stdout is not None
+        lines = iter(running.stdout.readline, "")
+
+        def until(start: str) -> str:
+            return next((line for line in lines if line.startswith(start)), "")
+
+        head = until("development: ").rpartition(",")[0]
+        assert database in head
+        server.sql(
+            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'"
+        )
+        assert "terminating connection" in until("the server cannot be asked: ")
+        assert next(lines) == "\n"
+        assert next(lines).startswith(head)
+        assert until("development: ").startswith(head)
+        running.send_signal(signal.SIGINT)
+        _, err = running.communicate(timeout=PATIENCE)
+    assert (running.returncode, err.strip()) == (130, "pgstrata: interrupted")
+
+
 @pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
 @pytest.mark.parametrize(("how", "code"), [("q", 0), (signal.SIGINT, 130), (signal.SIGTERM, 130)])
 def test_a_terminal_is_left_as_it_was(shop: Path, how: Any, code: int) -> None:

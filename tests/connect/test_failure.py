@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gettext
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -16,7 +18,7 @@ from tests.servers import Server, embedded_bindir
 
 from pgstrata import ConnectionFailedError, PgstrataError, PoolTimeoutError, Secret
 from pgstrata.connect.conninfo import Conninfo
-from pgstrata.connect.failure import connection_failed, scrubbed
+from pgstrata.connect.failure import connection_failed, kind, scrubbed
 from pgstrata.local.cluster import free_port
 
 # Before 3.3, psycopg's message names neither the host that cannot be resolved nor each that failed.
@@ -171,3 +173,98 @@ def test_hint_names_the_source_of_the_password() -> None:
     from_env = Conninfo("test", {"password": Secret("x", source="env DB_PASSWORD")})
     assert connection_failed(from_env, refused).hint.endswith("the password (env DB_PASSWORD)")
     assert connection_failed(Conninfo("test", {}), refused).hint.endswith("which is not set here")
+
+
+TO = 'connection to server at "certificates.example.com" (192.0.2.1), port 5432 failed: '
+KINDS: dict[str, tuple[str, ...]] = {
+    "refused": (
+        'FATAL:  password authentication failed for user "too many clients"',
+        'FATAL:  database "starting up" does not exist',
+        "FATAL:  Passwort-Authentifizierung für Benutzer »zu viele Verbindungen« fehlgeschlagen",
+        "FATAL:  something that nobody has seen yet",
+        'SSL error: certificate verify failed\n\nconnection to server at "h" failed: timeout',
+        'could not translate host name "h" to address: Name or service not known',
+        "SSL error: tlsv1 alert unknown ca",
+        "fe_sendauth: no password supplied",
+        "server does not support SSL, but SSL was required",
+        "Permission denied",
+    ),
+    "busy": (
+        "FATAL:  the database system is starting up",
+        "FATAL:  the database system is not accepting connections\nDETAIL:  Hot standby mode",
+        "FATAL:  sorry, too many clients already",
+        "FATAL:  das Datenbanksystem startet gerade",
+        "ВАЖНО:  извините, уже слишком много клиентов",
+        "FATAL:  no more connections allowed (max_client_conn)",
+    ),
+    "unreachable": (
+        "Connection refused\n\tIs the server running on that host and accepting connections?",
+        "SSL connection has been closed unexpectedly",
+        "SSL error: unexpected eof while reading",
+        "[Errno -3] Temporary failure in name resolution",
+        "Network is down",
+        "Host is down",
+        "Cannot assign requested address",
+        "server closed the connection unexpectedly",
+        "session is read-only",
+        "FATAL:  pgbouncer cannot connect to server",
+        "FATAL:  terminating connection due to administrator command",
+        "FATAL:  Verbindung wird abgebrochen aufgrund von Anweisung des Administrators",
+        "something that nobody has seen yet",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("expected", "words"),
+    [(kind, words) for kind, all_words in KINDS.items() for words in all_words],
+)
+def test_kind(expected: str, words: str) -> None:
+    """What is called like a reason is none, and what is not known depends on who says it."""
+    assert kind(psycopg.OperationalError(f"connection failed: {TO}{words}")) == expected
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (psycopg.errors.UndefinedObject("unrecognized"), "refused"),
+        (psycopg.errors.CannotConnectNow("не сейчас"), "busy"),
+        (psycopg.errors.TooManyConnections("demasiado"), "busy"),
+        (psycopg.errors.AdminShutdown("ended"), "unreachable"),
+        (psycopg.errors.ConnectionTimeout("password authentication failed"), "unreachable"),
+        (PgstrataError("no key"), "refused"),
+    ],
+)
+def test_kind_by_sqlstate(error: Exception, expected: str) -> None:
+    """Where there is a SQLSTATE, the words do not count."""
+    assert kind(error) == expected
+
+
+SAID = {
+    "busy": (
+        "the database system is starting up",
+        "the database system is shutting down",
+        "the database system is in recovery mode",
+        "the database system is not yet accepting connections",
+        "the database system is not accepting connections",
+        "sorry, too many clients already",
+        'too many connections for role "%s"',
+        'too many connections for database "%s"',
+        "remaining connection slots are reserved for non-replication superuser connections",
+        "remaining connection slots are reserved for roles with the SUPERUSER attribute",
+    ),
+    "unreachable": ("terminating connection due to administrator command",),
+}
+CATALOGUES = sorted(Path("/usr/share/locale").glob("*/LC_MESSAGES/postgres-[0-9]*.mo"))
+
+
+@pytest.mark.skipif(not CATALOGUES, reason="no PostgreSQL with its catalogues is installed")
+def test_kind_in_other_languages() -> None:
+    """A server that starts, stops or is full is told in each language that is installed."""
+    for path in CATALOGUES:
+        with path.open("rb") as file:
+            translated = gettext.GNUTranslations(file).gettext
+        for expected, messages in SAID.items():
+            for message in messages:
+                words = f"{translated('FATAL')}:  {translated(message)}"
+                assert kind(psycopg.OperationalError(f"{TO}{words}")) == expected, (path, words)

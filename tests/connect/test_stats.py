@@ -5,10 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import json
 import logging
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -286,6 +291,63 @@ def test_each_way_to_borrow_is_seen_through(make: Make, server: Server) -> None:
     assert [place for _, place in seen] == [
         f"{__file__}:{line} in test_each_way_to_borrow_is_seen_through" for line, _ in seen
     ]
+
+
+def test_a_script_that_borrows_is_told_of(server: Server, tmp_path: Path) -> None:
+    """``getconn`` is called by no function there, so there are no more frames to look at."""
+    data = {"connection_settings": settings(server), "pool_settings": LEAKY}
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import json, logging, sys\n"
+        "from pgstrata import PGConnectionManager\n"
+        "logging.basicConfig(format='%(message)s')\n"
+        "manager = PGConnectionManager()\n"
+        "data = json.load(sys.stdin)\n"
+        "pool = manager.get_database_connection_from_dict(data, 'pool').pool\n"
+        "connection = pool.getconn()\n"
+        "while not pool.leaks.reported:\n"
+        "    connection.execute('SELECT 1')\n"
+        "pool.putconn(connection)\n"
+        "manager.clear_cache()\n"
+    )
+    command = [sys.executable, str(script)]
+    done = subprocess.run(
+        command, input=json.dumps(data), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"borrowed at {script}:7 in <module> by thread MainThread" in done.stderr
+
+
+@pytest.mark.parametrize("kind", ["pool", "async_pool"])
+async def test_the_watch_goes_on_after_an_error(
+    make: Make, server: Server, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    """A log that cannot be written is no reason to be silent from then on."""
+    manager = make(settings(server), pool_settings=LEAKY, async_pool_settings=LEAKY)
+    failed: list[logging.LogRecord] = []
+
+    def failing_once(record: logging.LogRecord) -> bool:
+        if not failed:
+            failed.append(record)
+            raise OSError("no space left on device")
+        return True
+
+    leaks.logger.addFilter(failing_once)
+    handle = handle_of(manager, kind)
+    pool = await handle.open() if isinstance(handle, AsyncPoolHandle) else handle.open()
+    connections = [await got(pool.getconn()) for _ in range(2)]
+    try:
+        await asyncio.to_thread(wait_until, lambda: said(caplog, logging.WARNING))
+    finally:
+        leaks.logger.removeFilter(failing_once)
+    for connection in connections:
+        await got(pool.putconn(connection))
+    await manager.clear_cache_async()
+
+
+async def got(made: Any) -> Any:
+    """Return what a pool of either type returned."""
+    return await made if inspect.isawaitable(made) else made
 
 
 def test_a_closed_connection_that_nobody_gives_back_is_told_of(

@@ -8,13 +8,15 @@ from typing import Any
 
 from psycopg_pool import PoolTimeout
 from tests.certificates import make_certificates
+from tests.faults.ledger import PATIENCE
 from tests.faults.network import refusal
-from tests.faults.sessions import IDLE, role, served, together
+from tests.faults.sessions import idled, role, served, together
 from tests.faults.stage import SIZE, Outcome, Stage, outcome, terminate
-from tests.servers import PASSWORD
+from tests.servers import PASSWORD, Server
 
 NEW = "another one, made up for tests"
-REFUSED = "password authentication failed"
+REFUSED = "FATAL:  password authentication failed"
+MISSING = 'FATAL:  database "mistaken" does not exist'
 CERTIFICATE = "certificate"
 MOST_ATTEMPTS = 2
 
@@ -27,7 +29,7 @@ def rotated(stage: Stage) -> Outcome:
             together(borrow, SIZE)
             change(stage, name)
             write(NEW)
-            sleep(IDLE)  # a pool may trust what was in use just before
+            idled(stage.server)
             terminate(stage.server)
             return served(borrow, 2 * SIZE)
 
@@ -37,9 +39,13 @@ def late(stage: Stage) -> Outcome:
     with role(stage.server, "") as name:
         settings, write = secret_file(stage, name)
         with stage.loaded(settings) as load:
+            refusals = stage.server.log_text().count(REFUSED)
             change(stage, name)
             terminate(stage.server)
-            sleep(0.5 if stage.short else 5)  # how late the secret comes is the fault itself
+            if stage.short:
+                until_said(stage.server, REFUSED, after=refusals)
+            else:
+                sleep(5)  # how late the secret comes is the fault itself
             write(NEW)
             written = monotonic()
             recovered = load.success(written) - written
@@ -49,16 +55,21 @@ def late(stage: Stage) -> Outcome:
 
 def wrong_password(stage: Stage) -> Outcome:
     """Use a wrong password: how long until that is told, and with how many attempts to log in."""
-    before = stage.server.log_text().count(REFUSED)
-    told = refusal(stage, stage.settings(password="mistaken"))
-    attempts = stage.server.log_text().count(REFUSED) - before
-    many = () if attempts <= MOST_ATTEMPTS else (f"{attempts} attempts to log in",)
-    return Outcome(told.seconds, told.errors, told.wrong + many)
+    return counted(stage, REFUSED, password="mistaken")
 
 
 def wrong_database(stage: Stage) -> Outcome:
-    """Name a database that is not there."""
-    return refusal(stage, stage.settings(dbname="mistaken"))
+    """Name a database that is not there; the same."""
+    return counted(stage, MISSING, dbname="mistaken")
+
+
+def counted(stage: Stage, words: str, **over: str) -> Outcome:
+    """Open a pool with wrong settings; too many refusals in the server's words are wrong too."""
+    before = stage.server.log_text().count(words)
+    told = refusal(stage, stage.settings(**over))
+    attempts = stage.server.log_text().count(words) - before
+    many = () if 1 <= attempts <= MOST_ATTEMPTS else (f"{attempts} attempts to log in",)
+    return Outcome(told.seconds, told.errors, told.wrong + many)
 
 
 def expired(stage: Stage) -> Outcome:
@@ -81,6 +92,14 @@ def expired(stage: Stage) -> Outcome:
         result = outcome(load, recovered)
     untold = () if told else ("no error told that the certificate has expired",)
     return Outcome(result.seconds, result.errors, result.wrong + untold)
+
+
+def until_said(server: Server, words: str, *, after: int) -> None:
+    """Wait until the server has said something once more than it had."""
+    deadline = monotonic() + PATIENCE
+    while server.log_text().count(words) <= after:
+        assert monotonic() < deadline, f"never said: {words}"
+        sleep(0.02)
 
 
 def tells_why(error: Exception) -> bool:

@@ -6,9 +6,12 @@ import asyncio
 import random
 import re
 import uuid
+from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from time import monotonic
+from typing import Any
 
 from tests.faults.ledger import PATIENCE
 from tests.faults.sessions import together
@@ -20,13 +23,20 @@ TRIAL = 1  # a pool may try one connection before it opens
 
 
 def cold(stage: Stage) -> Outcome:
-    """Have many threads ask at once for a connection of a pool that nobody has opened yet."""
+    """Have many threads, or tasks of one event loop, ask at once for a connection of a pool that
+    nobody has opened yet.
+    """
     name = f"herd-{uuid.uuid4().hex[:8]}"
     settings = stage.settings(application_name=name)
     began = monotonic()
-    with stage.opened(settings) as borrow:
-        errors = stampede(borrow, 50 if stage.short else 200)
-        seconds = monotonic() - began
+    if "async" in stage.subject:
+        with async_blocks(stage.subject, settings) as (loop, block):
+            errors = loop.run(tasks_at_once(block, 200 if stage.short else 1000))
+            seconds = monotonic() - began
+    else:
+        with stage.opened(settings) as borrow:
+            errors = stampede(borrow, 50 if stage.short else 200)
+            seconds = monotonic() - began
     made = len(re.findall(f"connection authorized: .*{name}", stage.server.log_text()))
     many = () if made <= SIZE + TRIAL else (f"{made} connections were made",)
     return Outcome(seconds, errors, many)
@@ -48,6 +58,17 @@ def stampede(borrow: Borrow, size: int) -> dict[str, int]:
     with ThreadPoolExecutor(size) as threads:
         kinds = [future.result() for future in [threads.submit(ask) for _ in range(size)]]
     return {kind: kinds.count(kind) for kind in set(kinds) - {""}}
+
+
+async def tasks_at_once(block: Callable[[], Any], size: int) -> dict[str, int]:
+    """Do the same with so many tasks."""
+
+    async def ask() -> None:
+        async with block() as connection:
+            await connection.execute("SELECT 1")
+
+    results = await asyncio.gather(*(ask() for _ in range(size)), return_exceptions=True)
+    return Counter(type(result).__name__ for result in results if result is not None)
 
 
 def cancelled(stage: Stage) -> Outcome:

@@ -22,7 +22,7 @@ def black_hole(stage: Stage, hole: float = 0.0) -> Outcome:
     """
     limit = 500 if stage.short else 5000
     with Network() as network, Proxy(address(stage.server), network.listener()) as proxy:
-        over = {"tcp_user_timeout": limit, "connect_timeout": 3, **KEEPALIVES, **through(proxy)}
+        over = {"tcp_user_timeout": limit, **KEEPALIVES, **through(proxy)}
         with stage.loaded(stage.settings(**over)) as load:
             began = monotonic()
             network.lose()

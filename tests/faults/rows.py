@@ -72,9 +72,7 @@ ROWS = {
     "black-hole": Row(
         "packets lost, tcp_user_timeout 5 s: detected", network.black_hole, 6, needs=root
     ),
-    "healed": Row(
-        "packets lost for 60 s, then back", network.healed, 1, short=(), times=1, needs=root
-    ),
+    "healed": Row("packets lost for 60 s, then back", network.healed, 1, short=(), needs=root),
     "acknowledging": Row(
         f"proxy acknowledges and hangs, client_deadline {DEADLINE} s: detected",
         network.acknowledging,
@@ -99,7 +97,7 @@ ROWS = {
         short=("async_pool",),
         kinds=("async_pool",),
     ),
-    "slow-log-in": Row("log-in hangs, connect_timeout 2 s: told", network.slow_log_in, 3, 1, ()),
-    "no-answer": Row("no answer, connect_timeout 2 s: told", network.dropped, 3, 1),
-    "cold": Row("200 threads, cold", herds.cold, inf, 0, BOTH),
+    "slow-log-in": Row("log-in hangs, connect_timeout 2 s: told", network.slow_log_in, 2.5, 1, ()),
+    "no-answer": Row("no answer, connect_timeout 2 s: told", network.dropped, 2.5, 1),
+    "cold": Row("200 threads or 1,000 tasks, cold", herds.cold, inf, 0, BOTH),
 }

@@ -29,7 +29,7 @@ def idle(stage: Stage, size: int = 4) -> Outcome:
     settings = stage.settings(pool={"min_size": size, "max_size": size, "timeout": 30})
     with stage.opened(settings) as borrow:
         together(borrow, size)
-        sleep(IDLE)  # a pool may trust what was in use just before
+        idled(stage.server)
         terminate(stage.server)
         return served(borrow, 2 * size)
 
@@ -97,6 +97,18 @@ def together(borrow: Borrow, size: int) -> set[int]:
 
     with ThreadPoolExecutor(size) as threads:
         return {future.result() for future in [threads.submit(pid) for _ in range(size)]}
+
+
+def idled(server: Server) -> None:
+    """Wait until no session was used for IDLE: a pool may trust what was in use just before."""
+    busy = (
+        "SELECT 1 FROM pg_stat_activity WHERE backend_type = 'client backend' "
+        f"AND pid <> pg_backend_pid() AND state_change > clock_timestamp() - interval '{IDLE} s'"
+    )
+    deadline = monotonic() + PATIENCE
+    while server.sql(busy):
+        assert monotonic() < deadline, "the pool never idles"
+        sleep(0.02)
 
 
 def pids(borrow: Borrow) -> set[int]:

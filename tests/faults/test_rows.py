@@ -30,6 +30,7 @@ def test_nothing_is_lost_and_nobody_hangs(name: str, stage: Stage) -> None:
 
 
 @pytest.mark.faults
+@pytest.mark.timeout(900)  # some faults take a minute, five times
 @pytest.mark.parametrize(("name", "kind"), FULLY)
 def test_the_gate_is_reached(name: str, stage: Stage) -> None:
     """The median of the seconds, and of the errors, is within what the table allows."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from time import monotonic
 
 import pytest
 from tests.faults.ledger import Load
@@ -40,10 +41,12 @@ def settings(patroni: Cluster) -> dict[str, dict[str, object]]:
 
 
 def goes_on(load: Load, patroni: Cluster, before: Node) -> None:
-    """Wait for another leader; then each client is served again, and nothing is lost."""
+    """Wait for another leader; then each client is served again, soon, and nothing is lost."""
     load.truth(leader_sql := patroni.leader(but=before).sql)
     assert leader_sql("SELECT pg_is_in_recovery()") == [(False,)]
-    load.everybody(load.success())
+    seen = monotonic()
+    assert load.success(seen) - seen <= WITHIN
+    load.everybody(seen)
     load.stop()
     assert load.reckon().wrong == ()
 

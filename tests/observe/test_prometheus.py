@@ -74,3 +74,22 @@ def test_the_same_names_are_registered_once(
     """Two collectors with the same names in one registry would be a broken page."""
     with pytest.raises(ValueError, match="Duplicated"):
         registry.register(PoolCollector(manager))
+
+
+def test_pools_without_an_environment_are_told_apart(server: Server, database: str) -> None:
+    """Those of files and dictionaries are named by where they lead; equal names are numbered."""
+    managers = [PGConnectionManager() for _ in range(2)]
+    sizes = {"min_size": 0, "max_size": 1}
+    for manager, dbnames in zip(managers, (("postgres", database), (database,)), strict=True):
+        for dbname in dbnames:
+            data = {"connection_settings": settings(server, dbname), "pool_settings": sizes}
+            manager.get_database_connection_from_dict(data, "pool")
+    registry = CollectorRegistry()
+    registry.register(PoolCollector(*managers))
+    (family,) = (f for f in registry.collect() if f.name == "pgstrata_pool_max_size")
+    where = f"{server.host}:{server.port}"
+    assert [sample.labels["pool"] for sample in family.samples] == [
+        f"postgres@{where}",
+        f"{database}@{where}",
+        f"{database}@{where} (2)",
+    ]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from tests.connect.test_lifecycle import forking, forks, in_child
 from tests.servers import Server
 
 from pgstrata.errors import PgstrataError
@@ -306,3 +308,30 @@ def test_tasks_share_an_object(file: Path, rows: Rows) -> None:
 
     asyncio.run(main())
     assert rows.now == list(range(8))
+
+
+@forks
+@forking
+def test_fork(file: Path, rows: Rows, manager: PGConnectionManager) -> None:
+    """A child connects by itself, whatever other threads did; theirs go on as if nothing was."""
+    shared = manager.get_database_connection(file, "normal")
+
+    def insert(number: int) -> None:
+        with shared.cursor() as cursor:
+            cursor.execute("INSERT INTO t VALUES (%s)", [number])
+
+    def child() -> bool:
+        signal.alarm(20)  # which ends a child that waits for the lock
+        gc.collect()
+        insert(2)
+        shared.commit()
+        return True
+
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(insert, 1).result()
+        threads.submit(shared._lock.acquire).result()
+        assert in_child(child) == 0
+        shared._lock.release()
+        assert rows.now == [2]
+        threads.submit(shared.commit).result()
+    assert rows.now == [1, 2]

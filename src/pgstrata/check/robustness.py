@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import cast
 
 from pgstrata.check.scope import Connection, Found, Rule, Unknown, each, reading
 
 _PROXY = re.compile(r"(^|[^a-z0-9])(n?lb|elb|haproxy|proxy|pgbouncer|pooler|pgpool|vip)([^a-z]|$)")
+LONG_LIFE = 3600.0  # seconds
 _POOLERS = ("transaction", "pgbouncer")
 
 
@@ -66,15 +68,14 @@ def pool_timeout(connection: Connection) -> Iterator[Found]:
 
 
 def no_max_lifetime(connection: Connection) -> Iterator[Found]:
-    """Find pools that leave open how long a connection is used."""
+    """Find pools that use a connection for very long."""
     for _, section in () if connection.local else connection.pools():
         key = f"{section}.max_lifetime"
-        setting = connection.settings.get(key)
-        if setting is None or not setting.value or setting.origin.layer == "default":
+        lifetime = cast("float", connection.value(key) or 0.0)
+        if lifetime > LONG_LIFE:
             yield connection.found(
                 key,
-                f"{section} does not say how long a connection is used",
-                *(f"{section}.{name}" for name in ("max_size", "min_size", "timeout")),
+                f"{section} uses a connection for {lifetime:g} s",
                 hint="max_lifetime: 1800, shorter than any proxy's or firewall's own limit",
             )
 
@@ -161,10 +162,11 @@ RULES = (
         "no-max-lifetime",
         "info",
         each(no_max_lifetime),
-        what="A pool that is used does not set `max_lifetime`; psycopg_pool's own is an hour.",
+        what="A pool that is used has a `max_lifetime` of more than an hour.",
         why="Proxies and firewalls end old connections, and after a failover a pool stays where it"
         " was.",
-        remedy="`max_lifetime: 1800`, shorter than the limit of whatever stands between.",
+        remedy="Leave it out, which is `max_lifetime: 1800`, or set one shorter than the limit of"
+        " whatever stands between.",
     ),
     Rule(
         "pool-without-check",

@@ -58,12 +58,10 @@ class Conninfo:
         they are later. Raises ``ConfigError``.
         """
         now = {
-            name: Secret(value.reveal(), source=value.source)
-            if isinstance(value, Secret)
-            else value
+            name: value.taken() if isinstance(value, Secret) else value
             for name, value in self.keywords.items()
         }
-        return replace(self, keywords={**self.keywords, **now})
+        return replace(self, keywords=now)
 
     def resolve(self) -> dict[str, str]:
         """Return libpq's keywords with the secrets revealed. Raises ``ConfigError``."""
@@ -94,7 +92,7 @@ def conninfo(
     if named and not is_given(target, session, str(keywords.get("options", ""))):
         keywords["fallback_application_name"] = str(application(config.environment, target))
     return Conninfo(
-        name=f"{config.environment}/{connection}" if config.environment else connection,
+        name=_name(config.environment, connection, target),
         keywords=keywords,
         autocommit=bool(value_of(target, "connection_settings.autocommit")),
         prepare=_prepares(target, pooler),
@@ -103,6 +101,23 @@ def conninfo(
         deadline=cast("float | None", value_of(target, "connection_settings.client_deadline")),
         pooler=cast("str | None", pooler),
     )
+
+
+def _name(environment: str, connection: str, target: Target) -> str:
+    """Return what a connection and its pool are called: by environment and name, e.g.
+    ``production/default``; without an environment, by where they lead, e.g. ``shop@db.example.com``
+    or ``shop@localhost:5433``.
+    """
+    if environment:
+        return f"{environment}/{connection}"
+    given = (value_of(target, f"connection_settings.{key}") for key in ("host", "hostaddr"))
+    host = next((str(value) for value in given if value), "")
+    port = value_of(target, "connection_settings.port")
+    where = f"{host}:{port}" if host and port not in (None, "", 5432, "5432") else host
+    dbname = value_of(target, "connection_settings.dbname") or ""
+    place = f"{dbname}@{where}" if where else str(dbname)
+    named = "" if connection == "default" else connection
+    return "/".join(part for part in (place, named) if part) or "default"
 
 
 def session_parameters(target: Target, connection_type: ConnectionType) -> dict[str, str]:

@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 import psycopg
 from psycopg_pool import PoolClosed, PoolTimeout
 
+from pgstrata.connect import translations
 from pgstrata.connect.conninfo import Conninfo
 from pgstrata.errors import PgstrataError
 from pgstrata.model import Secret
@@ -39,11 +40,15 @@ class PoolTimeoutError(ConnectionFailedError, PoolTimeout):
 
 Kind: TypeAlias = Literal["refused", "busy", "unreachable"]
 
-# What a server says in other languages than English is taken for a refusal: that is told at once
-# and asked again once a second, which does the least harm if it was something else.
+# Names are no words: a host may be called certificates.example.com.
+_NAME = re.compile(r"\"[^\"]*\"|'[^']*'|»[^«]*«|«[^»]*»")
+# What a server says is told from what libpq says by its severity, in whatever language.
+_SERVER = re.compile(r"(?:^|\s)[^\s:]+:  (?=\S)")
 _REFUSED = re.compile(
-    r"authentication failed|no password supplied|pg_hba\.conf|does not exist|certificate"
-    r"|permission denied|not permitted to log in",
+    r"authentication failed|no password supplied|pg_hba\.conf|does not exist"
+    r"|not permitted to log in|[Pp]ermission denied|requirement failed|invalid "
+    r"|certificate|unknown ca|private key|channel binding|does not support|SSL was required"
+    r"|not known|nor servname|No address associated|Name does not resolve",
 )
 _BUSY = re.compile(
     r"(is|are) starting up|shutting down|in recovery mode|not yet accepting connections"
@@ -51,10 +56,8 @@ _BUSY = re.compile(
     r"|no more connections allowed",
 )
 _UNREACHABLE = re.compile(
-    r"Connection refused|Connection reset|timeout expired|timed out|unreachable|No route to host"
-    r"|closed the connection|EOF detected|Broken pipe|Is the server running|query_wait_timeout"
-    r"|session is (not )?read-only|hot standby mode|administrator command|server login has been"
-    r"|connection socket closed|could not receive data|could not send data",
+    r"query_wait_timeout|hot standby mode|administrator command|server login has been"
+    r"|cannot connect to server",
 )
 
 
@@ -62,16 +65,33 @@ def kind(error: BaseException) -> Kind:
     """Tell why an attempt to connect failed: the server refuses (a password, a database, a name
     that leads nowhere), it has no time or room yet, or it cannot be reached.
 
-    libpq does not hand on the SQLSTATE of a refusal, so its words decide.
+    libpq does not hand on the SQLSTATE of a server that does not let one in, so the words decide.
+    What a server says that is not known here counts as a refusal: it is told at once and asked
+    again once a second, which does the least harm if it was something else. What libpq says that is
+    not known counts as a server out of reach.
     """
-    words = str(error)
+    if not isinstance(error, psycopg.Error):
+        return "refused"
     if isinstance(error, psycopg.errors.ConnectionTimeout):
         return "unreachable"
+    return _by_state(error.sqlstate) if error.sqlstate else _by_words(str(error))
+
+
+def _by_state(sqlstate: str) -> Kind:
+    if sqlstate in ("57P03", "53300"):
+        return "busy"
+    return "unreachable" if sqlstate.startswith(("08", "57")) else "refused"
+
+
+def _by_words(message: str) -> Kind:
+    words = _NAME.sub("", message)
     if _REFUSED.search(words):
         return "refused"
-    if _BUSY.search(words):
+    if _BUSY.search(words) or translations.BUSY.search(words):
         return "busy"
-    return "unreachable" if _UNREACHABLE.search(words) else "refused"
+    if _UNREACHABLE.search(words) or translations.ENDED.search(words):
+        return "unreachable"
+    return "refused" if _SERVER.search(words) else "unreachable"
 
 
 def shut_down() -> ShutDownError:
@@ -99,7 +119,8 @@ def pool_timeout(
         f"{stats.get('pool_size', 0)} of at most {stats['pool_max']} open, "
         f"{stats.get('pool_available', 0)} idle, {stats.get('requests_waiting', 0)} waiting"
     )
-    why = f": {cause}" if cause else ""
+    # Of a function that makes the password, the words may quote it.
+    why = f": {cause if isinstance(cause, psycopg.Error) else failure}" if cause else ""
     hint = (
         "the last attempt to connect failed"
         if cause

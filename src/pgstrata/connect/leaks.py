@@ -50,11 +50,11 @@ _BETWEEN = frozenset(
 
 def holder() -> Holder:
     """Return who asks the pool's ``getconn``, which calls this."""
-    frame = _getframe(3)
-    if frame.f_code is _ENTER and frame.f_back is not None:  # `with handle`, which has to be quick
-        frame = _borrower(frame.f_back)
-        return frame.f_code, frame.f_lasti, get_ident(), None
-    frame = _borrower(_getframe(2))
+    frame = _getframe(2)
+    between = frame.f_back
+    if between is not None and between.f_code is _ENTER and between.f_back is not None:
+        frame = between.f_back  # `with handle`, which has to be quick
+    frame = _borrower(frame)
     return frame.f_code, frame.f_lasti, get_ident(), None
 
 
@@ -117,20 +117,23 @@ class LeakWatch(MaintenanceTask):
     """One look, in a worker of a ``Pool``, after which the next one is due."""
 
     def _run(self, pool: ConnectionPool[Any]) -> None:
-        pool.schedule_task(self, _look(pool))  # type: ignore[arg-type]  # a task of no other pool
+        leaks = _leaks(pool)  # type: ignore[arg-type]  # a task of no other pool
+        pool.schedule_task(self, leaks.period)  # first, so that no error ends the watch
+        leaks.look(pool.in_use)  # type: ignore[attr-defined]  # as above
 
 
 class AsyncLeakWatch(AsyncMaintenanceTask):
     """The same for an ``AsyncPool``."""
 
     async def _run(self, pool: AsyncConnectionPool[Any]) -> None:
-        await pool.schedule_task(self, _look(pool))  # type: ignore[arg-type]  # as above
+        leaks = _leaks(pool)  # type: ignore[arg-type]  # as above
+        await pool.schedule_task(self, leaks.period)
+        leaks.look(pool.in_use)  # type: ignore[attr-defined]  # as above
 
 
-def _look(pool: Pool | AsyncPool) -> float:
+def _leaks(pool: Pool | AsyncPool) -> Leaks:
     assert pool.leaks is not None
-    pool.leaks.look(pool.in_use)
-    return pool.leaks.period
+    return pool.leaks
 
 
 def _process(connection: Any) -> str:

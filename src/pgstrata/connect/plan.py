@@ -17,7 +17,7 @@ from pgstrata.connect.conninfo import (
     leak_threshold,
     pool_options,
 )
-from pgstrata.model import Config, Secret
+from pgstrata.model import Config, Secret, Token
 
 # Tells equal literal secrets apart from different ones without keeping them; worthless outside this
 # process.
@@ -78,10 +78,14 @@ def plan(config: Config, connection: str, connection_type: ConnectionType) -> Pl
 
 
 def _identity(value: str | Secret) -> str:
-    """Return what tells a value from another: for a secret that is looked up, where; for a literal
-    one, its text.
+    """Return what tells a value from another: for a secret that is looked up, where; for one that
+    a function makes, which; for a literal one, its text.
     """
     if not isinstance(value, Secret):
         return value
+    if isinstance(value, Token):  # the plan keeps the function, so no other one gets its id
+        maker = value.maker
+        owner, function = getattr(maker, "__self__", None), getattr(maker, "__func__", maker)
+        return f"function {id(function)} of {id(owner)}"
     looked_up = value.source.startswith(("env ", "file ", "sealed ", "keyring "))
     return value.source if looked_up else f"literal {value.reveal()}"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
@@ -81,7 +82,20 @@ class Stats:
 def stats(handles: Iterable[Handle]) -> Stats:
     """Return what the handles that have pools count. It waits for nobody."""
     pooled = (one for one in handles if isinstance(one, PoolHandle | AsyncPoolHandle))
-    return Stats(tuple(map(_stats, pooled)))
+    return Stats(distinct(map(_stats, pooled)))
+
+
+def distinct(pools: Iterable[PoolStats]) -> tuple[PoolStats, ...]:
+    """Return the pools with names that tell them apart: of several that are called the same and
+    have the same type, the second is ``name (2)``.
+    """
+    seen: Counter[tuple[str, str]] = Counter()
+    named = []
+    for pool in pools:
+        seen[pool.name, pool.connection_type] += 1
+        number = seen[pool.name, pool.connection_type]
+        named.append(pool if number == 1 else replace(pool, name=f"{pool.name} ({number})"))
+    return tuple(named)
 
 
 def _stats(handle: PoolHandle | AsyncPoolHandle) -> PoolStats:

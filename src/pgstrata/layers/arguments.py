@@ -78,9 +78,12 @@ def _node(value: Any) -> Node:
     if isinstance(value, Mapping):
         return _map(value)
     if isinstance(value, list | tuple):
-        return Sequence(tuple(_node(item) for item in value), _NOWHERE)
+        items = (item.reveal() if isinstance(item, Secret) else item for item in value)
+        return Sequence(tuple(map(_node, items)), _NOWHERE)
     if value is None:
         return Scalar("null", plain=True, span=_NOWHERE)
+    if isinstance(value, Secret) and value.function is not None:
+        return Scalar("", plain=False, span=_NOWHERE, given=value)
     return Scalar(_text(value), plain=False, span=_NOWHERE)
 
 

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 import yaml
 
+from pgstrata.model import Secret
 from pgstrata.schema.names import shown
 
 MAX_DEPTH = 32
@@ -42,12 +43,13 @@ class Span:
 @dataclass(frozen=True, slots=True)
 class Scalar:
     """A single value as written. ``plain`` means without quotes, where ``null`` and ``~`` mean
-    nothing.
+    nothing. ``given`` is a secret that the calling code gave as a function, in place of a text.
     """
 
     text: str = field(repr=False)  # it may be a password, and a traceback may show locals
     plain: bool
     span: Span
+    given: Secret | None = None
 
     @property
     def null(self) -> bool:

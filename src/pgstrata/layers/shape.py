@@ -12,9 +12,10 @@ from typing import Any, TypeAlias
 from pgstrata.errors import EnvInterpolationError
 from pgstrata.layers.document import Document
 from pgstrata.layers.excerpt import Start, with_excerpts
+from pgstrata.layers.functions import called, described
 from pgstrata.layers.nodes import Map, Node, Scalar, Sequence, Span
 from pgstrata.layers.references import KINDS, References, describe
-from pgstrata.model import Finding, Layer, Leaf, Origin, Secret, Severity, Unresolved, Value
+from pgstrata.model import Finding, Layer, Leaf, Origin, Secret, Severity, Token, Unresolved, Value
 from pgstrata.schema.decode import decode, may_hold_password
 from pgstrata.schema.keys import SECRET_STORES, SECTIONS, Key, Section
 from pgstrata.schema.names import (
@@ -144,6 +145,8 @@ class _Shaper:
         kind, scalar = operand
         if kind == "text" and scalar.null:
             return Leaf(None, origin)
+        if scalar.given is not None:
+            return Leaf(self._given(key, scalar.given, scalar.span, path), origin)
         try:
             read = self.references.reader(kind, scalar.text, secret=key.secret)
         except EnvInterpolationError as error:
@@ -154,6 +157,18 @@ class _Shaper:
             secret = _secret(read, ".".join(path), origin)
             return Leaf(Secret(secret, source=describe(kind, scalar.text)), origin)
         return Leaf(self._value(key, read, scalar.span, path), origin)
+
+    def _given(self, key: Key, given: Secret, span: Span, path: Path) -> Value | Unresolved:
+        """Return the value that a function of the calling code makes: of a secret anew at each use,
+        of all else now.
+        """
+        name = ".".join(path)
+        read = called(given, name)
+        if not key.secret:
+            return self._value(key, read, span, path)
+        assert given.function is not None
+        secret = _secret(read, name, self.document.origin(span))
+        return Token(secret, maker=given.function, source=described(given))
 
     def _value(
         self, key: Key, read: Callable[[], str], span: Span, path: Path

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -69,6 +69,28 @@ class Activity:
     connections: int
     allowed: int
     clients: tuple[Client, ...]
+
+
+class Watch:
+    """Looks at one server, one after the other, with a connection that is made anew when it is
+    lost.
+    """
+
+    def __init__(self, connect: Callable[[], psycopg.Connection], config: Config) -> None:
+        self._connect, self._config = connect, config
+        self._connection: psycopg.Connection | None = None
+
+    def look(self) -> Activity:
+        """Return what is seen now. Raises ``ConnectionFailedError``; the next look may succeed."""
+        if self._connection is None or self._connection.closed:
+            self._connection = self._connect()
+            self._connection.autocommit = True
+        return look(self._connection, self._config)
+
+    def close(self) -> None:
+        """Close the connection, if there is one."""
+        if self._connection is not None:
+            self._connection.close()
 
 
 def look(connection: psycopg.Connection, config: Config) -> Activity:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from pgstrata.connect.stats import Histogram, PoolStats
+from pgstrata.connect.stats import Histogram, PoolStats, distinct
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
@@ -34,14 +34,17 @@ _DURATIONS = {
 
 
 class PoolCollector(Collector):
-    """The pools of a manager: ``REGISTRY.register(PoolCollector(manager))``."""
+    """The pools of managers: ``REGISTRY.register(PoolCollector(manager))``. A registry takes one
+    collector; several managers share it.
+    """
 
-    def __init__(self, manager: PGConnectionManager) -> None:
-        self._manager = manager
+    def __init__(self, *managers: PGConnectionManager) -> None:
+        self._managers = managers
 
     def collect(self) -> Iterator[Metric]:
         """Yield all metrics as they are now."""
-        return _metrics(self._manager.stats().pools)
+        pools = [pool for manager in self._managers for pool in manager.stats().pools]
+        return _metrics(distinct(pools))
 
     def describe(self) -> Iterator[Metric]:
         """Yield the names, so that registering another collector with one of them is refused."""

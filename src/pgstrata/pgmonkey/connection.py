@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import threading
 import weakref
 from collections.abc import AsyncIterator, Generator, Iterator
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import psycopg
 from psycopg.pq import TransactionStatus
 
+from pgstrata.connect import lifecycle
 from pgstrata.connect.blocks import Enter, Exit
 from pgstrata.connect.handles import AsyncHandle, AsyncPoolHandle, Handle, NormalHandle, PoolHandle
 from pgstrata.model import Secret
@@ -45,6 +47,15 @@ class _Shared:
         self._given = handle
         self._kept: weakref.WeakKeyDictionary[object, _Kept] = weakref.WeakKeyDictionary()
         self._lock = threading.Lock()
+        lifecycle.watch(self)
+
+    def after_fork(self) -> None:
+        """Leave the parent's connections alone, and have a lock that none of its threads holds."""
+        self._lock = threading.Lock()
+        self._kept = weakref.WeakKeyDictionary()
+
+    def at_exit(self) -> None:
+        """Leave it to the finalizers, which close all that is kept."""
 
     @property
     def connection_type(self) -> str:
@@ -76,7 +87,7 @@ class _Shared:
 
     def _keep(self, connection: Any) -> None:
         here = _here()
-        closing = weakref.finalize(here, _gone, self._given, connection)
+        closing = weakref.finalize(here, _gone, self._given, connection, os.getpid())
         with self._lock:
             self._kept[here] = _Kept(connection, closing)
 
@@ -106,8 +117,13 @@ def _here() -> object:
         return threading.current_thread()
 
 
-def _gone(handle: Any, connection: Any) -> None:
-    """Close a connection whose thread or task has ended. Nobody can commit it any more."""
+def _gone(handle: Any, connection: Any, process: int) -> None:
+    """Close a connection whose thread or task has ended. Nobody can commit it any more.
+
+    A child has none of its parent's threads; they go on with their connections all the same.
+    """
+    if process != os.getpid():
+        return
     if not connection.closed and connection.pgconn.transaction_status != TransactionStatus.IDLE:
         logger.warning("a thread or task ended without a commit: what it did is rolled back")
     handle.forget(connection)

@@ -212,9 +212,18 @@ CONNECTION = _by_name(
     Key("oauth_scope", "text", "OAuth scopes to ask for."),
 )
 
-# Defaults are psycopg_pool's own, but for max_waiting, written out so that `explain` can name them.
+# Defaults are psycopg_pool's own, but for max_waiting and max_lifetime, written out so that
+# `explain` can name them.
 POOL = _by_name(
-    Key("min_size", "integer", "Connections kept open.", default=4, minimum=0, example="2"),
+    Key(
+        "min_size",
+        "integer",
+        "Connections kept open.",
+        default=4,
+        minimum=0,
+        example="2",
+        why="A few callers at once need not wait for a connection to be made.",
+    ),
     Key(
         "max_size", "integer", "Most connections; as min_size if left out.", minimum=1, example="10"
     ),
@@ -225,6 +234,7 @@ POOL = _by_name(
         default=30.0,
         minimum=0,
         example="30",
+        why="A restart or a failover is over by then, so callers wait instead of failing.",
     ),
     Key(
         "max_waiting",
@@ -238,10 +248,20 @@ POOL = _by_name(
         "max_lifetime",
         "number",
         "Seconds that a connection is used, or idles; then it is replaced.",
-        default=3600.0,
+        default=1800.0,
         minimum=0,
+        why="Half of psycopg_pool's own: what is connected to an old host, or takes ever more "
+        "memory on the server, ends before proxies and firewalls end it.",
     ),
-    Key("max_idle", "number", "Seconds that a spare connection is kept.", default=600.0, minimum=0),
+    Key(
+        "max_idle",
+        "number",
+        "Seconds that a spare connection is kept.",
+        default=600.0,
+        minimum=0,
+        why="The next peak of the load finds it, and a quiet night gives the server its memory "
+        "back.",
+    ),
     Key(
         "reconnect_timeout",
         "number",
@@ -252,7 +272,15 @@ POOL = _by_name(
         "refuses is asked once a second, for 60 s at most. What was given up is tried again when a "
         "caller asks for it.",
     ),
-    Key("num_workers", "integer", "Background workers that connect.", default=3, minimum=1),
+    Key(
+        "num_workers",
+        "integer",
+        "Background workers that connect.",
+        default=3,
+        minimum=1,
+        why="So many log in at once: more fill a pool faster, and are a storm to a server that has "
+        "just started.",
+    ),
     Key("name", "text", "Name of the pool in logs and metrics."),
     Key(
         "leak_threshold",

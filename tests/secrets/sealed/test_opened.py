@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from tests.connect.test_lifecycle import forking, forks, in_child
 from tests.secrets.sealed.team import PASSWORD, TOKEN, Team, make_team, text
 
 import pgstrata
@@ -27,6 +29,22 @@ def test_many_connections_verify_a_file_once(team: Team) -> None:
         values = list(threads.map(lambda _: team.open(), range(4)))
     assert values == ["correct horse"] * 4
     assert opened._opened.cache_info().misses == 1
+
+
+@forks
+@forking
+def test_a_fork_while_a_file_is_verified(team: Team) -> None:
+    """A child opens the file itself: the thread that was at it in the parent is not there."""
+
+    def child() -> bool:
+        signal.alarm(20)  # which ends a child that waits for the lock
+        return team.open() == "correct horse"
+
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(opened._opening.acquire).result()
+        code = in_child(child)
+        opened._opening.release()
+    assert code == 0
 
 
 def test_a_changed_file_is_read_again(team: Team) -> None:

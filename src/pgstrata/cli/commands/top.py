@@ -11,6 +11,8 @@ import click
 
 from pgstrata.cli import options
 from pgstrata.cli.output import print_json
+from pgstrata.errors import PgstrataError
+from pgstrata.render.printable import printable
 
 if TYPE_CHECKING:
     from pgstrata.observe.activity import Activity
@@ -46,7 +48,7 @@ def command(
     """Watch who is connected to a server, by application_name.
 
     With --url, watch the pools of a running program, and the server too if --env names one. q ends
-    it. json looks once. Nothing is changed on the server.
+    it; a server that goes away does not. json looks once. Nothing is changed on the server.
     """
     from pgstrata.cli import live
 
@@ -58,7 +60,7 @@ def command(
         elif once:
             click.echo(_text(about, *look()))
         else:
-            live.show(lambda: _text(about, *look()), interval)
+            live.show(_held(lambda: _text(about, *look())), interval)
 
 
 def _name(session: options.Session, environment: str | None) -> str:
@@ -82,17 +84,34 @@ def _look(
 def _server(
     session: options.Session, stack: ExitStack, environment: str, connection: str | None
 ) -> Callable[[], Activity]:
-    from contextlib import closing
-
     from pgstrata.cli.choose import connection_of
     from pgstrata.connect.manager import PGConnectionManager
-    from pgstrata.observe.activity import look
+    from pgstrata.observe.activity import Watch
 
     manager = PGConnectionManager(environment, project=session.project)
     name = connection_of(manager.config, connection)
-    server = stack.enter_context(closing(manager.connect(name)))
-    server.autocommit = True
-    return lambda: look(server, manager.config)
+    watch = Watch(lambda: manager.connect(name), manager.config)
+    stack.callback(watch.close)
+    return watch.look
+
+
+def _held(view: Callable[[], str]) -> Callable[[], str]:
+    """Return a view that goes on when a look fails: it shows why, above what was seen last. If the
+    first one fails, there is nothing to go on with.
+    """
+    seen = ""
+
+    def look() -> str:
+        nonlocal seen
+        try:
+            seen = view()
+        except PgstrataError as error:
+            if not seen:
+                raise
+            return f"{printable(str(error))}\n\n{seen}"
+        return seen
+
+    return look
 
 
 def _text(environment: str, activity: Activity | None, pools: tuple[Pool, ...] | None) -> str:

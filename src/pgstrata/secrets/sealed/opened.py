@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import lru_cache
 from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
@@ -78,6 +79,16 @@ def open_cached(path: Path, access: Access) -> Opened:
         return open_trusted(path, access)  # which says what is wrong with it
     with _opening:
         return _opened(path, (status.st_mtime_ns, status.st_size, status.st_ino), access)
+
+
+def _after_fork() -> None:
+    """Have a lock that no thread of the parent holds."""
+    global _opening  # noqa: PLW0603  # a lock cannot be released but by who holds it
+    _opening = Lock()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 @lru_cache(maxsize=16)
