@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -10,71 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cli.conftest import answer
+from tests.cli.conftest import BASE, answer, key_path, reveal
 from tests.repository import git
 from tests.servers import Server
 
 from pgstrata.errors import CONFIG, FINDINGS, OK, USAGE
+from pgstrata.layers.stores import PASSWORD
 from pgstrata.secrets.sealed import keytext
 
-PASSWORD = "connection_settings.password"
-BASE = "connection_settings: {host: db, dbname: app, user: app}\n"
 Cli = Callable[..., Any]
 Write = Callable[..., None]
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the home of somebody without keys and without a keyring."""
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
-    monkeypatch.delenv("CI", raising=False)
-    return tmp_path / "home"
-
-
-@pytest.fixture
-def secret(cli: Cli, write: Write, home: Path) -> Cli:
-    """Return a function that runs ``pgstrata secret`` where production has a key."""
-    write(base=BASE, production="", staging="")
-
-    def command(*arguments: str) -> Any:
-        return cli("secret", *arguments)
-
-    assert command("keygen", "-e", "production").code == OK
-    return command
-
-
-@pytest.fixture
-def typed(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], None]:
-    """Return a function that says what standard input holds."""
-
-    def give(content: bytes) -> None:
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
-
-    return give
-
-
-@pytest.fixture
-def sealed(secret: Cli, typed: Callable[[bytes], None]) -> Callable[[str, str], None]:
-    """Return a function that seals a value for production."""
-
-    def seal(key: str, value: str) -> None:
-        typed(value.encode())
-        assert secret("set", key, "-e", "production", "--stdin").code == OK
-
-    return seal
-
-
-def reveal(secret: Cli, key: str = PASSWORD) -> str:
-    """Return a value as ``get --reveal`` prints it."""
-    done = secret("get", key, "-e", "production", "--reveal")
-    assert done.code == OK, done.err
-    return str(done.out.removesuffix("\n"))
-
-
-def key_path(home: Path, project: Path) -> Path:
-    """Return the file of production's private key."""
-    return home / ".config" / "pgstrata" / "keys" / project.name / "production.key"
 
 
 def test_keygen_says_where_the_private_part_is(secret: Cli, home: Path, project: Path) -> None:
