@@ -86,7 +86,8 @@ def _fingerprints() -> Callable[[object], bytes | str]:
         if secret.source.startswith("keyring"):
             return "a check does not open the keyring"
         try:
-            return hmac.new(key, secret.reveal().encode(), hashlib.sha256).digest()
+            text = secret.reveal().encode("utf-8", "surrogatepass")
+            return hmac.new(key, text, hashlib.sha256).digest()
         except PgstrataError:
             return "secrets that are not there on this machine"
 
