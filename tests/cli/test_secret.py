@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.cli.conftest import BASE, answer, key_path, reveal
 from tests.repository import git
-from tests.servers import Server
 
 from pgstrata.errors import CONFIG, FINDINGS, OK, USAGE
 from pgstrata.layers.stores import PASSWORD
@@ -344,31 +343,6 @@ def test_import_from_sops(secret: Cli, project: Path, monkeypatch: pytest.Monkey
     program.chmod(0o755)
     assert secret("import", "enc.yaml", "--from", "sops", "-e", "production").code == OK
     assert reveal(secret) == "from sops"
-
-
-@pytest.fixture
-def role(server: Server) -> Iterator[str]:
-    """Return a role that can log in as ``old``."""
-    server.sql("CREATE ROLE at_the_command_line LOGIN PASSWORD 'old'")
-    yield "at_the_command_line"
-    server.sql("DROP ROLE at_the_command_line")
-
-
-def test_rotate_on_the_server_too(
-    secret: Cli, sealed: Any, write: Write, server: Server, role: str, cli: Cli
-) -> None:
-    """The next test of the connection uses the new password."""
-    write(
-        base=f"connection_settings: {{host: {server.host}, port: {server.port}, user: {role}, "
-        "dbname: postgres}\n",
-        production="",
-    )
-    sealed(PASSWORD, "old")
-    assert cli("test", "-e", "production", "--type", "normal").code == OK
-    done = secret("rotate", PASSWORD, "-e", "production", "--apply")
-    assert done.code == OK, done.err
-    assert reveal(secret) != "old"
-    assert cli("test", "-e", "production", "--type", "normal").code == OK
 
 
 def test_only_what_is_in_a_store_can_be_rotated(secret: Cli, write: Write) -> None:
