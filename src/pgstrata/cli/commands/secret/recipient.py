@@ -61,7 +61,7 @@ def remove(
         click.echo(key)
 
 
-@command.command("list")
+@command.command("list", cls=SecretCommand)
 @options.environment
 @options.output("text", "json")
 @click.pass_obj

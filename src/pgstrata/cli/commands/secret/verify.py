@@ -10,13 +10,14 @@ import click
 from pgstrata.cli import options
 from pgstrata.cli.output import print_json, tell
 from pgstrata.cli.sealed_file import SealedFile, sealed_file
+from pgstrata.cli.secret_input import SecretCommand
 from pgstrata.errors import FINDINGS, OK, ConfigError, SecretError, UsageError
 from pgstrata.layers.project import FOLDER
 
 _SUFFIX = ".sealed.yaml"
 
 
-@click.command("verify")
+@click.command("verify", cls=SecretCommand)
 @options.environments
 @click.option(
     "--since",
