@@ -193,3 +193,18 @@ def test_a_server_that_cannot_be_asked_changes_nothing(
     assert done.code != OK
     assert "cannot connect to production/analytics" in done.err
     assert logs_in(server, "old")
+
+
+def test_a_password_that_nobody_uses_has_no_server(
+    shop: Callable[[str], Cli], sealed: Any, write: Write
+) -> None:
+    """Where the top-level sections are no connection, and the others have their own passwords."""
+    secret = shop("{}")
+    sealed(ANALYTICS, "other")
+    write(
+        base="connections: {analytics: {connection_settings: {host: x, dbname: x, user: x}}}\n",
+        production="",
+    )
+    done = rotate(secret)
+    assert done.code == CONFIG
+    assert f"no connection of production logs in with {PASSWORD}" in done.err

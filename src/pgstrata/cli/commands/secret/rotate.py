@@ -59,6 +59,8 @@ def command(
     from pgstrata.connect import rotation
 
     users = [name for name in config.connections if _uses(config, name, origin, sealed)]
+    if not users:
+        raise SecretError(f"no connection of {config.environment} logs in with {key}")
     own = key.split(".")[1] if key != PASSWORD else "default"
     connection = own if own in users else users[0]
     rotation.require_alone(config, connection, users)
