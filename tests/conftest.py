@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import uuid
 from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -39,12 +41,15 @@ AMBIENT = ("PG", "PGSTRATA_")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let the embedded server's version be chosen, and a missing server with TLS be a failure."""
+    """Let the embedded server's version be chosen, and what is missing be a failure."""
     parser.addoption(
         "--pg", type=int, default=18, help="major version of the PostgreSQL without TLS"
     )
     parser.addoption(
         "--require-tls", action="store_true", help="fail where a server with TLS is missing"
+    )
+    parser.addoption(
+        "--require-keyring", action="store_true", help="fail where a keyring for tests is missing"
     )
 
 
@@ -70,10 +75,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.tls)
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip, by name, a test whose keyring lacks a program or module; or fail it, if asked to."""
+    for marker in item.iter_markers("keyring"):
+        absent = [name for name in marker.args if not (shutil.which(name) or find_spec(name))]
+        if absent:
+            required = item.config.getoption("--require-keyring")
+            (pytest.fail if required else pytest.skip)(f"not installed: {', '.join(absent)}")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _no_ambient_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Hide the developer's own PG* and PGSTRATA_* variables, .pgpass and certificates."""
+    """Hide the developer's own PG* and PGSTRATA_* variables, .pgpass and certificates, and CI."""
     with pytest.MonkeyPatch.context() as environment:
+        environment.delenv("CI", raising=False)
         for name in os.environ:
             if name.startswith(AMBIENT):
                 environment.delenv(name)

@@ -66,6 +66,7 @@ def test_secrets_compare_by_text_and_have_no_hash() -> None:
     assert secret != Secret("other")
     assert secret != TEXT
     assert copy.deepcopy(secret) is copy.copy(secret) is secret
+    assert Secret("not UTF-8: \udce9") == Secret("not UTF-8: \udce9") != secret
     with pytest.raises(TypeError):
         hash(secret)
 

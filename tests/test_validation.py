@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tests.layers.project import SERVER, loaded, refused, settings, write
 
+from pgstrata import InvalidConfigError, load_file
 from pgstrata.layers.document import MAX_BYTES
 from pgstrata.validation import file_problems
 
@@ -272,3 +273,75 @@ def test_verifying_needs_a_root_certificate(tmp_path: Path) -> None:
     assert files(project) == [("file-missing", "connection_settings.sslmode")]
     project = write(tmp_path, settings("  sslmode: verify-full\n  sslrootcert: system\n"))
     assert files(project) == []
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({"PGSSLMODE": "bogus"}, {"libpq env PGSSLMODE": 'invalid sslmode value: "bogus"'}),
+        ({"PGSERVICE": "nope"}, {"libpq env PGSERVICE": 'definition of service "nope" not found'}),
+        (
+            {"PGSSLMODE": "bogus", "PGTARGETSESSIONATTRS": "x"},
+            {
+                "libpq env PGSSLMODE": 'invalid sslmode value: "bogus"',
+                "libpq env PGTARGETSESSIONATTRS": 'invalid target_session_attrs value: "x"',
+            },
+        ),
+        ({"PGHOSTADDR": "::1,::2"}, {"libpq env PGHOSTADDR": "2 addresses for 1 hosts"}),
+    ],
+)
+def test_a_broken_variable_is_named_once(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    variables: dict[str, str],
+    expected: dict[str, str],
+) -> None:
+    """Not as an error of each setting, nor of each connection that it breaks."""
+    write(tmp_path, base=SERVER + "connections: {one: {}, two: {}}\n", production="")
+    for name, text in variables.items():
+        monkeypatch.setenv(name, text)
+    findings = refused(tmp_path, variables)
+    assert [str(f.origin) for f in findings] == list(expected)
+    assert all(expected[str(f.origin)] in f.message for f in findings)
+
+
+def test_variables_that_are_not_given_break_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``environ`` says what counts, not the process."""
+    write(tmp_path, base=SERVER, production="connection_settings: {sslmode: require}\n")
+    monkeypatch.setenv("PGSSLMODE", "bogus")
+    loaded(tmp_path)
+    (finding,) = refused(tmp_path, {"PGTARGETSESSIONATTRS": "x"})
+    assert str(finding.origin) == "libpq env PGTARGETSESSIONATTRS"
+
+
+@pytest.mark.parametrize(
+    ("text", "excerpt", "caret"),
+    [
+        ("pool_settings: {min_size: 9, max_size: 3}", None, 40),
+        ("connection_settings: {sslmode: require, sslrootcert: system}", None, 32),
+        ("connection_settings: {host: '${NOT_SET}'}", None, 29),
+        ("connection_settings: {url: 'http://canary'}", "connection_settings: {url: ********}", 28),
+        ("connection_settings: {password: canary, hostaddr: '::1,::2'}",
+         "connection_settings: {password: ********, hostaddr: '::1,::2'}", 53),
+    ],
+)  # fmt: skip
+def test_findings_about_effective_settings_have_their_line(
+    tmp_path: Path, text: str, excerpt: str | None, caret: int
+) -> None:
+    """With the caret under what is meant, and secrets masked."""
+    write(tmp_path, base=SERVER, production=text)
+    (finding,) = refused(tmp_path)
+    assert finding.excerpt == (excerpt or text)
+    assert finding.caret == caret
+
+
+def test_findings_about_a_single_file_have_their_line(tmp_path: Path) -> None:
+    """As those about a project's environments."""
+    path = tmp_path / "single.yaml"
+    path.write_text(SERVER + "pool_settings: {min_size: 9, max_size: 3}\n")
+    with pytest.raises(InvalidConfigError) as caught:
+        load_file(path, environ={})
+    (finding,) = caught.value.findings
+    assert finding.excerpt == "pool_settings: {min_size: 9, max_size: 3}"

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pgstrata.model import Finding
+    from pgstrata.model import Config, Finding
 
 # Exit codes of the command line; the reference page is made from this table.
 OK = 0
@@ -85,11 +85,12 @@ class InvalidConfigError(ConfigError):
     """The files say something that cannot be; all findings at once, in the order of the files.
 
     ``str()`` gives one line for each finding. The command line draws the source line and a caret
-    too.
+    too. ``partial`` is what could be read all the same, so that more of it can be checked.
     """
 
-    def __init__(self, findings: Sequence[Finding]) -> None:
+    def __init__(self, findings: Sequence[Finding], partial: Config | None = None) -> None:
         self.findings = tuple(findings)
+        self.partial = partial
         super().__init__("\n".join(str(finding) for finding in self.findings))
 
 

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from pgstrata import stores
 from pgstrata.effective import resolve
@@ -19,7 +19,7 @@ from pgstrata.layers.files import Reader
 from pgstrata.layers.folder import Folder, on_disk
 from pgstrata.layers.project import FOLDER, environment_name, project_folder
 from pgstrata.layers.references import References
-from pgstrata.layers.shape import shape
+from pgstrata.layers.shape import attach_lines, shape
 from pgstrata.model import Config, Finding, Layer, Origin
 from pgstrata.validation import describes_a_server, problems
 
@@ -155,8 +155,8 @@ def _load(reader: Reader, environment: str, given: Document, merge: Merge) -> Co
         layers.append(layer)
         findings = findings + found
     home = Origin("overlay", f"{FOLDER}/{environment}.yaml", 1, 1)
-    project = reader.folder.project
-    return _config(environment, project, layers, findings, merge, home, reader.environ)
+    of = _Home(environment, reader.folder.project, home, reader.with_lines)
+    return _config(of, layers, findings, merge, reader.environ)
 
 
 def _load_shared(reader: Reader, environment: str) -> Config:
@@ -169,7 +169,8 @@ def _load_shared(reader: Reader, environment: str) -> Config:
         layers.append(layer)
         findings = findings + found
     home = Origin("overlay", reader.folder.source(f"{environment}.yaml"), 1, 1)
-    return _config(environment, reader.folder.project, layers, findings, fold, home, None)
+    of = _Home(environment, reader.folder.project, home, reader.with_lines)
+    return _config(of, layers, findings, fold, None)
 
 
 def _single(document: Document, references: References, environ: Mapping[str, str]) -> Config:
@@ -184,16 +185,29 @@ def _single(document: Document, references: References, environ: Mapping[str, st
         document = arguments.unwrap(document)
     layer, findings = shape(document, references)
     origin = Origin("file", document.source, 1, 1)
-    return _config("", Path(), [layer], findings, fold, origin, environ)
+
+    def lines(found: Iterable[Finding]) -> list[Finding]:
+        return attach_lines(found, lambda at: document if at.source == document.source else None)
+
+    return _config(_Home("", Path(), origin, lines), [layer], findings, fold, environ)
+
+
+class _Home(NamedTuple):
+    """What is loaded: ``origin`` is where a missing setting would be written, and ``with_lines``
+    gives findings the lines that they are about.
+    """
+
+    environment: str
+    project: Path
+    origin: Origin
+    with_lines: Callable[[Iterable[Finding]], list[Finding]]
 
 
 def _config(
-    environment: str,
-    project: Path,
+    of: _Home,
     layers: list[Layer],
     findings: list[Finding],
     merge: Merge,
-    home: Origin,
     environ: Mapping[str, str] | None,
 ) -> Config:
     layers, malformed = urls.expand(layers)
@@ -208,14 +222,18 @@ def _config(
     incomplete = any(f.rule in _NOT_READ for f in findings) or any(
         f.severity == "warning" for f in followed
     )
-    complete = home.layer == "overlay" and not incomplete
+    complete = of.origin.layer == "overlay" and not incomplete
     found = [
-        f for target in targets.values() for f in problems(target, home=home, complete=complete)
+        f
+        for target in targets.values()
+        for f in problems(target, home=of.origin, complete=complete)
     ]
-    ordered = _sorted([*findings, *_not_said(found, findings)], environment)
+    told = of.with_lines([*findings, *_not_said(found, findings)])
+    ordered = _sorted(told, of.environment)
+    config = Config(of.environment, of.project, settings, targets, ordered)
     if any(finding.severity == "error" for finding in ordered):
-        raise InvalidConfigError(ordered)
-    return Config(environment, project, settings, targets, ordered)
+        raise InvalidConfigError(ordered, config)
+    return config
 
 
 def _not_here(finding: Finding) -> Finding:

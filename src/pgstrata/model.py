@@ -59,7 +59,7 @@ class Secret:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Secret):
             return NotImplemented
-        return hmac.compare_digest(self.reveal().encode(), other.reveal().encode())
+        return hmac.compare_digest(_bytes(self), _bytes(other))
 
     __hash__ = None  # type: ignore[assignment]  # a hash would be a stable fingerprint of the text
 
@@ -107,6 +107,10 @@ class Token(Secret):
         return super().__eq__(other)
 
     __hash__ = None  # as above
+
+
+def _bytes(secret: Secret) -> bytes:
+    return secret.reveal().encode("utf-8", "surrogatepass")  # of a variable, maybe no text
 
 
 Value: TypeAlias = "str | int | float | bool | Secret | tuple[Any, ...] | None"

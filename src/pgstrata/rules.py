@@ -24,8 +24,9 @@ RULES = {
     " connection that no file has.",
     "sealed-file": "A sealed file is not as pgstrata wrote it, or its signature does not verify.",
     "clear-secret": "A secret setting holds its value in clear text.",
-    "url-password": "A URL holds a password. Where it is none, say so on the same line:"
-    " `pgstrata: not a secret`.",
+    "url-password": "A URL holds a password, before its `@` or as a parameter. `$NAME`, `${NAME}`,"
+    " `{name}` and `%(name)s` are none; a fallback, `${NAME:-text}`, is one. Where it is none, say"
+    " so on the same line: `pgstrata: not a secret`.",
     "private-key": "The text of a private key of pgstrata.",
     "interpolation": "A `${NAME}`, `{from_env: NAME}` or `{from_file: path}` leads nowhere, or is"
     " written wrongly, or gives a secret a fallback.",

@@ -11,7 +11,7 @@ from typing import TypeAlias, cast
 
 from pgstrata.model import Finding, Origin, Setting
 from pgstrata.schema.keys import CONNECTION
-from pgstrata.schema.libpq import OURS, complain, keywords
+from pgstrata.schema.libpq import OURS, complain, complain_of_service, keywords
 
 Target: TypeAlias = Mapping[str, Setting]
 
@@ -104,13 +104,15 @@ def is_local(target: Target) -> bool:
 
 
 def keyword_texts(target: Target) -> dict[str, str]:
-    """Return the configured libpq keywords that are no secrets, as libpq's texts."""
+    """Return the libpq keywords that are no secrets, as libpq's texts: the configured ones, and
+    what libpq would fill in.
+    """
     return {
         name: str(setting.value)
         for key, setting in target.items()
         if (name := key.removeprefix("connection_settings.")) in keywords()
         if key != name and not setting.secret and setting.value is not None
-        if setting.origin.layer != "libpq" and name not in OURS
+        if name not in OURS
     }
 
 
@@ -151,6 +153,11 @@ def _sizes(target: Target) -> Iterator[Finding]:
 
 def _libpq(target: Target) -> Iterator[Finding]:
     """Yield libpq's complaints. It stops at the first; what that names is left out for the next."""
+    if message := complain_of_service():
+        service = target.get("connection_settings.service")
+        if service is not None and service.origin.layer == "libpq":
+            yield Finding("libpq", f"libpq: {message}", service.origin, key=service.key)
+        return
     texts = keyword_texts(target)
     while texts and (message := complain(texts)):
         words = re.findall(r"\w+", message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -17,6 +18,7 @@ import pytest
 from tests.servers import PASSWORD, Server
 
 from pgstrata.cli.group import run
+from pgstrata.errors import OK
 
 SOURCE = Path(__file__).parents[2] / "src"
 SERVER = """\
@@ -47,6 +49,8 @@ class Done:
 
 
 Cli = Callable[..., Done]
+BASE = "connection_settings: {host: db, dbname: app, user: app}\n"
+KEY = "connection_settings.password"
 
 
 @pytest.fixture
@@ -79,6 +83,60 @@ def write(project: Path) -> Callable[..., None]:
             (folder / f"{name.replace('__', '.')}.yaml").write_text(text, encoding="utf-8")
 
     return files
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the home of somebody without keys and without a keyring."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
+    monkeypatch.delenv("CI", raising=False)
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def secret(cli: Cli, write: Callable[..., None], home: Path) -> Cli:
+    """Return a function that runs ``pgstrata secret`` where production has a key."""
+    write(base=BASE, production="", staging="")
+
+    def command(*arguments: str) -> Done:
+        return cli("secret", *arguments)
+
+    assert command("keygen", "-e", "production").code == OK
+    return command
+
+
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], None]:
+    """Return a function that says what standard input holds."""
+
+    def give(content: bytes) -> None:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+
+    return give
+
+
+@pytest.fixture
+def sealed(secret: Cli, typed: Callable[[bytes], None]) -> Callable[[str, str], None]:
+    """Return a function that seals a value for production."""
+
+    def seal(key: str, value: str) -> None:
+        typed(value.encode())
+        assert secret("set", key, "-e", "production", "--stdin").code == OK
+
+    return seal
+
+
+def reveal(secret: Cli, key: str = KEY) -> str:
+    """Return a value as ``get --reveal`` prints it."""
+    done = secret("get", key, "-e", "production", "--reveal")
+    assert done.code == OK, done.err
+    return str(done.out.removesuffix("\n"))
+
+
+def key_path(home: Path, project: Path) -> Path:
+    """Return the file of production's private key."""
+    return home / ".config" / "pgstrata" / "keys" / project.name / "production.key"
 
 
 @pytest.fixture(scope="module")

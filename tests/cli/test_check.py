@@ -262,3 +262,28 @@ def test_a_part_says_what_it_leaves_out(cli: Cli, write: Write) -> None:
     write(base=GOOD, development="", staging="")
     assert "not checked: rules that compare environments; --all runs them" in cli("check").out
     assert "warning[same-target]" in cli("check", "--all").out
+
+
+def test_missing_files_of_a_broken_environment_are_found_too(
+    cli: Cli, write: Write, project: Path
+) -> None:
+    """All problems come at once, though the environment cannot be loaded."""
+    own = "connection_settings: {sslmode: verify-full, sslrootcert: missing.crt}\n"
+    write(base=GOOD, development=own + "pool_settings: {min_size: 9, max_size: 3}\n")
+    done = cli("check")
+    assert done.code == 3
+    assert "error[pool-size]" in done.out
+    assert (
+        f"error[file-missing] connection_settings.sslrootcert: {project / 'missing.crt'}"
+        in done.out
+    )
+    assert counts(done) == ["development: 2 errors"]
+    assert "file-missing" not in cli("check", "--skip-files").out
+
+
+def test_other_commands_show_the_line_too(cli: Cli, write: Write) -> None:
+    """Of what is wrong with the settings together, as check does."""
+    write(base=GOOD, development="pool_settings: {min_size: 9, max_size: 3}\n")
+    lines = cli("show").err.splitlines()
+    assert lines[1] == "  1 | pool_settings: {min_size: 9, max_size: 3}"
+    assert lines[2].rstrip().endswith("^")

@@ -2,79 +2,22 @@
 
 from __future__ import annotations
 
-import io
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cli.conftest import answer
+from tests.cli.conftest import BASE, answer, key_path, reveal
 from tests.repository import git
-from tests.servers import Server
 
 from pgstrata.errors import CONFIG, FINDINGS, OK, USAGE
+from pgstrata.layers.stores import PASSWORD
 from pgstrata.secrets.sealed import keytext
 
-PASSWORD = "connection_settings.password"
-BASE = "connection_settings: {host: db, dbname: app, user: app}\n"
 Cli = Callable[..., Any]
 Write = Callable[..., None]
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the home of somebody without keys and without a keyring."""
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
-    monkeypatch.delenv("CI", raising=False)
-    return tmp_path / "home"
-
-
-@pytest.fixture
-def secret(cli: Cli, write: Write, home: Path) -> Cli:
-    """Return a function that runs ``pgstrata secret`` where production has a key."""
-    write(base=BASE, production="", staging="")
-
-    def command(*arguments: str) -> Any:
-        return cli("secret", *arguments)
-
-    assert command("keygen", "-e", "production").code == OK
-    return command
-
-
-@pytest.fixture
-def typed(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], None]:
-    """Return a function that says what standard input holds."""
-
-    def give(content: bytes) -> None:
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
-
-    return give
-
-
-@pytest.fixture
-def sealed(secret: Cli, typed: Callable[[bytes], None]) -> Callable[[str, str], None]:
-    """Return a function that seals a value for production."""
-
-    def seal(key: str, value: str) -> None:
-        typed(value.encode())
-        assert secret("set", key, "-e", "production", "--stdin").code == OK
-
-    return seal
-
-
-def reveal(secret: Cli, key: str = PASSWORD) -> str:
-    """Return a value as ``get --reveal`` prints it."""
-    done = secret("get", key, "-e", "production", "--reveal")
-    assert done.code == OK, done.err
-    return str(done.out.removesuffix("\n"))
-
-
-def key_path(home: Path, project: Path) -> Path:
-    """Return the file of production's private key."""
-    return home / ".config" / "pgstrata" / "keys" / project.name / "production.key"
 
 
 def test_keygen_says_where_the_private_part_is(secret: Cli, home: Path, project: Path) -> None:
@@ -150,6 +93,17 @@ def test_set_from_a_file_and_generated(secret: Cli, project: Path) -> None:
         ("accept", "canary"),
         ("keygen", "--identity", "canary canary"),
         ("recipient", "add", "canary"),
+        ("set", PASSWORD, "--store", "canary"),
+        ("set", PASSWORD, "--store=canary"),
+        ("import", "x", "--from", "canary"),
+        ("accept", "--canary"),
+        ("accept", PASSWORD, "--reject=canary"),
+        ("list", "--canary"),
+        ("list", "--format", "canary"),
+        ("list", "canary"),
+        ("verify", "--canary"),
+        ("recipient", "list", "--canary"),
+        ("scan", "--canary"),
     ],
 )
 def test_a_secret_among_the_arguments_is_not_repeated(
@@ -162,6 +116,14 @@ def test_a_secret_among_the_arguments_is_not_repeated(
     assert "hint:" in done.err
     if arguments[-1] == "canary" and arguments[1] == PASSWORD:
         assert "shell's history" in done.err
+
+
+def test_a_secret_as_the_environment_is_not_repeated(secret: Cli) -> None:
+    """A name that resembles none of them may be one."""
+    done = secret("set", PASSWORD, "--generate", "-e", "canary7f3a")
+    assert done.code == CONFIG
+    assert "canary" not in done.out + done.err
+    assert "pgstrata envs" in done.err
 
 
 def test_without_a_terminal_nothing_is_asked(secret: Cli, typed: Callable[[bytes], None]) -> None:
@@ -374,6 +336,28 @@ def test_import(secret: Cli, project: Path, kind: str, content: str) -> None:
     assert reveal(secret) == 'it is "it"'
 
 
+def test_references_are_no_values(secret: Cli, project: Path) -> None:
+    """They stay where they are, and are named; what only looks like one is a value."""
+    other = project / "other.yaml"
+    text = "connection_settings: {password: '%s', sslpassword: 'it $(is) $${one}'}\n"
+    other.write_text(text % "${DB_PASSWORD}")
+    done = secret("import", "other.yaml", "--from", "file", "-e", "production")
+    assert done.code == OK, done.err
+    assert f"{PASSWORD} is left in other.yaml: it is a reference" in done.err
+    assert "now remove connection_settings.sslpassword from other.yaml" in done.err
+    assert reveal(secret, "connection_settings.sslpassword") == "it $(is) ${one}"
+    assert PASSWORD not in secret("list", "-e", "production").out
+
+
+def test_what_may_be_a_secret_and_was_not_imported_is_named(secret: Cli, project: Path) -> None:
+    """So that it is not lost with the file."""
+    (project / ".env").write_text("PGPASSWORD=it\nAPI_TOKEN=canary\nCOLOUR=red\n")
+    done = secret("import", ".env", "--from", "dotenv", "-e", "production")
+    assert "API_TOKEN is left in .env" in done.err
+    assert "canary" not in done.err
+    assert "COLOUR" not in done.err
+
+
 def test_import_under_another_name(secret: Cli, project: Path) -> None:
     """What is not known to be a setting is named."""
     (project / ".env").write_text("DB_PASS=it\n")
@@ -395,36 +379,11 @@ def test_import_from_sops(secret: Cli, project: Path, monkeypatch: pytest.Monkey
     program = project / "bin" / "sops"
     program.write_text(
         f"#!{sys.executable}\nimport sys\nassert sys.argv[1] == '--decrypt'\n"
-        "print('connection_settings: {password: from sops}')\n"
+        "print('connection_settings: {password: \"from ${sops} $(it)\"}')\n"
     )
     program.chmod(0o755)
     assert secret("import", "enc.yaml", "--from", "sops", "-e", "production").code == OK
-    assert reveal(secret) == "from sops"
-
-
-@pytest.fixture
-def role(server: Server) -> Iterator[str]:
-    """Return a role that can log in as ``old``."""
-    server.sql("CREATE ROLE at_the_command_line LOGIN PASSWORD 'old'")
-    yield "at_the_command_line"
-    server.sql("DROP ROLE at_the_command_line")
-
-
-def test_rotate_on_the_server_too(
-    secret: Cli, sealed: Any, write: Write, server: Server, role: str, cli: Cli
-) -> None:
-    """The next test of the connection uses the new password."""
-    write(
-        base=f"connection_settings: {{host: {server.host}, port: {server.port}, user: {role}, "
-        "dbname: postgres}\n",
-        production="",
-    )
-    sealed(PASSWORD, "old")
-    assert cli("test", "-e", "production", "--type", "normal").code == OK
-    done = secret("rotate", PASSWORD, "-e", "production", "--apply")
-    assert done.code == OK, done.err
-    assert reveal(secret) != "old"
-    assert cli("test", "-e", "production", "--type", "normal").code == OK
+    assert reveal(secret) == "from ${sops} $(it)"
 
 
 def test_only_what_is_in_a_store_can_be_rotated(secret: Cli, write: Write) -> None:

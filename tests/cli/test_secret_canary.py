@@ -18,30 +18,68 @@ from typing import Any
 import click
 import pytest
 import yaml
+from tests.cli.conftest import fresh
+from tests.repository import git
+from tests.secrets.test_keyring import UNLOCK, desktop
+from tests.secrets.test_keyring import run as run_with_keyring
 from tests.servers import Server
 
 from pgstrata import PgstrataError, Secret, load
 from pgstrata.cli.group import commands
+from pgstrata.errors import USAGE
 from pgstrata.secrets.sealed import edit, keyfile, keytext, lookup
 from pgstrata.secrets.sealed.access import Access
+from pgstrata.secrets.sealed.keys import new_identity
 
-STORES = ("sealed", "analytics", "literal", "url", "file", "variable", "interpolated", "broken")
+ROLE = "canary_keeper"
+STORES = (
+    "sealed",
+    "analytics",
+    "literal",
+    "url",
+    "file",
+    "variable",
+    "interpolated",
+    "broken",
+    "keyring",
+)
 CORES = {store: f"canary{number}7f3a{store}" for number, store in enumerate(STORES)}
 CANARIES = {store: f"@ {core} %2F\"'\\" for store, core in CORES.items()}
 PASSWORD = "connection_settings.password"
-SKIPPED = ("local", "completion", "init")  # start a server; need no project
-# Arguments that a command cannot do without; any other command is run without.
+SKIPPED = ("local", "completion")  # start a server; need no project
+PUBLIC = keytext.public_text(new_identity("bob"))
+SINGLE = ["--connconfig", "single.yaml"]
+BEFORE = {"init": ["-C", "fresh"]}  # makes a project of its own
+# exec takes the place of the process, so each of its lines needs one of its own.
+FEW = {"exec": ("production", "missing")}
+# Arguments that a command cannot do without; any other command is run without. {env} is each of
+# the environments in turn.
 ARGUMENTS = {
+    "init": ["--from", "production=single.yaml", "--store", "sealed"],
     "explain": [PASSWORD],
+    "diff": ["production", "{env}"],
+    "impact": ["--from", "HEAD"],
+    "promote": ["production", "{env}", PASSWORD, "connection_settings.host", "--apply"],
+    "exec": ["--", sys.executable, "-c", "import os; assert os.environ['PGHOST']"],
+    "top": ["--once"],
     "secret set": [PASSWORD, "--generate", "--store", "keyring"],
     "secret get": [PASSWORD],
     "secret remove": ["connection_settings.sslpassword"],
     "secret rotate": [PASSWORD, "--apply"],
-    "secret import": ["missing.env", "--from", "dotenv"],
-    "secret recipient add": ["PGSTRATApk1_x"],
+    "secret import": ["given.env", "--from", "dotenv"],
+    "secret recipient add": [PUBLIC],
     "secret recipient remove": ["nobody"],
     "secret scan": ["environments"],
-    "diff": ["production", "refused"],
+    "secret merge": [f"environments/{name}.sealed.yaml" for name in ("production",) * 4],
+    "import": ["people", "people.csv"],
+    "export": ["people"],
+    "copy": ["people", "--from", "production", "--to", "{env}", "--truncate"],
+    "pgconfig create": ["--filepath", "created.yaml"],
+    "pgconfig test": SINGLE,
+    "pgconfig generate-code": SINGLE,
+    "pgserverconfig": [*SINGLE, "--audit"],
+    "pgimport": [*SINGLE, "--import_file", "people.csv", "--table", "people"],
+    "pgexport": [*SINGLE, "--table", "people"],
 }
 ENVIRONMENTS = ("production", "refused", "tls", "bad_url", "file", "variable", "missing", "broken")
 
@@ -66,18 +104,33 @@ def seen(text: str) -> list[str]:
 
 
 @pytest.fixture
-def shop(project: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a project with a canary in every store, and environments that fail in every way."""
+def shop(project: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Return a project with a canary in every store, and environments that fail in every way.
+
+    That of production is right: its commands reach the server.
+    """
     monkeypatch.setenv("HOME", str(project / "home"))
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
-    monkeypatch.setenv("EDITOR", "false")
+    monkeypatch.setenv("EDITOR", "true")
     monkeypatch.setenv("CANARY", CANARIES["interpolated"])
+    password = CANARIES["sealed"].replace("'", "''")
+    server.sql(f"CREATE ROLE {ROLE} LOGIN PASSWORD '{password}'")
+    server.sql(f"CREATE SCHEMA {ROLE} AUTHORIZATION {ROLE}")
+    server.sql(f"CREATE TABLE {ROLE}.people (id int, name text)")
+    server.sql(f"ALTER TABLE {ROLE}.people OWNER TO {ROLE}")
+    build(project, f"host: {server.host}, port: {server.port}, dbname: postgres, user: {ROLE}")
+    yield project
+    server.sql(f"DROP OWNED BY {ROLE}")
+    server.sql(f"DROP ROLE {ROLE}")
+
+
+def build(project: Path, where: str) -> None:
+    """Write the project, in a repository of git."""
     (project / "mounted").write_text(CANARIES["file"])
     literal = json.dumps(CANARIES["literal"])
     texts = {
-        "base": f"connection_settings: {{host: {server.host}, port: {server.port}, dbname: postgres"
-        f", user: postgres, connect_timeout: 2, password: {literal}}}\n"
-        "connections: {analytics: {connection_settings: {application_name: x}}}\n",
+        "base": f"connection_settings: {{{where}, connect_timeout: 2, password: {literal}}}\n"
+        "connections: {analytics: {connection_settings: {user: nobody}}}\n",
         "production": "",
         "refused": "connection_settings: {port: 1}\n",
         "tls": "connection_settings: {sslmode: require}\n",
@@ -89,6 +142,7 @@ def shop(project: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> Path
     }
     folder = project / "environments"
     folder.mkdir()
+    (project / "fresh").mkdir()
     for name, text in texts.items():
         (folder / f"{name}.yaml").write_text(text)
     path = folder / "production.sealed.yaml"
@@ -97,7 +151,12 @@ def shop(project: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> Path
     keyfile.save(lookup.key_path(access), keytext.private_text(key))
     edit.set_entry(path, access, PASSWORD, Secret(CANARIES["sealed"]))
     edit.set_entry(path, access, f"connections.analytics.{PASSWORD}", Secret(CANARIES["analytics"]))
-    return project
+    single = f"connection_settings: {{{where}, password: {json.dumps(CANARIES['sealed'])}}}\n"
+    (project / "single.yaml").write_text(single)
+    (project / "given.env").write_text(f"PGPASSWORD={CORES['file']}\n")
+    (project / "people.csv").write_text("id,name\n1,Ada\n")
+    for line in ("init --quiet", "add --all", "commit --quiet --message x"):
+        git(project, *line.split())
 
 
 def leaves(group: click.Group, path: str = "") -> Iterator[tuple[str, click.Command]]:
@@ -116,30 +175,89 @@ def leaves(group: click.Group, path: str = "") -> Iterator[tuple[str, click.Comm
 COMMANDS = dict(leaves(commands))
 
 
-def lines(name: str, command: click.Command) -> Iterator[list[str]]:
-    """Yield all command lines to try: each environment, in each format."""
+def _type(options: dict[str, click.Parameter], name: str) -> Any:
+    return options[name].type if name in options else None
+
+
+def lines(
+    name: str, command: click.Command, environments: tuple[str, ...] = ENVIRONMENTS
+) -> Iterator[list[str]]:
+    """Yield all command lines to try: each environment in each format, and verbose in the first."""
     options = {option: param for param in command.params for option in param.opts}
-    output = options.get("--format")
-    formats = getattr(output.type, "choices", ()) if output else ()
-    for environment in ENVIRONMENTS if "--env" in options else ("",):
-        for form in formats or ("",):
-            line = [*name.split(), *ARGUMENTS.get(name, [])]
-            line += ["-e", environment] if environment else []
-            yield line + (["--format", form] if form else [])
+    flag = [option for option in ("--format", "--as") if hasattr(_type(options, option), "choices")]
+    formats = _type(options, flag[0]).choices if flag else ("",)
+    given = ARGUMENTS.get(name, [])
+    each = "--env" in options or "{env}" in given
+    for environment in FEW.get(name, environments) if each else ("",):
+        for verbose, form in [([], form) for form in formats] + [(["-v"], formats[0])]:
+            line = [*verbose, *BEFORE.get(name, []), *name.split()]
+            line += ["-e", environment] if "--env" in options else []
+            line += [*flag, form] if form else []
+            yield line + [argument.format(env=environment) for argument in given]
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_no_command_shows_a_value(
     cli: Callable[..., Any], shop: Path, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """In any format, verbose too, whatever fails; and no traceback without being asked for."""
+    """In any format, verbose too, whatever fails; and no traceback without being asked for. Each
+    command does more than refuse its arguments.
+    """
     caplog.set_level(logging.DEBUG)
+    codes = set()
     for line in lines(name, COMMANDS[name]):
-        for verbose in ((), ("-v",)):
-            done = cli(*verbose, *line)
-            assert seen(done.out + done.err + caplog.text) == [], line
-            assert verbose or "Traceback" not in done.err
-            assert "internal error" not in done.err, done.err
+        done = (fresh if name == "exec" else cli)(*line)
+        assert seen(done.out + done.err + caplog.text) == [], line
+        assert "-v" in line or "Traceback" not in done.err
+        assert "internal error" not in done.err, done.err
+        codes.add(done.code)
+    assert codes - {USAGE}
+
+
+KEYRING = """
+import io
+from contextlib import redirect_stderr, redirect_stdout
+from pgstrata.cli.group import run
+from tests.cli import test_secret_canary as canary
+
+del os.environ["PYTHON_KEYRING_BACKEND"]                  # which the tests' modules set
+os.chdir({folder!r})
+with open("environments/production.yaml", "a") as overlay:
+    overlay.write("secret_stores: [sealed, keyring]\\n")
+for key in ({password!r}, "connections.analytics.{password}"):
+    keyring.set({project!r}, "production", key, Secret(canary.CANARIES["keyring"]))
+
+def told(*line):
+    out = io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True)
+    with redirect_stdout(out), redirect_stderr(out):
+        code = run(list(line))
+    return code, out.buffer.getvalue().decode()
+
+used = set()
+for name in {names!r}:
+    for line in canary.lines(name, canary.COMMANDS[name], ("production",)):
+        code, text = told(*line)
+        assert not canary.seen(text), line
+        assert "internal error" not in text, text
+        used.add((name, code))
+assert ("test", 0) in used, used                          # so it was the keyring's value
+assert ("secret rotate", 0) in used, used
+reveal = "secret", "get", "connections.analytics.{password}", "-e", "production", "--reveal"
+assert canary.seen(told(*reveal)[1])
+"""
+ASKED = (
+    *("show", "explain", "check", "diff", "test", "render", "doctor"),
+    *("secret get", "secret list", "secret edit", "secret rotate", "secret set", "secret accept"),
+)
+
+
+@desktop
+def test_no_command_shows_what_is_in_the_keyring(shop: Path, server: Server) -> None:
+    """Of the commands that look there, while it is right, rotated and wrong."""
+    password = CANARIES["keyring"].replace("'", "''")
+    server.sql(f"ALTER ROLE {ROLE} PASSWORD '{password}'")
+    code = KEYRING.format(folder=str(shop), project=shop.name, password=PASSWORD, names=ASKED)
+    run_with_keyring(code, shop / "home", *UNLOCK, EDITOR="true")
 
 
 @pytest.mark.parametrize("environment", ["production", "file", "variable"])

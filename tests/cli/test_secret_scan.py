@@ -70,6 +70,20 @@ def git(project: Path, monkeypatch: pytest.MonkeyPatch) -> Git:
         ("a.yaml", "connection_settings: {password: 'canary${X}'}", "[clear-secret]"),
         ("a.py", "URL = 'postgresql://app:canary@db/app'", "a.py:1:8: error[url-password]"),
         ("a.env", "\nDATABASE_URL=postgres://:canary@db/app", "a.env:2:14"),
+        ("a.yaml", "connection_settings: {password: '${X:-canary}'}", "[clear-secret]"),
+        ("a.env", "U=postgresql://app:${X:-canary}@db/app", "a.env:1:3: error[url-password]"),
+        ("a.env", "U=postgresql://app:%63anary@db/app", "[url-password]"),
+        ("a.env", "U=postgresql://app:$canary123@db/app", "[url-password]"),
+        ("a.env", "U=postgresql://app:{canary}canary{x}@db/app", "[url-password]"),
+        ("a.env", "U=postgresql://db/app?user=u&password=canary", "[url-password]"),
+        ("a.env", "U=postgresql://db/app?sslpassword=canary&x=y", "[url-password]"),
+        (
+            "a.yaml",
+            "connection_settings: {url: 'postgresql://db/app?user=u&pass%77ord=canary'}",
+            "a.yaml:1:28: error[url-password]",
+        ),
+        ("a.yaml", f"{LITERAL}---\nother: x\n", "a.yaml:2:13: error[clear-secret]"),
+        ("a.yaml", f"a: b\n---\n{LITERAL}--- # last\nother: [\n", "a.yaml:4:13"),
         pytest.param("key", f"# canary\n{KEY}", "key:2:1", id="key"),
     ],
 )
@@ -92,6 +106,14 @@ def test_what_is_found(cli: Cli, project: Path, name: str, text: str, place: str
         "connection_settings: {password: {from_file: /run/secrets/x}}",
         "connection_settings: {password: canary}  # pgstrata: not a secret",
         "url: postgresql://app:${PASSWORD}@db/app",
+        "url: postgresql://app:$PASSWORD@db/app",
+        "url: postgresql://app:{password}@db/app?sslpassword={{ other }}",
+        "url: postgresql://app:%(password)s@db/app",
+        "url: postgresql://app:%s@db/app",
+        "url: postgresql://app:********@db/app",
+        "url: postgresql://db/app?password=${PASSWORD}&user=app",
+        "connection_settings: {url: 'postgresql://app:${PASSWORD}@db/app'}",
+        "connection_settings: {url: 'postgresql://app:${PASSWORD:?is missing}@db/app'}",
         "url: postgresql://app@db:5432/app",
         "other: {password: canary}",
         "connection_settings: [",
@@ -101,6 +123,31 @@ def test_what_is_not(cli: Cli, project: Path, text: str) -> None:
     """References, waivers, and what is no setting."""
     (project / "a.yaml").write_text(text)
     assert cli("secret", "scan", "a.yaml").code == OK
+
+
+@pytest.mark.parametrize("text", ["connection_settings: [", "a: 1\na: 2", "a: 1\n---\nb: {"])
+def test_an_environment_that_cannot_be_read_is_found(
+    cli: Cli, write: Any, project: Path, text: str
+) -> None:
+    """It would pass otherwise, with whatever is in it; what is elsewhere may be a template."""
+    write(production=text)
+    done = cli("secret", "scan", "environments")
+    assert done.code == FINDINGS
+    assert "cannot be read, so not all of it is scanned" in done.out
+    (project / "templates").mkdir()
+    (project / "templates" / "a.yaml").write_text(text)
+    assert cli("secret", "scan", "templates").code == OK
+
+
+def test_a_staged_submodule_is_passed_over(cli: Cli, git: Git, project: Path) -> None:
+    """Its commit is in another repository; the file beside it is scanned."""
+    (project / "a.yaml").write_text(LITERAL)
+    git("add", "a.yaml")
+    git("update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},lib")
+    done = cli("secret", "scan", "--staged")
+    assert done.code == FINDINGS
+    assert "a.yaml:2:13" in done.out
+    assert "1 files" in done.err
 
 
 def test_github_escapes(cli: Cli, project: Path) -> None:
@@ -198,4 +245,32 @@ def test_since_finds_an_old_file_and_another_key(
     done = cli(*since)
     assert done.code == FINDINGS
     assert "no rotation leads" in done.err
-    assert cli("secret", "verify", "-e", "production", "--since", "--output=x").code == FINDINGS
+    assert cli("secret", "verify", "-e", "production", "--since", "--output=x").code == USAGE
+    assert "fetch-depth" in cli("secret", "verify", "-e", "production", "--since", "gone").err
+
+
+def test_since_finds_a_file_that_is_gone_and_knows_a_new_one(
+    cli: Cli, git: Git, write: Any, project: Path
+) -> None:
+    """Deleted or renamed; a file that was not there has nothing to follow from."""
+    write(base=BASE, production="", staging="")
+    folder = project / "environments"
+    cli("secret", "keygen", "-e", "production")
+    git("add", "-A")
+    git("commit", "-m", "first")
+    since = ("secret", "verify", "--all", "--since", "HEAD")
+    cli("secret", "keygen", "-e", "staging")
+    done = cli(*since)
+    assert done.code == OK, done.err
+    assert "new since HEAD" in done.out
+    rows = cli(*since, "--format", "json").json["environments"]
+    shown = {row["environment"]: row for row in rows}
+    assert (shown["production"]["new"], shown["staging"]["new"]) == (False, True)
+    assert cli("secret", "verify", "-e", "staging", "--since", "HEAD").code == OK
+    sealed = folder / "production.sealed.yaml"
+    sealed.rename(folder / "kept")
+    done = cli(*since)
+    assert done.code == FINDINGS
+    assert "environments/production.sealed.yaml was there in HEAD, and is gone" in done.err
+    (folder / "production.yaml").rename(folder / "live.yaml")
+    assert "production.sealed.yaml was there in HEAD" in cli(*since).err

@@ -144,3 +144,16 @@ def test_every_setting_has_a_place(cli: Cli) -> None:
     assert shown == {setting.key for setting in settings_of(config, "default")}
     own = {key for key in config.settings if not key.startswith("connections.")}
     assert own <= shown
+
+
+@pytest.mark.parametrize("output", ["text", "json"])
+def test_nothing_is_revealed_in_ci(cli: Cli, monkeypatch: pytest.MonkeyPatch, output: str) -> None:
+    """As by ``secret get``, because logs are kept there; --force reveals it all the same."""
+    monkeypatch.setenv("NOT_SET_ANYWHERE", "canary")
+    monkeypatch.setenv("CI", "true")
+    line = ("show", "-e", "staging", "--reveal", "--format", output)
+    done = cli(*line)
+    assert (done.code, done.out) == (2, "")
+    assert "--force" in done.err
+    assert "canary" in cli(*line, "--force").out
+    assert cli("show", "-e", "staging").code == 0

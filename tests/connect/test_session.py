@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -9,10 +10,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from tests.connect.conftest import TYPES, Make, select, settings
+from tests.connect.conftest import TYPES, Make, select, settings, write
 from tests.servers import Server
 
-from pgstrata import ConnectionFailedError, InvalidConfigError
+from pgstrata import ConnectionFailedError, InvalidConfigError, PGConnectionManager
 from pgstrata.connect.conninfo import options
 from pgstrata.connect.handles import AsyncHandle, AsyncPoolHandle
 
@@ -111,3 +112,22 @@ def test_handles_of_both_kinds_are_told_apart(make: Make, server: Server) -> Non
     for handle in (manager.async_(), manager.async_pool()):
         assert isinstance(handle, AsyncHandle | AsyncPoolHandle)
         assert not hasattr(handle, "__enter__")
+
+
+@pytest.mark.parametrize("kind", TYPES)
+async def test_options_of_the_surroundings_stay(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """PGOPTIONS counts as shown, beside session settings too, which are stronger."""
+    monkeypatch.setenv("PGOPTIONS", "-c app.theirs=theirs -c app.both=theirs")
+    sections = {
+        "connection_settings": settings(server),
+        "session_settings": {"app.ours": "ours", "app.both": "ours"},
+    }
+    for name, content in (("base", sections), ("test", {})):
+        write(tmp_path / "environments" / f"{name}.yaml", content)
+    async with PGConnectionManager("test", project=tmp_path) as manager:
+        handle = manager.get_database_connection(connection_type=kind)
+        assert await select(handle, current("app.theirs")) == "theirs"
+        assert await select(handle, current("app.ours")) == "ours"
+        assert await select(handle, current("app.both")) == "ours"

@@ -14,6 +14,7 @@ from psycopg.conninfo import conninfo_to_dict
 from pgstrata.schema.keys import CONNECTION
 from pgstrata.schema.libpq import (
     OURS,
+    Keyword,
     complain,
     connection_keys,
     keywords,
@@ -86,6 +87,19 @@ def test_complaints_do_not_connect(monkeypatch: pytest.MonkeyPatch) -> None:
     """An address in the environment does not make the check a connection."""
     monkeypatch.setenv("PGHOSTADDR", "127.0.0.1")
     assert complain({"host": "db.example.com", "port": "1"}) == ""
+
+
+@pytest.mark.parametrize("keyword", [k for k in keywords().values() if k.variable])
+def test_variables_of_the_process_do_not_count(
+    monkeypatch: pytest.MonkeyPatch, keyword: Keyword
+) -> None:
+    """Whatever is in them, and of all of them at once too, libpq judges the settings alone."""
+    for variable in {keyword.variable, "PGSSLMODE", "PGPORT"}:
+        monkeypatch.setenv(variable, "1,x")
+    assert complain({"sslrootcert": "system"}) == ""
+    assert complain({"host": "db", "port": "1"}) == ""
+    expected = "" if keyword.name == "service" else 'invalid sslmode value: "x"'
+    assert complain({"sslmode": "x"}) == expected
 
 
 @pytest.mark.parametrize("command", ["test", "show", "check"])

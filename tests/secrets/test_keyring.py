@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -66,13 +65,7 @@ while True:
 """
 
 
-def needs(*programs: str) -> pytest.MarkDecorator:
-    """Skip by name where a program is missing."""
-    missing = [name for name in programs if shutil.which(name) is None]
-    return pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)}")
-
-
-desktop = needs("dbus-run-session", "gnome-keyring-daemon")
+desktop = pytest.mark.keyring("dbus-run-session", "gnome-keyring-daemon")
 
 
 def run(code: str, home: Path, *prefix: str, **environ: str) -> str:
@@ -184,8 +177,7 @@ def test_a_keyring_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
     assert run(code, tmp_path, "dbus-run-session", "--").endswith("done\n")
 
 
-@needs("dbus-run-session")
-@pytest.mark.skipif(importlib.util.find_spec("jeepney") is None, reason="not installed: jeepney")
+@pytest.mark.keyring("dbus-run-session", "jeepney")
 def test_a_service_that_never_answers_is_given_up(tmp_path: Path) -> None:
     """After the deadline there is an error, and the program can end."""
     code = f"""

@@ -6,11 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pgstrata.errors import InvalidConfigError
-from pgstrata.layers.document import parse
+from pgstrata.layers.document import Document, parse
 from pgstrata.layers.project import FOLDER
-from pgstrata.layers.shape import with_lines
-from pgstrata.model import Finding
+from pgstrata.layers.shape import attach_lines
+from pgstrata.model import Finding, Origin
 
 
 @dataclass
@@ -44,22 +43,9 @@ class Sources:
         """Return findings with their source lines, where they have a place in a file and no line
         yet.
         """
-        done: list[Finding] = []
-        by_source: dict[str, list[Finding]] = {}
-        for finding in findings:
-            origin = finding.origin
-            missing = not finding.excerpt and origin.line
-            if missing and origin.source.startswith(f"{FOLDER}/"):
-                by_source.setdefault(origin.source, []).append(finding)
-            else:
-                done.append(finding)
-        for source, own in by_source.items():
-            done += self._with_lines(source, own)
-        return done
+        return attach_lines(findings, self._document)
 
-    def _with_lines(self, source: str, findings: list[Finding]) -> list[Finding]:
-        try:
-            document = parse(self.text(source).encode(), findings[0].origin.layer, source)
-        except InvalidConfigError:
-            return findings  # without its structure, no one knows what is secret in it
-        return with_lines(document, findings)
+    def _document(self, origin: Origin) -> Document | None:
+        if not origin.source.startswith(f"{FOLDER}/"):
+            return None
+        return parse(self.text(origin.source).encode(), origin.layer, origin.source)

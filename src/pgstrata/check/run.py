@@ -87,6 +87,10 @@ def check(
     scope = Project(configs, environ, complete=selection.complete, unread=unread)
     ran = _rules(run, scope, rules if configs else ())
     run.findings += _loading(configs, run)
+    partial = [
+        result.partial for result in results.values() if isinstance(result, InvalidConfigError)
+    ]
+    run.findings += _files([*configs, *filter(None, partial)], run)
     missing = [n for n, result in results.items() if isinstance(result, EnvironmentNotFoundError)]
     for name in missing:
         run.skip("there is no such environment", name)
@@ -158,20 +162,32 @@ def _rules(run: _Run, project: Project, rules: Iterable[Rule]) -> tuple[str, ...
 
 
 def _loading(configs: Iterable[Config], run: _Run) -> Iterator[Finding]:
-    """Yield the warnings of loading, and what is wrong with the files that connections need."""
-    wants = run.selection.wants
+    """Yield the warnings of loading."""
     for config in configs:
-        yield from (finding for finding in config.findings if wants(finding.rule))
-        if not run.selection.files:
-            continue
+        yield from (finding for finding in config.findings if run.selection.wants(finding.rule))
+
+
+def _partial(results: Mapping[str, Config | ConfigError]) -> Iterator[Config]:
+    """Yield what could be read of environments that cannot be loaded."""
+    for result in results.values():
+        if isinstance(result, InvalidConfigError) and result.partial is not None:
+            yield result.partial
+
+
+def _files(configs: Iterable[Config], run: _Run) -> Iterator[Finding]:
+    """Yield what is wrong with the files that connections need."""
+    wants = run.selection.wants
+    if not run.selection.files:
+        if any(map(wants, FILE_RULES)):
+            run.skip("the files that connections need (--skip-files)")
+        return
+    for config in configs:
         found: dict[tuple[object, ...], Finding] = {}
         for name in config.connections:
             for finding in file_problems(config.connection(name), config.project):
                 if wants(finding.rule):
                     found.setdefault((finding.origin, finding.rule), finding)
         yield from (replace(finding, environment=config.environment) for finding in found.values())
-    if not run.selection.files and any(map(wants, FILE_RULES)):
-        run.skip("the files that connections need (--skip-files)")
 
 
 def _broken(

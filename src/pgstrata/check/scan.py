@@ -1,7 +1,8 @@
 """Secrets in files that are, or are about to be, committed. By structure, never by entropy.
 
 Found are a literal value of a secret setting, a URL with a password, the text of a private key, and
-a sealed file that somebody without its key has changed. A finding names the place, never the value.
+a sealed file that somebody without its key has changed. An environment's file that cannot be read
+is found as well: it would be passed over. A finding names the place, never the value.
 """
 
 from __future__ import annotations
@@ -13,18 +14,32 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pgstrata.errors import InvalidConfigError, SecretError, UsageError
-from pgstrata.layers.document import parse
+from pgstrata.layers.document import Document, parse
 from pgstrata.layers.nodes import Map, Node, Scalar, Sequence
 from pgstrata.model import Finding, Origin
-from pgstrata.schema.libpq import connection_keys
+from pgstrata.schema.libpq import connection_keys, parse_url
 
 MAX_BYTES = 4 * 2**20
+_SUBMODULE = "160000"
 WAIVER = "pgstrata: not a secret"
 _SEALED = re.compile(r"(?:.*/)?([^/]+)\.sealed\.yaml")
-_URL = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]*://[^\s/?#:@'\"<>]*:([^\s@'\"<>]+)@[^\s'\"]")
+_ENVIRONMENT = re.compile(r"(?:.*/)?environments/[^/]+\.yaml")
+_DOCUMENT = re.compile(rb"^---(?=\s|$)", re.MULTILINE)
+# A password before the @, or one among the parameters of a URL of PostgreSQL.
+_URL = re.compile(
+    r"\b[A-Za-z][A-Za-z0-9+.-]*://(?:"
+    r"[^\s/?#:@'\"<>]*:(?P<user>[^\s@'\"<>]+)@[^\s'\"]"
+    r"|[^\s'\"<>?]*\?(?:[^\s'\"<>#]*&)?(?:ssl)?password=(?P<parameter>[^\s&'\"<>]+))"
+)
 _PRIVATE = re.compile(r"PGSTRATA(?:sk|id)p?1_[A-Za-z0-9._@-]+_[A-Z2-7]+_[A-Z2-7]{8}")
-_PLACEHOLDER = re.compile(r"\$.*|\{.*\}|%.*|\*+|\.+|[xX]+")
-_REFERENCES = re.compile(r"\$\{[^}]*\}")
+# What stands for a value: $NAME, ${NAME}, $(NAME), %(name)s, %s, {name}, and what masks one.
+_NAME = r"[A-Za-z_][A-Za-z0-9_.]*"
+_PLACEHOLDER = re.compile(
+    rf"\$[A-Z_][A-Z0-9_]*|\$\{{{_NAME}(?::\?[^}}]*|:-)?\}}|\$\({_NAME}\)|%\({_NAME}\)s|%s"
+    r"|\{+[^{}]*\}+|\*+|\.+|[xX]+"
+)
+# What pgstrata follows in a text; a fallback is a literal.
+_REFERENCE = re.compile(rf"\$\{{{_NAME}(?::\?[^}}]*|:-)?\}}")
 
 
 class File(NamedTuple):
@@ -79,23 +94,55 @@ def _of_lines(file: File, lines: list[str]) -> Iterator[Finding]:
             hint = "whoever has read it can open the sealed file: pgstrata secret rotate-key"
             yield Finding("private-key", "the text of a private key", origin, hint=hint)
         for match in _URL.finditer(line):
-            if not _PLACEHOLDER.fullmatch(match[1]):
-                origin = Origin("file", file.name, number, match.start() + 1)
-                hint = "leave the password out of the URL, and store it: pgstrata secret set"
-                yield Finding("url-password", "a URL with a password", origin, hint=hint)
+            if not _PLACEHOLDER.fullmatch(match["user"] or match["parameter"]):
+                yield _url_password(Origin("file", file.name, number, match.start() + 1))
 
 
 def _of_yaml(file: File) -> Iterator[Finding]:
-    document = parse(file.content, "file", file.name)
-    secret = {name for name, key in connection_keys().items() if key.secret and name != "url"}
-    for path, node in _scalars(document.root, ()):
-        if len(path) < 2 or path[-2] != "connection_settings" or path[-1] not in secret:  # noqa: PLR2004  # section, key
-            continue
-        if not node.null and _REFERENCES.sub("", node.text):
-            key = ".".join(path)
-            hint = f"pgstrata secret set {key}, or {{from_env: NAME}}; and change the value"
-            message = f"{key} holds its value in clear text"
-            yield Finding("clear-secret", message, document.origin(node.span), key=key, hint=hint)
+    for document in _documents(file):
+        if document.findings and _ENVIRONMENT.fullmatch(file.name):
+            first = document.findings[0]
+            message = f"cannot be read, so not all of it is scanned: {first.message}"
+            yield Finding(first.rule, message, first.origin, hint=first.hint)
+        for path, node in _scalars(document.root, ()):
+            if len(path) > 1 and path[-2] == "connection_settings" and not node.null:
+                yield from _of_setting(path, node.text, document.origin(node.span))
+
+
+def _documents(file: File) -> Iterator[Document]:
+    """Yield each YAML document of a file, with the lines before it as empty ones."""
+    starts = [0, *(match.start() for match in _DOCUMENT.finditer(file.content))]
+    for start, end in zip(starts, [*starts[1:], None], strict=True):
+        before = b"\n" * file.content.count(b"\n", 0, start)
+        yield parse(before + file.content[start:end], "file", file.name)
+
+
+def _of_setting(path: tuple[str, ...], text: str, origin: Origin) -> Iterator[Finding]:
+    key, name = ".".join(path), path[-1]
+    if name == "url":
+        if _spells_a_secret(text):
+            yield _url_password(origin, key)
+    elif name in _secret_keywords() and _REFERENCE.sub("", text):
+        hint = f"pgstrata secret set {key}, or {{from_env: NAME}}; and change the value"
+        message = f"{key} holds its value in clear text"
+        yield Finding("clear-secret", message, origin, key=key, hint=hint)
+
+
+def _spells_a_secret(url: str) -> bool:
+    """Tell whether a URL holds a secret that is no placeholder. One that is none holds nothing."""
+    values = parse_url(url)
+    return isinstance(values, dict) and any(
+        not _PLACEHOLDER.fullmatch(values[name]) for name in _secret_keywords() & values.keys()
+    )
+
+
+def _secret_keywords() -> set[str]:
+    return {name for name, key in connection_keys().items() if key.secret and name != "url"}
+
+
+def _url_password(origin: Origin, key: str = "") -> Finding:
+    hint = "leave the password out of the URL, and store it: pgstrata secret set"
+    return Finding("url-password", "a URL with a password", origin, key=key, hint=hint)
 
 
 def _scalars(node: Node, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Scalar]]:
@@ -135,10 +182,12 @@ def tracked(folder: Path) -> Iterator[File]:
 
 def staged(folder: Path) -> Iterator[File]:
     """Yield all files that the next commit adds or changes, as it will have them."""
-    diff = ("diff", "--cached", "--name-only", "--diff-filter=ACMRT", "-z")
-    for name in _git(folder, *diff).decode("utf-8", "surrogateescape").split("\0"):
-        if name:
-            yield File(name, _git(folder, "cat-file", "blob", f":{name}"))
+    diff = ("diff", "--cached", "--raw", "--no-abbrev", "--no-renames", "--diff-filter=ACMT", "-z")
+    fields = _git(folder, *diff).decode("utf-8", "surrogateescape").split("\0")
+    for change, name in zip(fields[::2], fields[1::2], strict=False):
+        _, mode, _, blob, _ = change.split(" ")
+        if mode != _SUBMODULE:  # whose commit is in another repository
+            yield File(name, _git(folder, "cat-file", "blob", blob))
 
 
 def _git(folder: Path, *arguments: str) -> bytes:

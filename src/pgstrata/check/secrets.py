@@ -89,8 +89,8 @@ def _fingerprints() -> Callable[[object], bytes | str]:
         if secret.source.startswith("keyring"):
             return "a check does not open the keyring"
         try:
-            text = secret.reveal()
-            return hmac.new(key, text.encode(), hashlib.sha256).digest() if text else ""
+            text = secret.reveal().encode("utf-8", "surrogatepass")
+            return hmac.new(key, text, hashlib.sha256).digest() if text else ""
         except PgstrataError:
             return "secrets that are not there on this machine"
 

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
 from pgstrata.adoption.dotenv import assignments
+from pgstrata.cli.output import tell
 from pgstrata.errors import SecretError
 from pgstrata.layers.document import Document, parse
 from pgstrata.layers.nodes import Map, Node, Scalar
-from pgstrata.layers.stores import PASSWORD
+from pgstrata.layers.references import literal
+from pgstrata.layers.stores import PASSWORD, problem
 from pgstrata.model import Config, Secret
 
 Found: TypeAlias = dict[str, Secret]
-
-_REFERENCE = re.compile(r"\$\{|\$\(")
 
 
 def from_dotenv(path: Path, _config: Config | None) -> Found:
@@ -57,8 +56,17 @@ def from_pgpass(path: Path, config: Config | None) -> Found:
 
 
 def from_file(path: Path, _config: Config | None) -> Found:
-    """Read a plain YAML file in the format of an environment."""
-    return _flat(parse(_read(path).encode(), "file", str(path)))
+    """Read a plain YAML file in the format of an environment. A reference is left where it is,
+    because it is no value, and named.
+    """
+    found: Found = {}
+    for key, given in _flat(parse(_read(path).encode(), "file", str(path))).items():
+        text = literal(given.reveal())
+        if text is not None:
+            found[key] = Secret(text, source=given.source)
+        elif not problem(key):
+            tell(f"{key} is left in {path}: it is a reference")
+    return found
 
 
 def from_sops(path: Path, _config: Config | None) -> Found:
@@ -81,7 +89,7 @@ def _flat(document: Document) -> Found:
     return {
         key: Secret(node.text, source=document.source)
         for key, node in _scalars(document.root, ())
-        if node.text and not node.null and not _REFERENCE.search(node.text)
+        if node.text and not node.null
     }
 
 

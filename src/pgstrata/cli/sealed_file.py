@@ -12,14 +12,12 @@ import click
 from pgstrata.cli.options import Session
 from pgstrata.errors import UsageError
 from pgstrata.layers.project import environment_name
-from pgstrata.model import Secret
 from pgstrata.schema.keys import SECRET_STORES
 
 if TYPE_CHECKING:
     from pgstrata.secrets.sealed.access import Access
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-Keep = Callable[[Secret], None]
 
 
 class SealedFile(NamedTuple):
@@ -77,24 +75,3 @@ def require_storable(key: str) -> None:
 
     if problem := stores.problem(key):
         raise UsageError(problem, hint=stores.advice(key))
-
-
-def keeper(file: SealedFile) -> tuple[Keep | None, str]:
-    """Return what keeps a new key where the old one is kept, and that place in words.
-
-    There is none where the key was taken from a recipient's box, because the new one will be in
-    that box too.
-    """
-    from pgstrata.secrets import keyring
-    from pgstrata.secrets.sealed import keyfile, lookup, parse
-
-    found = lookup.find(parse.read(file.path, file.environment), file.access)
-    if not found.direct:
-        return None, ""
-    if found.places[-1].startswith("OS keyring"):
-        service = keyring.service(file.access.project.name, file.environment)
-        return lambda text: keyring.store(service, lookup.KEYRING_USER, text), f"keyring {service}"
-    path = file.access.key_file or lookup.key_path(file.access)
-    stale = found.places[-1] if found.places[-1].startswith("env ") else ""
-    words = f"{path}; replace the old one in {stale}" if stale else str(path)
-    return lambda text: keyfile.save(path, text), words

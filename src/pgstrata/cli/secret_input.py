@@ -7,6 +7,7 @@ same is told so, and it is not repeated.
 
 from __future__ import annotations
 
+import os
 import secrets
 import sys
 import warnings
@@ -18,7 +19,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from pgstrata.errors import UsageError
+from pgstrata.errors import EnvironmentNotFoundError, UsageError
 from pgstrata.model import Secret
 
 GENERATED_BYTES = 24  # 32 characters of base64, 192 bits
@@ -31,14 +32,18 @@ class SecretCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse as click does, but for the messages."""
-        misplaced = False
+        misplaced = ""
         try:
             rest = super().parse_args(ctx, args)
         except (click.NoSuchOption, click.BadOptionUsage):
-            misplaced, rest = True, []
+            misplaced, rest = "there is no such option", []
+        except click.MissingParameter:
+            raise  # which quotes nothing
+        except click.BadParameter as error:
+            misplaced, rest = _not_taken(error.param), []
         if misplaced:
             raise UsageError(
-                "there is no such option; it is not repeated here, because it may be a secret",
+                f"{misplaced}; it is not repeated here, because it may be a secret",
                 hint=f"see {ctx.command_path} --help; {_HISTORY}",
             )
         if rest:
@@ -49,6 +54,24 @@ class SecretCommand(click.Command):
                 hint=_HISTORY,
             )
         return rest
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run as click does; a name of an environment that resembles none may be a secret too."""
+        try:
+            return super().invoke(ctx)
+        except EnvironmentNotFoundError as error:
+            if "did you mean" in error.hint:
+                raise
+        raise EnvironmentNotFoundError(
+            "there is no such environment; it is not repeated here, because it may be a secret",
+            hint=f"pgstrata envs lists them; {_HISTORY}",
+        )
+
+
+def _not_taken(parameter: click.Parameter | None) -> str:
+    name = parameter.opts[-1] if parameter else "an option"
+    choices = getattr(parameter.type, "choices", ()) if parameter else ()
+    return f"{name} does not take this value" + (f", but {', '.join(choices)}" if choices else "")
 
 
 _HISTORY = (
@@ -80,6 +103,28 @@ def value_options(command: Callable[..., Any]) -> Callable[..., Any]:
     ):
         with_reader = option(with_reader)
     return with_reader
+
+
+def reveal_option(words: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return what adds ``--reveal``, with the help ``words``, and ``--force``, without which
+    nothing is revealed in CI.
+    """
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(command)
+        def refusing(*arguments: Any, reveal: bool, force: bool, **options: Any) -> Any:
+            if reveal and os.environ.get("CI") and not force:
+                raise UsageError(
+                    "a secret is not revealed where CI is set: its output is kept in logs",
+                    hint="--force reveals it all the same",
+                )
+            return command(*arguments, reveal=reveal, **options)
+
+        forced = "Reveal even where CI is set, and logs are kept."
+        with_force = click.option("--force", is_flag=True, help=forced)(refusing)
+        return click.option("--reveal", is_flag=True, help=words)(with_force)
+
+    return decorate
 
 
 class Reader(NamedTuple):

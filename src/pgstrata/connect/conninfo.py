@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeAlias, cast
 
 from pgstrata.capacity import pool_sizes, value_of
 from pgstrata.connect.application import application, is_given
+from pgstrata.errors import SecretError
 from pgstrata.model import Config, Secret, Setting
 from pgstrata.schema.keys import CONNECTION, POOL, POOL_SECTIONS, session_sections
 from pgstrata.schema.libpq import OURS
@@ -61,14 +62,37 @@ class Conninfo:
             name: value.taken() if isinstance(value, Secret) else value
             for name, value in self.keywords.items()
         }
-        return replace(self, keywords=now)
+        taken = replace(self, keywords=now)
+        taken.resolve()  # refuses, by name, what libpq cannot take
+        return taken
 
     def resolve(self) -> dict[str, str]:
         """Return libpq's keywords with the secrets revealed. Raises ``ConfigError``."""
-        return {
-            name: value.reveal() if isinstance(value, Secret) else value
-            for name, value in self.keywords.items()
-        }
+        return {name: _clear(name, value) for name, value in self.keywords.items()}
+
+
+def _clear(name: str, value: str | Secret) -> str:
+    """Return what libpq is given for a keyword. It would stop reading at a NUL: what follows, the
+    host or sslmode, would silently be its own default.
+    """
+    text = value.reveal() if isinstance(value, Secret) else value
+    problem = _unfit(text)
+    if not problem:
+        return text
+    del text  # a traceback with locals would show it
+    source = f" ({value.source})" if isinstance(value, Secret) else ""
+    del value
+    raise SecretError(f"the {name}{source} {problem}", hint=f"change the {name} where it is kept")
+
+
+def _unfit(text: str) -> str:
+    if "\0" in text:
+        return "holds a NUL character, which PostgreSQL cannot take"
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # bytes of a variable that are no text are kept as surrogates
+        return "is not UTF-8 text"
+    return ""
 
 
 def conninfo(
@@ -87,7 +111,8 @@ def conninfo(
     session = session_parameters(target, connection_type)
     pooler = value_of(target, "pooler")
     if pooler is None and session:
-        given = keywords.get("options", "")
+        # Given any, libpq would pass over PGOPTIONS and a service's; the later option counts.
+        given = value_of(target, "connection_settings.options") or ""
         keywords["options"] = f"{given} {options(session)}".strip()
     if named and not is_given(target, session, str(keywords.get("options", ""))):
         keywords["fallback_application_name"] = str(application(config.environment, target))

@@ -7,18 +7,21 @@ taken over, or not, and can be dropped.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import closing
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import psycopg
 from psycopg import sql
 
+from pgstrata.capacity import value_of
 from pgstrata.connect.connection import Connection
 from pgstrata.connect.conninfo import Conninfo, conninfo
-from pgstrata.errors import PARTIAL, PgstrataError
+from pgstrata.errors import PARTIAL, PgstrataError, SecretError
+from pgstrata.layers.stores import PASSWORD
 from pgstrata.model import Config, Secret
+from pgstrata.validation import is_local
 
 
 class HalfRotatedError(PgstrataError):
@@ -34,6 +37,59 @@ class Staging(NamedTuple):
     commit: Callable[[], object]
     drop: Callable[[], object]
     words: str
+
+
+def require_alone(config: Config, connection: str, followers: Collection[str]) -> None:
+    """Raise ``SecretError`` where a new password would leave another connection with a wrong one.
+
+    ``followers`` take theirs from the same place in the store: so they have to be of the same role,
+    on the same servers. All others must not be of that role. Raises ``ConnectionFailedError`` where
+    a server cannot be asked.
+    """
+    others = [
+        n for n in config.connections if n != connection and not is_local(config.connection(n))
+    ]
+    place = _place(config, connection)
+    elsewhere = [n for n in others if n in followers and _place(config, n) != place]
+    if elsewhere:
+        login = _login(config, connection)
+        elsewhere = [n for n in elsewhere if login is None or _login(config, n) != login]
+    if elsewhere:
+        raise SecretError(
+            f"{', '.join(elsewhere)} would have a wrong password: the same one in the store, for "
+            "another server or role",
+            hint=f"give each its own: pgstrata secret set connections.{elsewhere[0]}"
+            ".connection_settings.password",
+        )
+    if stale := [n for n in others if n not in followers and _place(config, n) == place]:
+        raise SecretError(
+            f"{', '.join(stale)} would have a wrong password: the same role, and another entry for "
+            "its password",
+            hint="let them inherit one password",
+        )
+
+
+def _place(config: Config, connection: str) -> tuple[object, ...] | None:
+    """Return where a connection logs in with a password, and as whom; None without a password."""
+    target = config.connection(connection)
+    if value_of(target, PASSWORD) is None:
+        return None
+    names = ("host", "hostaddr", "port", "user", "service")
+    return tuple(str(value_of(target, f"connection_settings.{name}")) for name in names)
+
+
+def _login(config: Config, connection: str) -> Any:
+    """Return the cluster and the role that a connection leads to: a standby is of the same cluster
+    by another name. None where the server does not say.
+    """
+    made_with = conninfo(config, connection, "normal").taken()
+    with closing(Connection.connect(made_with=made_with)) as session:
+        try:
+            return session.execute(
+                "SELECT system_identifier, session_user FROM pg_control_system()"
+            ).fetchone()
+        except psycopg.Error:
+            return None
 
 
 def rotate(config: Config, connection: str, new: Secret, store: Staging) -> None:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeAlias
 
 from pgstrata.errors import EnvironmentNotFoundError
-from pgstrata.layers.document import parse
+from pgstrata.layers.document import Document, parse
 from pgstrata.layers.folder import LOCAL, Folder
 from pgstrata.layers.project import BASE, FOLDER, name_problem
 from pgstrata.layers.references import References
-from pgstrata.layers.shape import shape
+from pgstrata.layers.shape import attach_lines, shape
 from pgstrata.model import Finding, Layer, LayerName, Leaf, Origin
 from pgstrata.schema.suggest import closest
 
@@ -100,6 +100,21 @@ class Reader:
             return f"rename {environment}.yml to {environment}.yaml"
         guess = closest(environment, self._names)
         return f"did you mean {guess!r}?" if guess else "an environment is made by adding its file"
+
+    def with_lines(self, findings: Iterable[Finding]) -> list[Finding]:
+        """Return findings about the effective settings with the lines that those stand in."""
+        return attach_lines(findings, self._document)
+
+    def _document(self, origin: Origin) -> Document | None:
+        """Return the file of a place again: few loads have findings that need it."""
+        names = {self.folder.source(name): name for name in self.folder.names}
+        if origin.source not in names:
+            return None
+        try:
+            content = self.folder.read(f"{FOLDER}/{names[origin.source]}")
+        except OSError:
+            return None
+        return parse(content, origin.layer, origin.source)
 
     def _file(self, name: str, layer: LayerName) -> Read:
         if name not in self._read:

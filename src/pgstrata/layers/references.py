@@ -131,5 +131,12 @@ def describe(kind: str, operand: str) -> str:
     return f"{kind.removeprefix('from_')} {operand}"
 
 
+def literal(text: str) -> str | None:
+    """Return what a text stands for that leads nowhere else; None for one with references."""
+    if any(match["name"] for match in _REFERENCE.finditer(text)):
+        return None
+    return text.replace("$${", "${")
+
+
 def _unset(name: str) -> str:
     return f"variable {name} is not set"

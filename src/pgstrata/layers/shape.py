@@ -53,10 +53,25 @@ def _start(origin: Origin) -> Start:
 Path: TypeAlias = tuple[str, ...]
 
 
-def with_lines(document: Document, findings: Iterable[Finding]) -> list[Finding]:
-    """Return findings about the values of a document, each with its source line, as ``shape`` does
-    for its own.
+def attach_lines(
+    findings: Iterable[Finding], document_of: Callable[[Origin], Document | None]
+) -> list[Finding]:
+    """Return findings with their source lines, where they have a place and no line yet.
+
+    ``document_of`` gives the document of a place, or None where there is none that can be shown.
     """
+    done: list[Finding] = []
+    by_source: dict[str, list[Finding]] = {}
+    for finding in findings:
+        placed = finding.origin.line and not finding.excerpt
+        (by_source.setdefault(finding.origin.source, []) if placed else done).append(finding)
+    for own in by_source.values():
+        document = document_of(own[0].origin)
+        done += _with_lines(document, own) if document else own
+    return done
+
+
+def _with_lines(document: Document, findings: Iterable[Finding]) -> list[Finding]:
     shaper = _Shaper(document, References({}, Folder()))
     shaper.sections(document.root, SECTIONS, ())
     return with_excerpts(findings, document, shaper.harmless)

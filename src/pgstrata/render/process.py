@@ -76,7 +76,7 @@ def _surroundings(config: Config, connection: str) -> Surroundings:
     if made_with.local is not None:
         keywords |= _local_server(made_with.local, keywords.get("dbname", "postgres"))
     else:
-        keywords |= _filled_in(config.connection(connection), keywords)
+        keywords = _filled_in(config.connection(connection), keywords) | keywords
     files = {}
     if password := keywords.pop("password", ""):
         keywords.pop("passfile", None)

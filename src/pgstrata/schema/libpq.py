@@ -4,6 +4,7 @@ keywords along.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
@@ -14,6 +15,12 @@ from pgstrata.schema.keys import CONNECTION, Key
 
 # Keys of connection_settings that libpq has never heard of.
 OURS = ("url", "autocommit", "client_deadline", "prepared_statements")
+_UNSAID = {  # defaults that libpq does not say, and which cannot be given empty
+    "sslcertmode": "allow",
+    "min_protocol_version": "3.0",
+    "max_protocol_version": "latest",
+}
+_LOOKED_UP = ("hostaddr", "service", "servicefile", "passfile")  # in files, or on the network
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,23 +89,48 @@ def complain(settings: Mapping[str, str]) -> str:
 
     libpq checks them before it opens a connection, so it is given a Unix socket that cannot exist,
     one for each host, and asked to connect: nothing is looked up and nothing is sent. No secret may
-    be among the settings.
+    be among the settings. The variables of this process do not count: whoever wants to hear about
+    them puts them among the settings.
     """
+    message = _asked(settings)
+    return "" if message == complain_of_service() else message
+
+
+def complain_of_service() -> str:
+    """Return libpq's complaint about the service that this process's variables name, or nothing.
+
+    Where it has one, it answers no other question.
+    """
+    return _asked({}) if os.environ.get("PGSERVICE") else ""
+
+
+def _asked(settings: Mapping[str, str]) -> str:
     hosts = settings.get("host") or settings.get("hostaddr") or "x"
     nowhere = ",".join("/nonexistent" for _ in hosts.split(","))
-    offline = {
+    given = _without_surroundings(settings) | {
         name: text
         for name, text in settings.items()
-        if name in keywords() and name not in {"hostaddr", "service", "passfile"}
+        if name in keywords() and name not in _LOOKED_UP
     }
     pq = _pq()
     # Given empty, hostaddr keeps PGHOSTADDR from making this a connection after all.
-    offline |= {"host": nowhere, "hostaddr": "", "passfile": "/nonexistent"}
-    conninfo = make_conninfo(offline)
-    attempt = pq.PGconn.connect_start(conninfo.encode())
-    message = attempt.error_message.decode(errors="replace").strip()
+    given |= {"host": nowhere, "hostaddr": "", "passfile": "/nonexistent"}
+    attempt = pq.PGconn.connect_start(make_conninfo(given).encode())
+    message: str = attempt.error_message.decode(errors="replace").strip()
     attempt.finish()
     return "" if "/nonexistent" in message else message
+
+
+def _without_surroundings(settings: Mapping[str, str]) -> dict[str, str]:
+    """Return libpq's defaults for all keywords that a variable of this process would set."""
+    # libpq itself raises the sslmode for the system's certificates.
+    system = settings.get("sslrootcert") == "system"
+    own = _UNSAID | ({"sslmode": "verify-full"} if system else {})
+    return {
+        name: own.get(name, keyword.compiled)
+        for name, keyword in keywords().items()
+        if keyword.variable in os.environ and name not in _LOOKED_UP
+    }
 
 
 def make_conninfo(settings: Mapping[str, str]) -> str:

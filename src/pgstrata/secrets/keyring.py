@@ -73,6 +73,34 @@ def delete(project: str, environment: str, key: str, *, deadline: float = DEADLI
     _call(lambda: _backend().delete_password(name, key), deadline)
 
 
+def stage(
+    project: str, environment: str, key: str, value: Secret, *, deadline: float = DEADLINE
+) -> None:
+    """Keep a value for a setting where nothing reads it, until it is accepted or rejected."""
+    set(project, environment, _staged(key), value, deadline=deadline)
+
+
+def is_staged(project: str, environment: str, key: str, *, deadline: float = DEADLINE) -> bool:
+    """Tell whether a value is kept for a setting that is neither accepted nor rejected."""
+    return has(project, environment, _staged(key), deadline=deadline)
+
+
+def accept(project: str, environment: str, key: str, *, deadline: float = DEADLINE) -> None:
+    """Take over the value that is staged. Raises ``SecretError`` if there is none."""
+    value = Secret(get(project, environment, _staged(key), deadline=deadline))
+    set(project, environment, key, value, deadline=deadline)
+    reject(project, environment, key, deadline=deadline)
+
+
+def reject(project: str, environment: str, key: str, *, deadline: float = DEADLINE) -> None:
+    """Drop the value that is staged. Raises ``SecretError`` if there is none."""
+    delete(project, environment, _staged(key), deadline=deadline)
+
+
+def _staged(key: str) -> str:
+    return f"{key}.next"
+
+
 def backend_name(*, deadline: float = DEADLINE) -> str:
     """Return the dotted name of the backend in use. Raises ``SecretError`` without a usable one."""
     return _call(lambda: _name(_backend()), deadline)

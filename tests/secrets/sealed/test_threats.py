@@ -307,6 +307,32 @@ def test_a_former_member_knows_the_old_values_only(team: Team) -> None:
     assert team.open(environ=as_bob) == "correct horse"
 
 
+def test_a_leaver_forges_nothing_for_who_has_changed_the_pin(
+    team: Team, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The key that bob knew still signs; so a variable that names it is warned of at each use."""
+    bob = new_identity("bob")
+    edit.add_recipient(team.path, team.access(), "bob", bob.public)
+    pin = "PGSTRATA_KEY_ID_PRODUCTION"
+    ci = {**team.member, "HOME": str(team.project / "ci"), pin: team.key.public.id}
+    rotated = rotate.remove_recipient(team.path, team.access(), "bob")
+    assert team.open(environ=ci) == "correct horse"
+    assert f"env {pin} still trusts {team.key.public.id}" in caplog.text
+    assert f"set it to {rotated.key.public.id}" in caplog.text
+    caplog.clear()
+    ci[pin] = rotated.key.public.id
+    assert team.open(environ=ci) == "correct horse"
+    assert caplog.text == ""
+    forged = replace(document_of(team), key=team.key.public, rotated_from=(), revision=9)
+    boxes = [seal.seal_value(team.key.public, "production", PASSWORD, Secret("bob's"))]
+    entries = (replace(forged.entries[0], box=boxes[0]),)
+    members = tuple(seal.wrap(team.key, one.name, one.box) for one in forged.recipients)
+    forged = replace(forged, entries=entries, recipients=members)
+    team.path.write_bytes(render(attest.sign(forged, team.key)))
+    with pytest.raises(SecretError, match="someone may have replaced the file"):
+        team.open(environ=ci)
+
+
 # --- the log of a CI is captured ----------------------------------------------------------------
 
 CANARY = "canary-7f3a91"

@@ -6,13 +6,14 @@ import click
 
 from pgstrata.cli import options
 from pgstrata.cli.output import print_json
+from pgstrata.cli.secret_input import reveal_option
 
 
 @click.command("show")
 @options.environment
 @options.connection
 @options.output("text", "json")
-@click.option("--reveal", is_flag=True, help="Print secrets in clear.")
+@reveal_option("Print secrets in clear.")
 @click.pass_obj
 def command(
     session: options.Session,

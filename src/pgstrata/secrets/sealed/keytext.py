@@ -93,6 +93,12 @@ _HINTS = {
 }
 
 
+def is_locked(text: Secret) -> bool:
+    """Tell whether the text of a private key is under a passphrase."""
+    parts = _split(text.reveal())
+    return parts is not None and parts.kind.endswith("p")
+
+
 def _parse(text: Secret, passphrase: Secret | None) -> EnvironmentKey | Identity | str:
     """Return the key, or what is wrong: this frame sees seeds, so it raises nothing."""
     parts = _split(text.reveal())

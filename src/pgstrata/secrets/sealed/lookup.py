@@ -34,12 +34,13 @@ IDENTITY = "identity"
 
 class Place(NamedTuple):
     """A place that was looked at, and the text that it holds, if any. ``personal`` ones hold the
-    user's own identity.
+    user's own identity. ``file`` is a file of the user's own, in which another key may be written.
     """
 
     words: str
     text: Secret | None
     personal: bool = False
+    file: Path | None = None
 
 
 class Found(NamedTuple):
@@ -47,11 +48,13 @@ class Found(NamedTuple):
 
     ``direct`` says that the environment's own key was there. It is a pin by itself: nobody else
     can have signed the file. A key from the file's recipients proves nothing of the kind.
+    ``place`` is where the key was.
     """
 
     key: EnvironmentKey | None
     direct: bool
     places: tuple[str, ...]
+    place: Place | None = None
 
 
 def find(document: Document, access: Access) -> Found:
@@ -64,7 +67,8 @@ def find(document: Document, access: Access) -> Found:
             if place.personal and not _concerns(document, keys):
                 looked[-1] += ": " + ", ".join(map(_describe, keys)) + ", no recipient"
                 continue
-            return _fit(document, place.text, keys)._replace(places=tuple(looked))
+            found = _fit(document, place.text, keys)
+            return found._replace(places=tuple(looked), place=place)
     return Found(None, direct=False, places=tuple(looked))
 
 
@@ -91,7 +95,8 @@ def no_key(document: Document, access: Access, places: tuple[str, ...]) -> Secre
 def _places(access: Access) -> Iterator[Place]:
     if access.key_file is not None:
         _refuse_key_as_path(str(access.key_file), "the name of the key file")
-        yield Place(f"key file {access.key_file}", keyfile.read_own(access.key_file))
+        text = keyfile.read_own(access.key_file)
+        yield Place(f"key file {access.key_file}", text, file=access.key_file)
     yield from _named(
         access,
         access.variable_name("KEY"),
@@ -114,13 +119,13 @@ def _named(
 ) -> Iterator[Place]:
     yield Place(f"env {variable}", access.secret(variable))
     _refuse_key_as_path(access.variable(file_variable), f"env {file_variable}")
-    named = access.variable(file_variable)
-    yield Place(f"env {file_variable}", _read_file(Path(named), access) if named else None)
+    yield _file(f"env {file_variable}", access.variable(file_variable), access)
     for folder in _mounts(access):
         path = folder / mounted
         yield Place(str(path), keyfile.read_mounted(path) if path.exists() else None)
     personal = variable == "PGSTRATA_IDENTITY"
-    yield Place(str(own), keyfile.read_own(own) if os.path.lexists(own) else None, personal)
+    text = keyfile.read_own(own) if os.path.lexists(own) else None
+    yield Place(str(own), text, personal, own)
 
 
 def _refuse_key_as_path(path: str, source: str) -> None:
@@ -139,9 +144,13 @@ def _mounts(access: Access) -> list[Path]:
     return [Path(given), _MOUNTS] if given else [_MOUNTS]
 
 
-def _read_file(path: Path, access: Access) -> Secret:
-    mounted = any(folder in path.absolute().parents for folder in _mounts(access))
-    return keyfile.read_mounted(path) if mounted else keyfile.read_own(path)
+def _file(words: str, named: str, access: Access) -> Place:
+    if not named:
+        return Place(words, None)
+    path = Path(named)
+    if any(folder in path.absolute().parents for folder in _mounts(access)):
+        return Place(words, keyfile.read_mounted(path))
+    return Place(words, keyfile.read_own(path), file=path)
 
 
 def _keyring(access: Access) -> Iterator[Place]:
@@ -181,6 +190,15 @@ def split(text: Secret) -> list[Secret]:
     return [Secret(word, source=text.source) for word in words]
 
 
+def unrelated(document: Document, text: Secret, access: Access) -> list[Secret]:
+    """Return the keys of a text that neither are the document's nor were: one file may hold those
+    of several environments.
+    """
+    own = [document.key, *(link.key for link in document.rotated_from)]
+    texts = zip(split(text), _keys(text, access), strict=True)
+    return [single for single, key in texts if key.public not in own]
+
+
 def _is_for(document: Document, key: EnvironmentKey) -> bool:
     return key.name == document.environment and key.public == document.key
 
@@ -196,7 +214,8 @@ def _wrong(document: Document, text: Secret, keys: list[EnvironmentKey | Identit
     return SecretError(
         f"the key in {text.source} does not open {document.source}: it holds {names}, and the "
         f"file is under key {document.key.id} of {document.environment}, sealed to {members}",
-        hint="replace or remove that key; a wrong one is never passed over",
+        hint="a wrong key is never passed over. It may be the only one of another project whose "
+        "folder has the same name: then --key-file or PGSTRATA_KEY_FILE_… names this one's",
     )
 
 

@@ -8,6 +8,7 @@ refused as old ones played again.
 
 from __future__ import annotations
 
+import logging
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pgstrata.secrets.sealed.access import Access
     from pgstrata.secrets.sealed.document import Document
 
+logger = logging.getLogger("pgstrata.secrets")
 _PIN = re.compile(r"([A-Z2-7]{26})(?:@([0-9]{1,9}))?\s*")
 
 
@@ -72,7 +74,8 @@ def check(document: Document, access: Access, *, direct: bool) -> None:
     """Raise ``SecretError`` unless a verified document is under the pinned key.
 
     A first key is remembered, unless the environment's own key is at hand (``direct``): that is a
-    pin by itself. A key that the pinned one has certified takes its place.
+    pin by itself. A key that the pinned one has certified takes its place; in a variable only its
+    owner can do that, so it is asked for: the old key's holders may no longer be trusted.
     """
     pin = find(access)
     if pin is None:
@@ -87,15 +90,24 @@ def check(document: Document, access: Access, *, direct: bool) -> None:
             f"{pin.revision} at least: an old file was put back",
             hint="restore the newest version, or lower the pin if going back was meant",
         )
-    if pin.id != document.key.id and not pin.source.startswith("env "):
+    if pin.id == document.key.id:
+        return
+    if not pin.source.startswith("env "):
         remember(document, access, revision=pin.revision)
+        return
+    logger.warning(
+        "%s still trusts %s, a key of %s that was replaced: whoever had it can put a file of their "
+        "own in place; set it to %s",
+        *(pin.source, pin.id, document.source, document.key.id),
+    )
 
 
 def _changed(document: Document, pin: Pin) -> SecretError:
     return SecretError(
         f"{document.source} is under key {document.key.id}, and {pin.source} trusts {pin.id}: "
         "someone may have replaced the file, and no rotation leads from one to the other",
-        hint="ask the team whether the key was replaced; only if so, change that pin",
+        hint="ask the team whether the key was replaced; only if so, change that pin. If it is "
+        "that of another project whose folder has the same name, this one needs PGSTRATA_KEY_ID_…",
     )
 
 

@@ -2,36 +2,26 @@
 
 from __future__ import annotations
 
-import os
-
 import click
 
 from pgstrata.cli import options
 from pgstrata.cli.output import tell
 from pgstrata.cli.sealed_file import require_storable
-from pgstrata.cli.secret_input import SecretCommand
-from pgstrata.errors import SecretError, UsageError
+from pgstrata.cli.secret_input import SecretCommand, reveal_option
+from pgstrata.errors import SecretError
 from pgstrata.model import Secret
 
 
 @click.command("get", cls=SecretCommand)
 @click.argument("key")
 @options.environment
-@click.option("--reveal", is_flag=True, help="Print the value in clear.")
-@click.option("--force", is_flag=True, help="Reveal even where CI is set, and logs are kept.")
+@reveal_option("Print the value in clear.")
 @click.pass_obj
-def command(
-    session: options.Session, key: str, environment: str | None, *, reveal: bool, force: bool
-) -> None:
+def command(session: options.Session, key: str, environment: str | None, *, reveal: bool) -> None:
     """Show where the secret setting KEY comes from; with --reveal its value."""
     from pgstrata.loading import load
 
     require_storable(key)
-    if reveal and os.environ.get("CI") and not force:
-        raise UsageError(
-            "a secret is not revealed where CI is set: its output is kept in logs",
-            hint="--force reveals it all the same",
-        )
     config = load(environment, project=session.project)
     setting = config.settings.get(key)
     if setting is None or not isinstance(setting.value, Secret):

@@ -44,7 +44,9 @@ def command(
 
     That is a .env, a .pgpass, a file of sops, or a plain YAML file of an environment.
     """
+    from pgstrata.layers.stores import problem
     from pgstrata.loading import load
+    from pgstrata.secrets.redact import is_secret_key
 
     file = sealed_file(session, environment, key_file)
     config = load(file.environment, project=session.project) if kind == "pgpass" else None
@@ -57,7 +59,7 @@ def command(
                 f"{path} has no {name}", hint=f"it has {', '.join(found) or 'nothing'}"
             )
         found[key] = found.pop(name)
-    stored = {key: value for key, value in found.items() if _is_storable(key)}
+    stored = {key: value for key, value in found.items() if not problem(key)}
     if not stored:
         raise SecretError(
             f"{path} holds nothing that is known to be a secret setting",
@@ -65,10 +67,7 @@ def command(
         )
     for key, value in stored.items():
         tell(KEEPERS[store](file, key, value))
-    tell(f"now remove them from {path}, and from version control if it was there")
-
-
-def _is_storable(key: str) -> bool:
-    from pgstrata.layers.stores import problem
-
-    return not problem(key)
+    for name in found.keys() - stored.keys():
+        if is_secret_key(name.rpartition(".")[2]):
+            tell(f"{name} is left in {path}: if it is the value of a setting, --as {name}=KEY")
+    tell(f"now remove {', '.join(stored)} from {path}, and from version control if it was there")

@@ -11,6 +11,7 @@ import click
 from pgstrata.cli import options
 from pgstrata.cli.output import print_json
 from pgstrata.cli.sealed_file import SealedFile, sealed_file
+from pgstrata.cli.secret_input import SecretCommand
 from pgstrata.model import Secret
 
 
@@ -24,7 +25,7 @@ class Row(NamedTuple):
     days: int | None
 
 
-@click.command("list")
+@click.command("list", cls=SecretCommand)
 @options.environments
 @options.output("text", "json")
 @click.pass_obj

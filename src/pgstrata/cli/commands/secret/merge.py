@@ -12,13 +12,14 @@ import click
 from pgstrata.cli import options
 from pgstrata.cli.output import tell
 from pgstrata.cli.sealed_file import sealed_file
+from pgstrata.cli.secret_input import SecretCommand
 from pgstrata.errors import UsageError
 
 ATTRIBUTES = "environments/*.sealed.yaml merge=pgstrata"
 DRIVER = "pgstrata secret merge %O %A %B %P"
 
 
-@click.command("merge")
+@click.command("merge", cls=SecretCommand)
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--install", is_flag=True, help="Make git use this command in this clone.")
 @click.pass_obj

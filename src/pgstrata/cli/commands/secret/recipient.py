@@ -7,8 +7,9 @@ from pathlib import Path
 import click
 
 from pgstrata.cli import options
+from pgstrata.cli.new_key import keeper, new_key_file, tell_moved
 from pgstrata.cli.output import print_json, tell
-from pgstrata.cli.sealed_file import keeper, key_file, sealed_file
+from pgstrata.cli.sealed_file import key_file, sealed_file
 from pgstrata.cli.secret_input import SecretCommand
 
 
@@ -38,25 +39,29 @@ def add(
 @click.argument("name")
 @options.environment
 @key_file
+@new_key_file
 @click.pass_obj
 def remove(
-    session: options.Session, name: str, environment: str | None, key_file: Path | None
+    session: options.Session,
+    name: str,
+    environment: str | None,
+    key_file: Path | None,
+    new_key_file: Path | None,
 ) -> None:
     """Take the member NAME out, which makes a new key, and list what they knew."""
     from pgstrata.secrets.sealed import rotate
 
     file = sealed_file(session, environment, key_file)
-    keep, words = keeper(file)
+    keep, words = keeper(file, new_key_file)
     rotated = rotate.remove_recipient(file.path, file.access, name, keep=keep)
     tell(f"{file.name} is under a new key, {rotated.key.public.id}, without {name}")
-    if words:
-        tell(f"the new private key is in {words}")
+    tell_moved(file, rotated.key, words)
     tell(f"{name} still knows these; change each: pgstrata secret rotate KEY --apply")
     for key in rotated.exposed:
         click.echo(key)
 
 
-@command.command("list")
+@command.command("list", cls=SecretCommand)
 @options.environment
 @options.output("text", "json")
 @click.pass_obj

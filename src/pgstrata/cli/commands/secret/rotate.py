@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from pgstrata.cli.sealed_file import SealedFile, key_file, require_storable, sea
 from pgstrata.cli.secret_input import Reader, SecretCommand, value_options
 from pgstrata.errors import SecretError, UsageError
 from pgstrata.layers.stores import PASSWORD
-from pgstrata.model import Config, Secret
+from pgstrata.model import Config, Origin, Secret, Setting
 
 if TYPE_CHECKING:
     from pgstrata.connect.rotation import Staging
@@ -46,32 +47,62 @@ def command(
     require_storable(key)
     sealed = sealed_file(session, environment, key_file)
     config = load(sealed.environment, project=session.project)
-    store = _store(config, key)
+    origin = _origin(config, key, sealed)
+    store = STAGINGS[origin.layer]
     unsaid = not any(reader)
     value = reader._replace(generate=True).read(key) if unsaid else reader.read(key)
     if not apply:
-        tell(KEEPERS[store](sealed, key, value))
+        tell(KEEPERS[origin.layer](sealed, key, value))
         return
     if not key.endswith(PASSWORD):
         raise UsageError(f"--apply changes a password on the server, and {key} is none")
     from pgstrata.connect import rotation
 
-    connection = key.split(".")[1] if key != PASSWORD else "default"
-    rotation.rotate(config, connection, value, STAGINGS[store](sealed, key))
+    users = [name for name in config.connections if _uses(config, name, origin, sealed)]
+    if not users:
+        raise SecretError(f"no connection of {config.environment} logs in with {key}")
+    own = key.split(".")[1] if key != PASSWORD else "default"
+    connection = own if own in users else users[0]
+    rotation.require_alone(config, connection, users)
+    rotation.rotate(config, connection, value, store(sealed, key))
     tell(f"{key} is changed, on the server and in its store; new connections use it from now on")
 
 
-def _store(config: Config, key: str) -> str:
-    """Return the store that a value comes from. Raises ``SecretError`` for any other layer."""
-    setting = config.settings.get(key)
-    layer = setting.origin.layer if setting else "nowhere"
-    if layer not in STAGINGS:
+def _origin(config: Config, key: str, file: SealedFile) -> Origin:
+    """Return the place in a store that a value comes from. Raises ``SecretError`` for any other
+    layer, and for what a connection inherits.
+    """
+    origin = _place(config.settings.get(key), file)
+    if origin is None or origin.layer not in STAGINGS:
         raise SecretError(
-            f"{key} of {config.environment} comes from {setting.origin if setting else 'nowhere'}, "
+            f"{key} of {config.environment} comes from {origin or 'nowhere'}, "
             "and only a value in a store can be rotated here",
             hint=f"change it there, or: pgstrata secret set {key} -e {config.environment}",
         )
-    return layer
+    shared = ".".join(key.split(".")[-2:])
+    if key != shared and origin == _place(config.settings.get(shared), file):
+        raise SecretError(
+            f"{key} has no value of its own: it is that of {shared}",
+            hint=f"pgstrata secret rotate {shared} -e {config.environment} changes it for all "
+            "connections that inherit it",
+        )
+    return origin
+
+
+def _place(setting: Setting | None, file: SealedFile) -> Origin | None:
+    """Return where the value of a setting really is: a keyring that holds none is passed over."""
+    from pgstrata.secrets import keyring
+
+    project, environment = file.access.project.name, file.environment
+    for given in setting.stack if setting else ():
+        origin = given.origin
+        if origin.layer != "keyring" or keyring.has(project, environment, origin.source):
+            return origin
+    return None
+
+
+def _uses(config: Config, connection: str, origin: Origin, file: SealedFile) -> bool:
+    return _place(config.connection(connection).get(PASSWORD), file) == origin
 
 
 def _sealed(file: SealedFile, key: str) -> Staging:
@@ -111,18 +142,23 @@ def _keyring(file: SealedFile, key: str) -> Staging:
     from pgstrata.connect.rotation import Staging
     from pgstrata.secrets import keyring
 
-    project, environment, staged = file.access.project.name, file.environment, f"{key}.next"
+    where = file.access.project.name, file.environment, key
+    words = f"pgstrata secret accept [--reject] {key} --store keyring -e {file.environment}"
 
-    def commit() -> None:
-        keyring.set(project, environment, key, Secret(keyring.get(project, environment, staged)))
-        keyring.delete(project, environment, staged)
+    def stage(value: Secret) -> None:
+        if keyring.is_staged(*where):
+            raise SecretError(f"a value of {key} is pending in the keyring", hint=words)
+        keyring.stage(*where, value)
 
     return Staging(
-        lambda value: keyring.set(project, environment, staged, value),
-        commit,
-        lambda: keyring.delete(project, environment, staged),
-        f"in the keyring as {staged}",
+        stage,
+        lambda: keyring.accept(*where),
+        lambda: keyring.reject(*where),
+        f"pending in the keyring: {words}",
     )
 
 
-STAGINGS = {"sealed": _sealed, "keyring": _keyring}
+STAGINGS: Mapping[str, Callable[[SealedFile, str], Staging]] = {
+    "sealed": _sealed,
+    "keyring": _keyring,
+}

@@ -8,10 +8,11 @@ import click
 
 from pgstrata.cli import options
 from pgstrata.cli.output import print_json, tell
+from pgstrata.cli.secret_input import SecretCommand
 from pgstrata.errors import FINDINGS, OK, UsageError
 
 
-@click.command("scan")
+@click.command("scan", cls=SecretCommand)
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--staged", is_flag=True, help="Look at what the next commit will hold.")
 @options.output("text", "json", "github")
