@@ -254,7 +254,7 @@ def test_batches_and_going_on(cli: Cli, people: psycopg.Connection[Any], project
     broken = file(project, HEADER + "".join([*lines[:7], "7,x,y\n", *lines[8:]]))
     done = cli("import", "people", broken, "--batch", "3")
     assert (done.code, len(rows(people))) == (5, 6)
-    assert "6 rows of people are committed, then: people.csv:9: record 8" in done.err
+    assert "6 rows of people are committed; the next batch failed: people.csv:9:" in done.err
     assert cli("import", "people", broken, "--batch", "3").code == 2
     file(project, HEADER + "".join(lines))
     again = cli("import", "people", broken, "--batch", "3", "--resume")

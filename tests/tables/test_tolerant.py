@@ -135,6 +135,17 @@ def test_mended_rejects_can_be_imported(
     assert people.execute("SELECT id FROM people ORDER BY 1").fetchall() == [(1,), (2,), (3,)]
 
 
+@pytest.mark.parametrize("other", ["id,amount,full name\n2,x,b\n", "id;full name;amount\n2;b;x\n"])
+def test_one_file_of_rejects_is_of_one_form(
+    people: psycopg.Connection[Any], csv_file: Any, rejects: Path, other: str
+) -> None:
+    """Or its records would be read by the header of another file."""
+    files = [csv_file(HEADER + "1,a,x\n", "a.csv"), csv_file(other, "b.csv")]
+    with pytest.raises(InputError, match=r"a.csv and .*b.csv differ in header, dialect"):
+        import_csv(people, "people", files, ImportOptions(rejects=rejects))
+    assert not rejects.exists()
+
+
 def test_rejects_of_a_utf16_file_are_utf16(
     people: psycopg.Connection[Any], csv_file: Any, rejects: Path
 ) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from pgstrata.tables import strict
 from pgstrata.tables.catalog import Table, find_table, get_table
-from pgstrata.tables.errors import TransferError
+from pgstrata.tables.errors import InputError, TransferError
 from pgstrata.tables.header import IGNORED, is_header, matched, positional
 from pgstrata.tables.job import Job, Tally
 from pgstrata.tables.modes import Merge, Merged, close_target, merge_for, open_target
@@ -18,7 +18,7 @@ from pgstrata.tables.proof import proof_of, prove
 from pgstrata.tables.rejectfile import RejectFile
 from pgstrata.tables.results import ImportPlan, ImportResult, Reject
 from pgstrata.tables.session import WRITING, in_transaction, transaction
-from pgstrata.tables.steps import AnyConnection, Local, Steps
+from pgstrata.tables.steps import AnyConnection, Local, Steps, query
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -50,6 +50,7 @@ class Run:
     files: list[Fitted] = field(default_factory=list)
     rejects: RejectFile | None = None
     ddl: str = ""
+    emptied: bool = False
     read: int = 0
     loaded: int = 0
     skipped: int = 0
@@ -122,8 +123,12 @@ def new_run(  # what the caller gave, as it was given
     sources = [cast("Source", source)] if one else list(cast("Sequence[Source]", source))
     run = Run(connection, table, sources, options, tally, on_plan)
     if options.rejects is not None:
-        replaced = options.overwrite or options.resume
-        run.rejects = RejectFile(options.rejects, options.max_rejects, overwrite=replaced)
+        run.rejects = RejectFile(
+            options.rejects,
+            options.max_rejects,
+            overwrite=options.overwrite,
+            resumed=options.resume,
+        )
         run.rejects.refuse_inputs(sources)
     return run
 
@@ -131,9 +136,9 @@ def new_run(  # what the caller gave, as it was given
 def at_once(run: Run) -> Steps[ImportResult]:
     """Import everything in one transaction."""
     keep = not run.options.dry_run
-    committed = keep and not in_transaction(run.connection)
+    nested = in_transaction(run.connection)
     try:
-        body = _whole(run, committed=committed)
+        body = _whole(run, nested=nested)
         result = yield from transaction(run.connection, body, run.settings, keep=keep)
     except BaseException as error:
         if run.rejects:
@@ -146,7 +151,7 @@ def at_once(run: Run) -> Steps[ImportResult]:
     return result
 
 
-def _whole(run: Run, *, committed: bool) -> Steps[ImportResult]:
+def _whole(run: Run, *, nested: bool) -> Steps[ImportResult]:
     table = yield from ready_table(run)
     yield from fit_files(run, table)
     options = run.options
@@ -157,9 +162,12 @@ def _whole(run: Run, *, committed: bool) -> Steps[ImportResult]:
         merge = replace(merge, mode="append")
     if before is not None:
         yield from prove(run, table, before)
+    if options.dry_run and not nested:  # else only the commit would find what is deferred
+        yield from query(run.connection, "SET CONSTRAINTS ALL IMMEDIATE")
+    result = run.result(committed=not options.dry_run and not nested)
     if run.rejects:
-        yield Local(run.rejects.sync)
-    return run.result(committed=committed)
+        yield Local(run.rejects.seal)
+    return result
 
 
 def ready_table(run: Run) -> Steps[Table]:
@@ -182,6 +190,23 @@ def fit_files(run: Run, table: Table) -> Steps[None]:
             run.on_plan(fitted.plan)
     sizes = [fitted.file.input.size for fitted in run.files]
     run.tally.total = None if None in sizes else sum(size or 0 for size in sizes)
+    if run.rejects:
+        _refuse_mixture(run.files)
+
+
+def _refuse_mixture(files: Sequence[Fitted]) -> None:
+    """Raise ``InputError`` for files whose bad records could not be read again as one file."""
+    for fitted in files[1:]:
+        if _form(fitted.file) != _form(files[0].file):
+            raise InputError(
+                f"{files[0].file.name} and {fitted.file.name} differ in header, dialect or"
+                " encoding, so one file of rejects cannot hold records of both",
+                hint="import them one after the other, each with rejects of its own",
+            )
+
+
+def _form(file: Opened) -> tuple[object, ...]:
+    return file.preamble, file.dialect, file.encoding.name
 
 
 def load_file(
@@ -191,8 +216,7 @@ def load_file(
     file = fitted.file
     target = yield from open_target(run.connection, table, fitted.columns, merge)
     job = Job(run.connection, target, file, run.options.empty_as_null, table.deferrable)
-    earlier = sum(other.file.input.position() for other in run.files if other is not fitted)
-    told = partial(_told, run.tally, file, earlier)
+    told = teller(run, fitted)
     if run.rejects:
         from pgstrata.tables import tolerant
 
@@ -211,8 +235,14 @@ def close_files(run: Run) -> None:
         fitted.file.input.close()
 
 
-def _told(tally: Tally, file: Opened, earlier: int, block: Block) -> None:
-    tally.add(block.records, earlier + file.input.position())
+def teller(run: Run, fitted: Fitted) -> Callable[[Block], None]:
+    """Return what is to be called for each block of a file that is loaded."""
+    others = sum(other.file.input.position() for other in run.files if other is not fitted)
+    return partial(_told, run.tally, fitted.file, others)
+
+
+def _told(tally: Tally, file: Opened, others: int, block: Block) -> None:
+    tally.add(block.records, others + file.input.position())
 
 
 def _fit(run: Run, table: Table, source: Source) -> Fitted:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from pgstrata.tables.dialect import split
 from pgstrata.tables.encoding import likely
 from pgstrata.tables.errors import RowError
+from pgstrata.tables.prepare import read_again
 from pgstrata.tables.results import Reject
 from pgstrata.tables.session import IN_THE_WAY, said
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from pgstrata.tables.statement import Target
 
 KEPT = 8 * 2**20  # bytes; the server was never seen to lag behind by more than half of it
+PLACES = 1024  # blocks of which only the place is kept, where several connections share KEPT
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,24 +49,34 @@ class Record:
 
 
 class Sent:
-    """The last blocks that were sent in one COPY, to find a record again by the server's line."""
+    """The last blocks that were sent in one COPY, to find a record again by the server's line.
 
-    def __init__(self, kept: int = KEPT) -> None:
-        self._kept = kept
+    Of those before the last ``kept`` bytes only the place is known: they are read once more.
+    """
+
+    def __init__(self, file: Opened, kept: int = KEPT) -> None:
+        self._file, self._kept = file, kept
         self._blocks: deque[tuple[int, Block]] = deque()
+        self._places: deque[tuple[int, Block, int]] = deque(maxlen=PLACES)
         self._size = 0
         self._marks = 1  # the header line
 
     def add(self, block: Block) -> None:
-        """Remember a block, and forget the oldest ones."""
+        """Remember a block, and of the oldest ones only the places."""
         self._blocks.append((self._marks, block))
         self._marks += block.marks
         self._size += len(block.data)
         while self._size - len(self._blocks[0][1].data) > self._kept:
-            self._size -= len(self._blocks.popleft()[1].data)
+            before, oldest = self._blocks.popleft()
+            self._places.append((before, replace(oldest, data=b""), len(oldest.data)))
+            self._size -= len(oldest.data)
 
     def find(self, line: int, scanner: Scanner) -> Record | None:
         """Return the record that ends on the server's ``line``, or None if it is forgotten."""
+        for before, place, size in self._places:
+            if before < line <= before + place.marks and self._file.repeatable:
+                data = read_again(self._file, place.offset, size)
+                return records_at(replace(place, data=data), [line - before], scanner)[0]
         for before, block in self._blocks:
             if before < line <= before + block.marks or block is self._blocks[-1][1]:
                 found = records_at(block, [line - before], scanner) if line > before else [None]

@@ -117,6 +117,11 @@ def close_target(
         raise refused(error, f"the rows do not fit into {table}; nothing was loaded") from error
     yield from query(connection, sql.SQL("DROP TABLE {}").format(target.relation))
     touched, updated = rows[0]
+    if merge.on_conflict == "error" and touched != loaded:
+        raise TransferError(
+            f"{loaded} rows were to go into {table}, but {touched} did; nothing was kept",
+            hint="a trigger or rule of the table may drop rows",
+        )
     return Merged(touched, loaded - touched, updated)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -47,6 +49,11 @@ class Opened:
         """What messages call the file."""
         return self.input.name
 
+    @property
+    def repeatable(self) -> bool:
+        """Whether it can be read a second time: a pipe cannot, even if it has a path."""
+        return isinstance(self.source, (str, os.PathLike)) and self.input.size is not None
+
     def take_header(self) -> None:
         """Step over the first record."""
         record = Scanner(self.dialect).split(self.head[: self._first_length()])[0]
@@ -88,6 +95,25 @@ def open_file(source: Source, options: ImportOptions, names: Sequence[str] = ())
     except BaseException:
         opened.close()
         raise
+
+
+def read_again(file: Opened, offset: int, size: int) -> bytes:
+    """Return some bytes of a ``repeatable`` file, as they were sent; see ``Block.offset``.
+
+    Raises ``InputError`` if it is not what it was.
+    """
+    encoding = file.encoding
+    with closing(Input(file.source, file.input.compression)) as opened:
+        bom = len(opened.read(len(encoding.bom)))
+        left = offset - (0 if encoding.transcoded else bom)
+        found = b""
+        for chunk in transcoded(opened.chunks(), encoding, file.name):
+            if left < len(chunk):
+                found += chunk[max(left, 0) :]
+            left -= len(chunk)
+            if len(found) >= size:
+                return found[:size]
+    raise InputError(f"{file.name} has become shorter while it was imported")
 
 
 def _looked_at(
