@@ -20,8 +20,9 @@ from pgstrata.tables.errors import (
     PartialTransferError,
     TransferError,
 )
-from pgstrata.tables.importing import Fitted, Run, close_files, fit_files, load_file, ready_table
+from pgstrata.tables.importing import Fitted, Run, close_files, fit_files, ready_table
 from pgstrata.tables.ledger import Begun, Ledger, State, ids_of
+from pgstrata.tables.load import load_file
 from pgstrata.tables.modes import Merge, empty, merge_for
 from pgstrata.tables.records import Block, Scanner
 from pgstrata.tables.session import in_transaction, transaction

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
-from pgstrata.tables import strict
 from pgstrata.tables.catalog import Table, find_table, get_table
 from pgstrata.tables.errors import InputError, TransferError
 from pgstrata.tables.header import IGNORED, is_header, matched, positional
-from pgstrata.tables.job import Job, Tally
-from pgstrata.tables.modes import Merge, Merged, close_target, merge_for, open_target
+from pgstrata.tables.job import Tally
+from pgstrata.tables.load import load_file
+from pgstrata.tables.modes import Merged, merge_for
 from pgstrata.tables.prepare import Opened, open_file
 from pgstrata.tables.proof import proof_of, prove
 from pgstrata.tables.rejectfile import RejectFile
@@ -21,10 +21,9 @@ from pgstrata.tables.session import WRITING, in_transaction, transaction
 from pgstrata.tables.steps import AnyConnection, Local, Steps, query
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from pgstrata.tables.options import ImportOptions
-    from pgstrata.tables.records import Block
     from pgstrata.tables.source import Source
 
 
@@ -209,40 +208,10 @@ def _form(file: Opened) -> tuple[object, ...]:
     return file.preamble, file.dialect, file.encoding.name
 
 
-def load_file(
-    run: Run, table: Table, merge: Merge, fitted: Fitted, blocks: Iterator[Block]
-) -> Steps[int]:
-    """Load blocks of a file; return how many records they were. Nothing is committed."""
-    file = fitted.file
-    target = yield from open_target(run.connection, table, fitted.columns, merge)
-    job = Job(run.connection, target, file, run.options.empty_as_null, table.deferrable)
-    told = teller(run, fitted)
-    if run.rejects:
-        from pgstrata.tables import tolerant
-
-        keep = partial(run.reject, file=file)
-        read, loaded = yield from tolerant.load(job, table, blocks, keep, told)
-    else:
-        read = loaded = yield from strict.load(job, blocks, told)
-    merged = yield from close_target(run.connection, table, target, merge, loaded)
-    run.count(read, merged)
-    return read
-
-
 def close_files(run: Run) -> None:
     """Close what was opened."""
     for fitted in run.files:
         fitted.file.input.close()
-
-
-def teller(run: Run, fitted: Fitted) -> Callable[[Block], None]:
-    """Return what is to be called for each block of a file that is loaded."""
-    others = sum(other.file.input.position() for other in run.files if other is not fitted)
-    return partial(_told, run.tally, fitted.file, others)
-
-
-def _told(tally: Tally, file: Opened, others: int, block: Block) -> None:
-    tally.add(block.records, others + file.input.position())
 
 
 def _fit(run: Run, table: Table, source: Source) -> Fitted:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pgstrata.tables.statement import Target
 
 KEPT = 8 * 2**20  # bytes; the server was never seen to lag behind by more than half of it
+_ROW_CLASSES = ("22", "23", "44", "54", "P0", "42804")  # SQLSTATEs that speak of a row
 PLACES = 1024  # blocks of which only the place is kept, where several connections share KEPT
 
 
@@ -82,6 +83,11 @@ class Sent:
                 found = records_at(block, [line - before], scanner) if line > before else [None]
                 return found[0]
         return None
+
+
+def of_row(error: psycopg.Error) -> bool:
+    """Return whether it is a row that made a statement fail."""
+    return (error.sqlstate or "").startswith(_ROW_CLASSES)
 
 
 def complaint(error: psycopg.Error, target: Target) -> Complaint:

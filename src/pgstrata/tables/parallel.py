@@ -26,8 +26,9 @@ from pgstrata.tables.errors import (
 )
 from pgstrata.tables.header import IGNORED
 from pgstrata.tables.hierarchy import OwnKey, own_keys
-from pgstrata.tables.importing import Fitted, Run, close_files, fit_files, ready_table, teller
+from pgstrata.tables.importing import Fitted, Run, close_files, fit_files, ready_table
 from pgstrata.tables.job import Job
+from pgstrata.tables.load import teller
 from pgstrata.tables.modes import Merged
 from pgstrata.tables.session import apply, assigned_xid, commit, in_transaction
 from pgstrata.tables.statement import Target

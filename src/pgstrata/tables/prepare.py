@@ -16,7 +16,7 @@ from pgstrata.tables.records import Block, Scanner
 from pgstrata.tables.source import Input, Source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
     from pgstrata.tables.options import ImportOptions
 
@@ -97,20 +97,24 @@ def open_file(source: Source, options: ImportOptions, names: Sequence[str] = ())
         raise
 
 
-def read_again(file: Opened, offset: int, size: int) -> bytes:
-    """Return some bytes of a ``repeatable`` file, as they were sent; see ``Block.offset``.
-
-    Raises ``InputError`` if it is not what it was.
-    """
+def chunks_again(file: Opened, offset: int) -> Generator[bytes, None, None]:
+    """Read a ``repeatable`` file once more, as it was sent, from an offset on; see ``Block``."""
     encoding = file.encoding
     with closing(Input(file.source, file.input.compression)) as opened:
         bom = len(opened.read(len(encoding.bom)))
         left = offset - (0 if encoding.transcoded else bom)
-        found = b""
         for chunk in transcoded(opened.chunks(), encoding, file.name):
             if left < len(chunk):
-                found += chunk[max(left, 0) :]
+                yield chunk[max(left, 0) :]
             left -= len(chunk)
+
+
+def read_again(file: Opened, offset: int, size: int) -> bytes:
+    """Return some bytes of a file once more. Raises ``InputError`` if it is not what it was."""
+    found = b""
+    with closing(chunks_again(file, offset)) as chunks:
+        for chunk in chunks:
+            found += chunk
             if len(found) >= size:
                 return found[:size]
     raise InputError(f"{file.name} has become shorter while it was imported")

@@ -13,17 +13,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from psycopg import sql
-
 from pgstrata.tables import strict
 from pgstrata.tables.errors import VerificationError
 from pgstrata.tables.header import IGNORED
 from pgstrata.tables.job import Job
 from pgstrata.tables.locate import split_block
-from pgstrata.tables.modes import Merge, open_target
+from pgstrata.tables.modes import Merge, drop_target, open_target
 from pgstrata.tables.prepare import Opened, open_file
 from pgstrata.tables.records import Scanner
-from pgstrata.tables.steps import Local, Steps, query
+from pgstrata.tables.steps import Local, Steps
 from pgstrata.tables.verify import Digest, checksum, count_rows, digest, verify_count
 
 if TYPE_CHECKING:
@@ -108,7 +106,7 @@ def _read_again(run: Run, table: Table, fitted: Fitted, columns: tuple[str, ...]
         blocks = _without(left_out, file.blocks(), job.scanner) if left_out else file.blocks()
         yield from strict.load(job, blocks, lambda _block: None)
     held = yield from digest(run.connection, target.relation, columns)
-    yield from query(run.connection, sql.SQL("DROP TABLE {}").format(target.relation))
+    yield from drop_target(run.connection, target)
     return held
 
 

@@ -58,6 +58,11 @@ class RejectFile:
         if not resumed:
             self.refuse_existing()
 
+    @property
+    def room(self) -> int:
+        """How many more records may be bad."""
+        return self._maximum - self.count
+
     def refuse_existing(self) -> None:
         """Raise ``InputError`` if a file is there that may not be replaced."""
         for path in (self.path, self.details):

@@ -15,7 +15,7 @@ import psycopg
 
 from pgstrata.tables import wire
 from pgstrata.tables.hierarchy import OwnKey, orphan, orphans, own_keys
-from pgstrata.tables.locate import Complaint, Record, complaint, reject, value_of
+from pgstrata.tables.locate import Complaint, Record, complaint, of_row, reject, value_of
 from pgstrata.tables.notices import explained, place
 from pgstrata.tables.pieces import Piece, Reader, ending_on, on_lines, piece_of, without
 from pgstrata.tables.session import refused
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 _UNDO = "ROLLBACK TO SAVEPOINT pgstrata_part"
 FEW = 16  # records: the smallest part while bad rows are dense
-_ROW_CLASSES = ("22", "23", "44", "54", "P0", "42804")  # SQLSTATEs that speak of a row
 
 
 class Sieve:
@@ -140,7 +139,7 @@ class Sieve:
                 yield from query(connection, "SET CONSTRAINTS ALL IMMEDIATE")
         except psycopg.Error as error:
             self._before = b"ROLLBACK TO SAVEPOINT pgstrata_part; "
-            if connection.closed or not (error.sqlstate or "").startswith(_ROW_CLASSES):
+            if connection.closed or not of_row(error):
                 raise refused(error, f"{job.file.name}: nothing was loaded") from error
             return error
         except BaseException:
