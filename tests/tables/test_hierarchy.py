@@ -2,17 +2,23 @@ from __future__ import annotations
 
 import json
 import random
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 
 from pgstrata.tables import ImportOptions, import_csv, pieces
+from pgstrata.tables.locate import split_block
+from pgstrata.tables.prepare import open_file
+from pgstrata.tables.records import Scanner
+from pgstrata.tables.waiting import Waiting
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 HEADER = "id,boss\n"
+ANY = ImportOptions()
 
 
 @pytest.fixture(params=["", " DEFERRABLE INITIALLY DEFERRED"])
@@ -98,3 +104,23 @@ def test_a_key_to_another_table_is_still_told_apart(
     result = load(staff, path)
     assert (result.rows_loaded, result.rows_rejected) == (150, 1)
     assert path.with_suffix(".bad").read_text() == "id,boss,place\n90,299,2\n"
+
+
+def test_rows_that_wait_are_not_in_memory(csv_file: Any) -> None:
+    """Only where they are; what is read back is what was there, with its places."""
+    file = open_file(csv_file("id,boss\n" + "".join(f'{n},"{n}\n"\n' for n in range(900))), ANY)
+    with closing(file.input):
+        file.take_header()
+        scanner = Scanner(file.dialect)
+        (block,) = file.blocks()
+    records = split_block(block, scanner)
+    some = [record for record in records if record.number % 300]
+    waiting = Waiting(scanner)
+    waiting.add([pieces.piece_of(some, b"\n")])
+    assert waiting.count == len(some) == 897
+    taken = waiting.take()
+    assert (waiting.count, len(taken)) == (0, 3)
+    assert [record for piece in taken for record in piece.split()] == some
+    assert b"".join(piece.read() for piece in taken) == b"".join(record.data for record in some)
+    assert taken[1].find([2, 4]) == some[299:301]
+    waiting.close()

@@ -46,8 +46,11 @@ def in_batches(run: Run) -> Steps[ImportResult]:
         raise UsageError("batches with rejects take one file at a time")
     try:
         files = yield from transaction(run.connection, _ready(run), run.settings)
-        yield from _loaded(run, files)
-        return run.result(committed=True)
+        return (yield from _loaded(run, files))
+    except Interrupted as error:
+        if not error.committed:
+            raise
+        raise _interrupted(run, error) from error
     finally:
         close_files(run)
         if run.rejects:
@@ -111,12 +114,13 @@ def _refuse_another(file: _File, begun: list[Begun]) -> None:
         )
 
 
-def _loaded(run: Run, files: list[_File]) -> Steps[None]:
+def _loaded(run: Run, files: list[_File]) -> Steps[ImportResult]:
     """Load all files; whatever goes wrong, say what is committed."""
     run.tally.committed = run.resumed
     try:
         for file in files:
             yield from file.load()
+        return run.result(committed=True)
     except PgstrataError as error:
         raise _partial(run, error) from error
     except KeyboardInterrupt as error:

@@ -8,6 +8,7 @@ is a bad row if even all of them together lack it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from psycopg import sql
@@ -68,7 +69,7 @@ def orphans(
     copy = copy_in(staging, file.dialect, file.encoding.server, force_null=job.force_null)
     pgconn = job.connection.pgconn
     yield Wire(job.connection, wire.start(pgconn, copy.as_bytes(None)))
-    for block in (job.header, *data):
+    for block in chain([job.header], data):
         yield Wire(job.connection, wire.write(pgconn, block))
     yield Wire(job.connection, wire.finish(pgconn))
     found: dict[int, OwnKey] = {}

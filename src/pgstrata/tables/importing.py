@@ -16,6 +16,7 @@ from pgstrata.tables.modes import Merged, merge_for
 from pgstrata.tables.prepare import Opened, open_file
 from pgstrata.tables.proof import proof_of, prove
 from pgstrata.tables.rejectfile import RejectFile
+from pgstrata.tables.replay import Replay, read_twice
 from pgstrata.tables.results import ImportPlan, ImportResult, Reject
 from pgstrata.tables.session import WRITING, in_transaction, transaction
 from pgstrata.tables.steps import AnyConnection, Local, Steps, query
@@ -42,7 +43,7 @@ class Run:
 
     connection: AnyConnection
     name: str
-    sources: Sequence[Source]
+    sources: Sequence[Source | Replay]
     options: ImportOptions
     tally: Tally
     on_plan: Callable[[ImportPlan], None] | None = None
@@ -120,7 +121,8 @@ def new_run(  # what the caller gave, as it was given
     """Return an import about to begin. Raises ``InputError`` if there can be no reject file."""
     one = isinstance(source, (str, os.PathLike)) or hasattr(source, "read")
     sources = [cast("Source", source)] if one else list(cast("Sequence[Source]", source))
-    run = Run(connection, table, sources, options, tally, on_plan)
+    kept = [_kept(source, options) for source in sources]
+    run = Run(connection, table, kept, options, tally, on_plan)
     if options.rejects is not None:
         run.rejects = RejectFile(
             options.rejects,
@@ -130,6 +132,12 @@ def new_run(  # what the caller gave, as it was given
         )
         run.rejects.refuse_inputs(sources)
     return run
+
+
+def _kept(source: Source, options: ImportOptions) -> Source | Replay:
+    if isinstance(source, (str, os.PathLike)) or not read_twice(options):
+        return source
+    return Replay(source)
 
 
 def at_once(run: Run) -> Steps[ImportResult]:
@@ -212,9 +220,12 @@ def close_files(run: Run) -> None:
     """Close what was opened."""
     for fitted in run.files:
         fitted.file.input.close()
+    for source in run.sources:
+        if isinstance(source, Replay):
+            source.close()
 
 
-def _fit(run: Run, table: Table, source: Source) -> Fitted:
+def _fit(run: Run, table: Table, source: Source | Replay) -> Fitted:
     file = open_file(source, run.options, [c.name for c in table.columns])
     try:
         return _fit_opened(run, table, file)

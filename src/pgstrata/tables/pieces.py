@@ -22,10 +22,11 @@ PART = 4 * 2**20  # bytes sent under one savepoint, as long as no row is bad
 class Piece:
     """Records to be sent, and how to tell them apart if that becomes necessary.
 
-    ``find`` returns those that end on the given ones of its ``marks``, which count from 1.
+    ``read`` returns their bytes, ``find`` those that end on the given ones of its ``marks``, which
+    count from 1.
     """
 
-    data: bytes
+    read: Callable[[], bytes]
     count: int
     marks: int
     split: Callable[[], list[Record]]
@@ -73,7 +74,7 @@ class Reader:
         shapes = self._scanner.shapes(block.data, self._delimiter)[: block.records]
         if shapes.count(self._delimiter * expected) == block.records:
             whole = Piece(
-                block.data,
+                lambda: block.data,
                 block.records,
                 block.marks,
                 lambda: split_block(block, self._scanner),
@@ -97,15 +98,19 @@ def piece_of(records: list[Record], mark: bytes) -> Piece:
         found = ending_on(records, [number + 1 for number in marks], mark)
         return [records[index] for index in found if index is not None]
 
-    return Piece(data, len(records), data.count(mark), lambda: records, find)
+    return Piece(lambda: data, len(records), data.count(mark), lambda: records, find)
 
 
 def without(pieces: list[Piece], rejected: set[int], mark: bytes) -> list[Piece]:
     """Return the pieces without some records, which are given by number."""
     if not rejected:
         return pieces
-    kept = [[r for r in piece.split() if r.number not in rejected] for piece in pieces]
-    return [piece_of(records, mark) for records in kept if records]
+    kept = []
+    for piece in pieces:
+        good = [record for record in piece.split() if record.number not in rejected]
+        if good:
+            kept.append(piece if len(good) == piece.count else piece_of(good, mark))
+    return kept
 
 
 def on_lines(pieces: list[Piece], lines: list[int]) -> list[Record]:

@@ -13,6 +13,7 @@ from pgstrata.tables.dialect import Dialect, Newline, guess_delimiter, guess_quo
 from pgstrata.tables.encoding import Encoding, find_encoding, transcoded
 from pgstrata.tables.errors import InputError
 from pgstrata.tables.records import Block, Scanner
+from pgstrata.tables.replay import Replay
 from pgstrata.tables.source import Input, Source
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class Opened:
     ``before`` what came earlier (BOM and skipped lines), ``rest`` what follows the head.
     """
 
-    source: Source
+    source: Source | Replay
     input: Input
     encoding: Encoding
     dialect: Dialect
@@ -52,7 +53,8 @@ class Opened:
     @property
     def repeatable(self) -> bool:
         """Whether it can be read a second time: a pipe cannot, even if it has a path."""
-        return isinstance(self.source, (str, os.PathLike)) and self.input.size is not None
+        stored = isinstance(self.source, (str, os.PathLike)) and self.input.size is not None
+        return stored or isinstance(self.source, Replay)
 
     def take_header(self) -> None:
         """Step over the first record."""
@@ -84,12 +86,12 @@ class Opened:
         return _first_end(self.head, self.dialect) or len(self.head)
 
 
-def open_file(source: Source, options: ImportOptions, names: Sequence[str] = ()) -> Opened:
+def open_file(source: Source | Replay, options: ImportOptions, names: Sequence[str] = ()) -> Opened:
     """Open a file and find its dialect. ``names`` are the columns it is meant for.
 
     Raises ``InputError`` if it cannot be read, is empty, or its encoding cannot be told.
     """
-    opened = Input(source, options.compression)
+    opened = _input(source, options.compression)
     try:
         return _looked_at(source, opened, options, names)
     except BaseException:
@@ -97,10 +99,14 @@ def open_file(source: Source, options: ImportOptions, names: Sequence[str] = ())
         raise
 
 
+def _input(source: Source | Replay, compression: str) -> Input:
+    return Input(source.reader() if isinstance(source, Replay) else source, compression)
+
+
 def chunks_again(file: Opened, offset: int) -> Generator[bytes, None, None]:
     """Read a ``repeatable`` file once more, as it was sent, from an offset on; see ``Block``."""
     encoding = file.encoding
-    with closing(Input(file.source, file.input.compression)) as opened:
+    with closing(_input(file.source, file.input.compression)) as opened:
         bom = len(opened.read(len(encoding.bom)))
         left = offset - (0 if encoding.transcoded else bom)
         for chunk in transcoded(opened.chunks(), encoding, file.name):
@@ -121,7 +127,7 @@ def read_again(file: Opened, offset: int, size: int) -> bytes:
 
 
 def _looked_at(
-    source: Source, opened: Input, options: ImportOptions, names: Sequence[str]
+    source: Source | Replay, opened: Input, options: ImportOptions, names: Sequence[str]
 ) -> Opened:
     sample = opened.read(SAMPLE)
     if not sample:

@@ -4,11 +4,12 @@ Records with a wrong number of fields are taken out before anything is sent. Fro
 the server itself skips and reports rows with a malformed value. Every other complaint undoes the
 part: if it names a line, that record is rejected and those before and behind it are sent again; if
 not, the part is halved until one record is left. Parts shrink where bad rows are dense. What refers
-to a row of its own table that is not there yet waits, in memory, until all else is loaded.
+to a row of its own table that is not there yet waits, on the disk, until all else is loaded.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -21,6 +22,7 @@ from pgstrata.tables.pieces import Piece, Reader, ending_on, on_lines, piece_of,
 from pgstrata.tables.session import refused
 from pgstrata.tables.steps import Local, Steps, Wire, query
 from pgstrata.tables.strict import accepted, begin, check_count, give_up
+from pgstrata.tables.waiting import Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -56,8 +58,8 @@ class Sieve:
         self._before = b"SAVEPOINT pgstrata_part; "
         self._notices: list[str] = []
         self._own_keys = own_keys
-        self._waiting: list[Piece] = []
         self._scanner = job.scanner
+        self._waiting = Waiting(self._scanner)
 
     def load(self, pieces: Iterator[Piece]) -> Steps[bool]:
         """Load one part; return whether a bad row has undone it, so that it went in pieces."""
@@ -69,8 +71,8 @@ class Sieve:
 
     def settle(self) -> Steps[None]:
         """Load what has waited for other rows, and reject what has waited in vain."""
-        while self._waiting:
-            pieces, self._waiting = self._waiting, []
+        while self._waiting.count:
+            pieces = self._waiting.take()
             error = yield from self._attempt(iter(pieces), [])
             if error is None:
                 return
@@ -80,7 +82,7 @@ class Sieve:
             if error is not None:
                 before = sum(piece.count for piece in pieces)
                 yield from self._sift_or_wait(pieces, error)
-                if sum(piece.count for piece in self._waiting) >= before:
+                if self._waiting.count >= before:
                     self._own_keys = ()  # each waits for another: now every one is looked at
 
     def watch(self, diagnostic: psycopg.errors.Diagnostic) -> None:
@@ -89,13 +91,17 @@ class Sieve:
         if source.endswith("copyfromparse.c"):
             self._notices.append(text)
 
-    def close(self) -> Steps[None]:
+    def end(self) -> Steps[None]:
         """End the last savepoint."""
         if self._before.startswith(b"SAVEPOINT"):
             return
         undo = self._before.startswith(b"ROLLBACK")
         text = "ROLLBACK TO SAVEPOINT pgstrata_part; " if undo else ""
         yield from query(self.job.connection, text + "RELEASE SAVEPOINT pgstrata_part")
+
+    def close(self) -> None:
+        """Drop what still waits."""
+        self._waiting.close()
 
     def _waits(self, error: psycopg.Error) -> bool:
         return error.diag.constraint_name in {key.name for key in self._own_keys}
@@ -110,12 +116,12 @@ class Sieve:
             yield from self._skipped(sent)
             skipped = {bad.record for bad in self.rejects[known:]}
             sent = without(sent, skipped, self._scanner.mark)
-        self._waiting += sent
+        yield Local(partial(self._waiting.add, sent))
 
     def _without_orphans(self, pieces: list[Piece]) -> Steps[list[Piece]]:
         job, scanner = self.job, self._scanner
         yield from query(job.connection, _UNDO)
-        data = [accepted(piece.data, job, scanner) for piece in pieces]
+        data = (accepted(piece.read(), job, scanner) for piece in pieces)
         lost = dict((yield from orphans(job, self._table, self._own_keys, data)))
         records = enumerate(record for piece in pieces for record in piece.split())
         found = [(record, lost[index]) for index, record in records if index in lost]
@@ -130,7 +136,7 @@ class Sieve:
         try:
             while (piece := (yield Local(lambda: next(pieces, None)))) is not None:
                 sent.append(piece)
-                data = accepted(piece.data, job, self._scanner)
+                data = accepted(piece.read(), job, self._scanner)
                 yield Wire(connection, wire.write(connection.pgconn, data))
             yield Wire(connection, wire.end(connection.pgconn))
             yield Local(self._meanwhile)
@@ -230,7 +236,8 @@ def load(
             rejects = sorted(sieve.rejects + read.rejects, key=lambda bad: bad.record)
             yield Local(lambda rejects=rejects: keep(rejects))  # type: ignore[misc]  # bound now
             sieve.rejects, read.rejects = [], []
-        yield from sieve.close()
+        yield from sieve.end()
     finally:
+        sieve.close()
         job.connection.remove_notice_handler(sieve.watch)
     return read.records, sieve.loaded
