@@ -140,6 +140,16 @@ def test_rows_that_refer_to_rows_of_other_connections(
     assert "do not see each other's rows" in caught.value.hint
 
 
+def test_fields_may_be_left_out(
+    people: psycopg.Connection[Any], workers: list[psycopg.Connection[Any]], csv_file: Any
+) -> None:
+    """Each connection has a staging table of its own."""
+    options = ImportOptions(columns=["id", "amount"])
+    result = import_csv(people, "people", csv_file(body(9000)), options, workers=workers)
+    assert result.rows_loaded == 9000
+    assert count(people) == (9000, sum(range(9000)), None)
+
+
 def test_the_bytes_of_all_files_count(
     people: psycopg.Connection[Any], workers: list[psycopg.Connection[Any]], csv_file: Any
 ) -> None:
@@ -155,7 +165,6 @@ def test_the_bytes_of_all_files_count(
         {"on_conflict": "skip"},
         {"batch": 10},
         {"verify": True},
-        {"columns": ["id"]},
     ],
 )
 def test_what_needs_one_transaction_is_refused(

@@ -24,14 +24,12 @@ from pgstrata.tables.errors import (
     PartialTransferError,
     TransferError,
 )
-from pgstrata.tables.header import IGNORED
 from pgstrata.tables.hierarchy import OwnKey, own_keys
 from pgstrata.tables.importing import Fitted, Run, close_files, fit_files, ready_table
 from pgstrata.tables.job import Job
 from pgstrata.tables.load import teller
-from pgstrata.tables.modes import Merged
+from pgstrata.tables.modes import Merge, Merged, close_target, open_target
 from pgstrata.tables.session import apply, assigned_xid, commit, in_transaction
-from pgstrata.tables.statement import Target
 from pgstrata.tables.steps import AnyConnection, Steps, Together, query
 
 if TYPE_CHECKING:
@@ -44,6 +42,7 @@ if TYPE_CHECKING:
 LOCK_TIMEOUT = (
     "5s"  # two connections that load the same key wait for each other, unseen by the server
 )
+_PLAIN = Merge()  # appends, through a staging table only where fields are left out
 
 
 def together(run: Run, workers: Sequence[AnyConnection]) -> Steps[ImportResult]:
@@ -151,12 +150,10 @@ def _load(run: Run, connections: list[AnyConnection]) -> Steps[list[list[Range]]
     keys = yield from own_keys(run.connection, table)
     ranges: list[list[Range]] = [[] for _ in connections]
     for fitted in run.files:
-        if IGNORED in fitted.columns:
-            raise UsageError("leaving fields out needs one connection only")
         shared = Shared(fitted.file.name, fitted.file.blocks())
         told = teller(run, fitted)
         lanes = [
-            _lane(_job(connection, table, fitted, run, len(connections)), shared, taken, told)
+            _lane(_Lane(connection, fitted, shared, taken), run, table, told, len(connections))
             for connection, taken in zip(connections, ranges, strict=True)
         ]
         outcomes: list[int | BaseException] = yield Together(
@@ -177,19 +174,29 @@ def _stop(shared: Shared, connections: list[AnyConnection]) -> None:
             connection.pgconn.get_cancel().cancel()
 
 
-def _job(connection: AnyConnection, table: Table, fitted: Fitted, run: Run, lanes: int) -> Job:
-    target = Target(table.identifier, table.name, fitted.columns)
-    return Job(connection, target, fitted.file, run.options.empty_as_null, lanes=lanes)
+@dataclass(frozen=True, slots=True)
+class _Lane:
+    """One connection, and what it has got of a file."""
+
+    connection: AnyConnection
+    fitted: Fitted
+    shared: Shared
+    taken: list[Range]
 
 
 def _lane(
-    job: Job, shared: Shared, taken: list[Range], told: Callable[[Block], None]
+    lane: _Lane, run: Run, table: Table, told: Callable[[Block], None], lanes: int
 ) -> Steps[int]:
+    """Load a share of a file; return how many rows that is. Nothing is committed."""
+    connection, fitted = lane.connection, lane.fitted
     try:
-        loaded = yield from strict.load(job, shared.lane(taken), told)
-        yield from query(job.connection, "SET CONSTRAINTS ALL IMMEDIATE")
+        target = yield from open_target(connection, table, fitted.columns, _PLAIN)
+        job = Job(connection, target, fitted.file, run.options.empty_as_null, lanes=lanes)
+        loaded = yield from strict.load(job, lane.shared.lane(lane.taken), told)
+        yield from close_target(connection, table, target, _PLAIN, loaded)
+        yield from query(connection, "SET CONSTRAINTS ALL IMMEDIATE")
     except BaseException:
-        shared.fail()
+        lane.shared.fail()
         raise
     return loaded
 
