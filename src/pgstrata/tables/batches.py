@@ -12,7 +12,7 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from pgstrata.errors import UsageError
+from pgstrata.errors import PgstrataError, UsageError
 from pgstrata.tables.errors import (
     InputError,
     Interrupted,
@@ -122,6 +122,8 @@ def _loaded(run: Run, files: list[_File]) -> Steps[ImportResult]:
             yield from file.load()
         return run.result(committed=True)
     except Exception as error:  # also what nobody has foreseen
+        if not (run.tally.committed or run.ddl or run.emptied):
+            raise
         raise _partial(run, error) from error
     except KeyboardInterrupt as error:
         raise _interrupted(run, error) from error
@@ -256,10 +258,8 @@ def _interrupted(run: Run, error: KeyboardInterrupt) -> Interrupted:
     return Interrupted(f"{_kept(run)}; it can be resumed")
 
 
-def _partial(run: Run, error: Exception) -> Exception:
-    """Return the error that says what is committed, if anything is."""
-    if not (run.tally.committed or run.ddl or run.emptied):
-        return error
+def _partial(run: Run, error: Exception) -> PgstrataError:
+    """Return the error that says what is committed."""
     message = f"{_kept(run)}; the next batch failed: {error}"
     if isinstance(error, OutcomeUnknownError):
         return OutcomeUnknownError(message, xid=error.xid, hint=error.hint)

@@ -87,7 +87,7 @@ def _explained(error: BaseException, keys: Sequence[OwnKey]) -> BaseException:
         key.name for key in keys
     }:
         error.hint = (
-            "connections do not see each other's rows: use one where rows of a file refer to others"
+            "connections do not see each other's rows: use one if the row meant is in the file too"
         )
     return error
 
