@@ -4,12 +4,13 @@ import gzip
 import io
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-from tests.cli.conftest import Cli, fresh
+from tests.cli.conftest import SERVER, Cli, fresh
 from tests.servers import PASSWORD, Server
 
 HEADER = "id,name,amount\n"
@@ -120,6 +121,16 @@ def test_stdin(cli: Cli, people: psycopg.Connection[Any], monkeypatch: pytest.Mo
     monkeypatch.setattr(sys, "stdin", packed)
     assert cli("import", "people", "-").out.startswith("people: 3 rows loaded")
     assert cli("import", "people", "-", "-").code == 2
+
+
+def test_a_server_that_is_not_there(cli: Cli, good: str, write: Callable[..., None]) -> None:
+    """The error is that of connecting, with its own hint: no server has refused anything."""
+    write(base=SERVER.format(host="127.0.0.1", port=1, user="x", password="x"), development="")
+    done = cli("import", "people", good)
+    assert done.code == 1
+    assert "Connection refused" in done.err
+    assert "the server refused" not in done.err
+    assert "hint: " in done.err
 
 
 def test_a_bad_row_undoes_all(cli: Cli, people: psycopg.Connection[Any], project: Path) -> None:
@@ -254,7 +265,7 @@ def test_batches_and_going_on(cli: Cli, people: psycopg.Connection[Any], project
     broken = file(project, HEADER + "".join([*lines[:7], "7,x,y\n", *lines[8:]]))
     done = cli("import", "people", broken, "--batch", "3")
     assert (done.code, len(rows(people))) == (5, 6)
-    assert "6 rows of people are committed, then: people.csv:9: record 8" in done.err
+    assert "6 rows of people are committed; the next batch failed: people.csv:9:" in done.err
     assert cli("import", "people", broken, "--batch", "3").code == 2
     file(project, HEADER + "".join(lines))
     again = cli("import", "people", broken, "--batch", "3", "--resume")

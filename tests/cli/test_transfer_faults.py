@@ -102,7 +102,7 @@ def test_a_server_that_crashes(own_server: Server, people_csv: Path, *, batch: b
     assert "Traceback" not in err
     if batch:
         assert (child.returncode, kept) == (5, 20_000 - 2)
-        assert f"{kept} rows of people are committed, then: " in err
+        assert f"{kept} rows of people are committed; the next batch failed: " in err
     else:
         assert (child.returncode, kept) == (1, 0)
         assert "nothing was loaded" in err

@@ -9,7 +9,7 @@ import pytest
 from tests.servers import Server, embedded_bindir
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 HERE = Path(__file__).parent
 OLD = 16  # the newest version that does not skip bad rows itself
@@ -69,6 +69,38 @@ def create_people(connection: psycopg.Connection[Any]) -> None:
         " double numeric GENERATED ALWAYS AS (amount * 2) STORED)"
     )
     connection.commit()
+
+
+def strike_at(
+    connection: psycopg.Connection[Any],
+    statement: str,
+    strike: Callable[[], object],
+    *,
+    after: bool = False,
+) -> None:
+    """Let something happen just before, or after, a statement that begins so."""
+    base = connection.cursor_factory
+
+    class Struck(base):  # type: ignore[misc, valid-type]  # of a blocking connection, or not
+        def execute(self, query: Any, *rest: Any, **more: Any) -> Any:
+            meant = _text(query).startswith(statement)
+            if meant and not after:
+                strike()
+            done = super().execute(query, *rest, **more)
+            if meant and after:
+                strike()
+            return done
+
+    connection.cursor_factory = Struck
+
+
+def interrupt() -> None:
+    """Do as Ctrl-C does."""
+    raise KeyboardInterrupt
+
+
+def _text(query: Any) -> str:
+    return query if isinstance(query, str) else str(query.as_string(None))
 
 
 @pytest.fixture

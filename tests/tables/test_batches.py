@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 from tests.servers import Server
-from tests.tables.conftest import create_people
+from tests.tables.conftest import create_people, strike_at
 
 from pgstrata.errors import UsageError
 from pgstrata.tables import (
@@ -127,6 +127,117 @@ def test_truncating_goes_before_the_first_batch_only(
     assert ids(people) == list(range(30))
 
 
+def fill(people: psycopg.Connection[Any], *numbers: int) -> None:
+    """Put rows into the table."""
+    for number in numbers:
+        people.execute("INSERT INTO people (id) VALUES (%s)", [number])
+    people.commit()
+
+
+def test_an_unfinished_import_is_refused_before_the_table_is_emptied(
+    people: psycopg.Connection[Any], csv_file: Any
+) -> None:
+    """So what its resumption relies on is still there."""
+    path = csv_file(body(50, {33: "33,a,x\n"}))
+    options = ImportOptions(batch=10, mode="truncate")
+    for error in (PartialTransferError, UsageError):
+        with pytest.raises(error):
+            import_csv(people, "people", path, options)
+        assert ids(people) == list(range(30))
+        people.rollback()
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_first_run_empties_the_table(
+    people: psycopg.Connection[Any], csv_file: Any, *, resume: bool
+) -> None:
+    """Also one that would resume."""
+    fill(people, 999)
+    options = ImportOptions(batch=10, mode="truncate", resume=resume)
+    import_csv(people, "people", csv_file(body(3)), options)
+    assert ids(people) == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("table", "options", "said"),
+    [("people", {"mode": "truncate"}, "emptied"), ("fresh", {"create": True}, "created")],
+)
+def test_a_first_batch_that_fails_says_what_became_of_the_table(
+    people: psycopg.Connection[Any], csv_file: Any, table: str, options: Any, said: str
+) -> None:
+    """It is not as it was; and beginning again is as good as resuming."""
+    fill(people, 999)
+    bad = csv_file(HEADER + "1,a,1\n2,b,1,5\n")
+    what = rf"^0 rows of {table} are committed, and the table was {said} before; the next batch"
+    with pytest.raises(PartialTransferError, match=what):
+        import_csv(people, table, bad, ImportOptions(batch=10, **options))
+    good = csv_file(HEADER + "1,a,1\n")
+    import_csv(people, table, good, ImportOptions(batch=10))
+    assert people.execute(f"SELECT id FROM {table}".encode()).fetchall() == [(1,)]
+
+
+def test_a_resumed_run_that_fails_at_once_still_counts_the_rows_before(
+    people: psycopg.Connection[Any], csv_file: Any
+) -> None:
+    """They are in the table whoever has put them there."""
+    path = csv_file(body(50, {33: "33,a,x\n"}))
+    for resume in (False, True):
+        with pytest.raises(PartialTransferError, match=r"^30 rows of people are committed; "):
+            import_csv(people, "people", path, ImportOptions(batch=10, resume=resume))
+
+
+def test_of_two_runs_at_once_one_gives_up(
+    people: psycopg.Connection[Any], server: Server, csv_file: Any
+) -> None:
+    """Before it loads a record that the other has loaded."""
+    path, options = csv_file(body(50)), ImportOptions(batch=10, resume=True)
+    commits: list[Any] = []
+
+    def other() -> None:
+        commits.append(None)
+        if len(commits) == 3:
+            with psycopg.connect(**server.keywords(dbname=people.info.dbname)) as connection:
+                commits.append(import_csv(connection, "people", path, options))
+
+    strike_at(people, "COMMIT", other, after=True)
+    with pytest.raises(PartialTransferError, match=r"^20 rows.*another run has gone on"):
+        import_csv(people, "people", path, options)
+    assert (commits[3].rows_resumed, commits[3].rows_loaded) == (20, 30)
+    assert ids(people) == list(range(50))
+
+
+def test_resuming_another_name_or_other_columns_is_refused(
+    people: psycopg.Connection[Any], csv_file: Any
+) -> None:
+    """While the import that may be meant has not ended; its id leads to it."""
+    path = csv_file(body(50, {33: "33,a,x\n"}))
+    with pytest.raises(PartialTransferError):
+        import_csv(people, "people", path, ImportOptions(batch=10))
+    mended = csv_file(body(50), "mended.csv")
+    options: dict[str, Any] = {"batch": 10, "resume": True}
+    given = ""
+    for other, columns in ((mended, None), (path, ["id", "amount"])):
+        with pytest.raises(UsageError, match=r"one of people.csv has committed 30 rows") as error:
+            import_csv(people, "people", other, ImportOptions(columns=columns, **options))
+        given = error.value.hint.split()[1]
+    result = import_csv(people, "people", mended, ImportOptions(import_id=given, **options))
+    assert (result.rows_resumed, result.rows_loaded) == (30, 20)
+
+
+@pytest.mark.parametrize("import_id", ["", "mine"])
+def test_files_of_one_name_are_told_apart(
+    people: psycopg.Connection[Any], tmp_path: Path, import_id: str
+) -> None:
+    """Each has its own row in the ledger."""
+    files = [tmp_path / "2024" / "d.csv", tmp_path / "2025" / "d.csv"]
+    for year, file in enumerate(files):
+        file.parent.mkdir()
+        file.write_text(f"id\n{year}1\n{year}2\n")
+    options = ImportOptions(batch=1, resume=True, import_id=import_id)
+    assert import_csv(people, "people", files, options).rows_loaded == 4
+    assert import_csv(people, "people", files, options).rows_resumed == 4
+
+
 def test_rejects_are_resumed_with_the_rows(
     people: psycopg.Connection[Any], csv_file: Any, tmp_path: Path
 ) -> None:
@@ -145,6 +256,44 @@ def test_rejects_are_resumed_with_the_rows(
     assert (result.rows_resumed, result.rows_loaded) == (18, 18)
     assert rejects.read_bytes() == HEADER.encode() + b"1,2,3,4\n" * 4
     assert ids(people) == [n for n in range(40) if n not in bad]
+
+
+@pytest.mark.parametrize("left", [HEADER, HEADER + "1,2,3,4\n" * 3, None])
+def test_a_reject_file_that_was_changed_is_not_cut(
+    people: psycopg.Connection[Any], csv_file: Any, tmp_path: Path, left: str | None
+) -> None:
+    """Mended or taken away since: refused, or begun anew with the header."""
+    rejects = tmp_path / "bad.csv"
+    path = csv_file(body(20, dict.fromkeys((5, 15), "1,2,3,4\n")))
+    options = ImportOptions(batch=10, rejects=rejects, resume=True)
+    import_csv(people, "people", path, options)
+    if left is None:
+        rejects.unlink()
+        rejects.with_name("bad.csv.jsonl").unlink()
+    else:
+        rejects.write_text(left)
+    with path.open("a") as file:
+        file.write("9,8,7,6\n")
+    if left is None:
+        assert import_csv(people, "people", path, options).rows_rejected == 1
+        assert rejects.read_text() == HEADER + "9,8,7,6\n"
+    else:
+        with pytest.raises(InputError, match=r"not as the import .* has left it"):
+            import_csv(people, "people", path, options)
+        assert rejects.read_text() == left
+
+
+def test_a_first_run_replaces_no_reject_file(
+    people: psycopg.Connection[Any], csv_file: Any, tmp_path: Path
+) -> None:
+    """Although it would resume: there is nothing to resume."""
+    rejects = tmp_path / "bad.csv"
+    rejects.write_text("of another import\n")
+    options = ImportOptions(batch=10, rejects=rejects, resume=True, mode="truncate")
+    fill(people, 999)
+    with pytest.raises(InputError, match=r"bad.csv exists"):
+        import_csv(people, "people", csv_file(body(20)), options)
+    assert (rejects.read_text(), ids(people)) == ("of another import\n", [999])
 
 
 @pytest.mark.parametrize("victim", ["client", "backend", "server"])

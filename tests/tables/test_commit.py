@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import subprocess
 import sys
@@ -12,9 +13,19 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg import sql
+from psycopg.pq import TransactionStatus
 from tests.servers import Server
+from tests.tables.conftest import interrupt, strike_at
 
-from pgstrata.tables import OutcomeUnknownError, commit_status, import_csv
+from pgstrata.tables import (
+    ImportOptions,
+    OutcomeUnknownError,
+    commit_status,
+    import_csv,
+    import_csv_async,
+)
+from pgstrata.tables.errors import Interrupted
 
 # A commit waits for a standby that there is not: it is done here, but nobody is told.
 WAITING = "ALTER SYSTEM SET synchronous_standby_names = 'nobody'"
@@ -76,6 +87,53 @@ def test_ctrl_c_that_comes_too_late(slow_server: Server, importing: subprocess.P
     out = importing.communicate(timeout=60)[0]
     assert out == "Interrupted True too late: all is in the table\n"
     assert slow_server.sql("SELECT * FROM pair") == [(1, "x")]
+
+
+def test_ctrl_c_just_before_the_commit(people: psycopg.Connection[Any], csv_file: Any) -> None:
+    """Nothing is in, and no transaction is left open."""
+    for statement in ("SELECT pg_catalog.pg_current_xact_id", "COMMIT"):
+        strike_at(people, statement, interrupt)
+        with pytest.raises(Interrupted, match="nothing was kept"):
+            import_csv(people, "people", csv_file("id\n1\n"))
+        assert people.info.transaction_status == TransactionStatus.IDLE
+        people.cursor_factory = psycopg.Cursor
+    assert people.execute("SELECT * FROM people").fetchall() == []
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_rejects_stay_where_the_good_rows_are(
+    people: psycopg.Connection[Any], csv_file: Any, tmp_path: Path, *, after: bool
+) -> None:
+    """Ctrl-C while the server commits may be too late."""
+    rejects = tmp_path / "bad.csv"
+    strike_at(people, "COMMIT", interrupt, after=after)
+    path, options = csv_file("id\n1\nx\n"), ImportOptions(rejects=rejects)
+    with pytest.raises(Interrupted) as error:
+        import_csv(people, "people", path, options)
+    assert error.value.committed == rejects.exists() == after
+    assert len(people.execute("SELECT * FROM people").fetchall()) == int(after)
+
+
+async def test_rejects_stay_where_nobody_knows(
+    people: psycopg.Connection[Any], server: Server, csv_file: Any, tmp_path: Path
+) -> None:
+    """A task that is cancelled while the server commits does not hear of it."""
+    rejects = tmp_path / "bad.csv"
+
+    class Cancelled(psycopg.AsyncCursor[Any]):
+        async def execute(self, query: Any, *rest: Any, **more: Any) -> Any:
+            done = await super().execute(query, *rest, **more)
+            if query == sql.SQL("COMMIT"):
+                raise asyncio.CancelledError
+            return done
+
+    keywords = server.keywords(dbname=people.info.dbname)
+    connect = psycopg.AsyncConnection.connect
+    async with await connect(**keywords, cursor_factory=Cancelled) as connection:
+        path, options = csv_file("id\n1\nx\n"), ImportOptions(rejects=rejects)
+        with pytest.raises(asyncio.CancelledError):
+            await import_csv_async(connection, "people", path, options)
+    assert rejects.exists()
 
 
 def test_a_commit_that_dies(people: psycopg.Connection[Any], csv_file: Any) -> None:

@@ -27,8 +27,8 @@ ROW = "%d," + "x" * 500 + "\n"
 
 
 @pytest.fixture
-def small(server: Server, database: str) -> Iterator[psycopg.Connection[Any]]:
-    """Return a connection to a database with a table on a small disk."""
+def disk() -> Iterator[Path]:
+    """Return the folder that a small disk is mounted on."""
     folder = Path(tempfile.mkdtemp(prefix="pgstrata-small-"))
     command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
     mounted = (
@@ -38,23 +38,29 @@ def small(server: Server, database: str) -> Iterator[psycopg.Connection[Any]]:
     if not mounted:
         folder.rmdir()
         pytest.skip("a small disk cannot be mounted here")
-    if server.account:
-        os.chown(folder, server.account.uid, server.account.gid)
-    space = f"small_{database}"
-    server.sql(f"CREATE TABLESPACE {space} LOCATION '{folder}'")
     try:
-        with psycopg.connect(**server.keywords(dbname=database)) as connection:
-            connection.execute(f"CREATE TABLE wide (a int, b text) TABLESPACE {space}".encode())
-            connection.commit()
-            yield connection
-            connection.rollback()
-            connection.execute("DROP TABLE wide")
-            connection.commit()
-        server.sql("CHECKPOINT")  # or files of dropped tables are still there
-        server.sql(f"DROP TABLESPACE {space}")
+        yield folder
     finally:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
         folder.rmdir()
+
+
+@pytest.fixture
+def small(server: Server, database: str, disk: Path) -> Iterator[psycopg.Connection[Any]]:
+    """Return a connection to a database with a table on a small disk."""
+    if server.account:
+        os.chown(disk, server.account.uid, server.account.gid)
+    space = f"small_{database}"
+    server.sql(f"CREATE TABLESPACE {space} LOCATION '{disk}'")
+    with psycopg.connect(**server.keywords(dbname=database)) as connection:
+        connection.execute(f"CREATE TABLE wide (a int, b text) TABLESPACE {space}".encode())
+        connection.commit()
+        yield connection
+        connection.rollback()
+        connection.execute("DROP TABLE wide")
+        connection.commit()
+    server.sql("CHECKPOINT")  # or files of dropped tables are still there
+    server.sql(f"DROP TABLESPACE {space}")
 
 
 def lines(count: int) -> str:
@@ -82,6 +88,23 @@ def test_what_was_committed_stays(small: psycopg.Connection[Any], csv_file: Any)
     assert kept
     assert str(error.value).startswith(f"{kept[0]} rows")
     assert kept[0] >= 500
+
+
+@pytest.mark.parametrize("batch", [None, 1000])
+def test_rejects_that_find_no_room(
+    people: psycopg.Connection[Any], disk: Path, csv_file: Any, batch: int | None
+) -> None:
+    """Nothing of their batch is kept, and what was before is said."""
+    bad = "".join(f"{'x' * 500},{n}\n" for n in range(10_000))
+    path = csv_file("id,amount\n" + "".join(f"{n},1\n" for n in range(1000)) + bad)
+    options = ImportOptions(batch=batch, rejects=disk / "bad.csv", max_rejects=10_000)
+    with pytest.raises(TransferError, match=r"bad.csv: No space left on device") as error:
+        import_csv(people, "people", path, options)
+    assert isinstance(error.value, PartialTransferError) == bool(batch)
+    kept = 1000 if batch else 0
+    assert people.execute("SELECT count(*) FROM people").fetchone() == (kept,)
+    assert not batch or str(error.value).startswith("1000 rows")
+    assert (disk / "bad.csv").exists() == bool(batch)
 
 
 def test_a_copy_keeps_nothing(

@@ -2,17 +2,23 @@ from __future__ import annotations
 
 import json
 import random
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 
 from pgstrata.tables import ImportOptions, import_csv, pieces
+from pgstrata.tables.locate import records_at, split_block
+from pgstrata.tables.prepare import open_file
+from pgstrata.tables.records import Scanner, Stored
+from pgstrata.tables.waiting import Waiting
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 HEADER = "id,boss\n"
+ANY = ImportOptions()
 
 
 @pytest.fixture(params=["", " DEFERRABLE INITIALLY DEFERRED"])
@@ -98,3 +104,23 @@ def test_a_key_to_another_table_is_still_told_apart(
     result = load(staff, path)
     assert (result.rows_loaded, result.rows_rejected) == (150, 1)
     assert path.with_suffix(".bad").read_text() == "id,boss,place\n90,299,2\n"
+
+
+def test_rows_that_wait_are_not_in_memory(csv_file: Any) -> None:
+    """Only where they are; what is read back is what was there, with its places."""
+    file = open_file(csv_file("id,boss\n" + "".join(f'{n},"{n}\n"\n' for n in range(900))), ANY)
+    with closing(file.input):
+        file.take_header()
+        scanner = Scanner(file.dialect)
+        (block,) = file.blocks()
+    records = split_block(block, scanner)
+    some = [record for record in records if record.number % 300]
+    waiting = Waiting()
+    waiting.add(pieces.without([block], {300, 600, 900}, scanner))
+    assert waiting.count == len(some) == 897
+    taken = waiting.take()
+    assert (waiting.count, len(taken)) == (0, 3)
+    assert all(isinstance(piece, Stored) for piece in taken)
+    assert [record for piece in taken for record in split_block(piece, scanner)] == some
+    assert records_at(taken[1], [2, 4], scanner) == some[299:301]
+    waiting.close()

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -103,12 +102,6 @@ def test_names_that_cannot_be_columns(
     """Empty and doubled ones."""
     with pytest.raises(InputError, match="empty or doubled"):
         import_csv(connection, "t", csv_file(header), ImportOptions(create=True, header=True))
-
-
-def test_a_stream_cannot_be_read_twice(connection: psycopg.Connection[Any]) -> None:
-    """So no types can be inferred from it."""
-    with pytest.raises(InputError, match="stream"):
-        import_csv(connection, "t", io.BytesIO(b"a\n1\n"), ImportOptions(create=True))
 
 
 def test_a_line_separator_of_unicode_ends_no_record(

@@ -197,3 +197,46 @@ def test_verifying_finds_rows_that_a_trigger_adds(
     with pytest.raises(VerificationError, match=r"4 rows where 3 were expected"):
         import_csv(filled, "people", csv_file(HEADER + "3,a,1\n"), ImportOptions(verify=True))
     assert len(rows(filled)) == 2
+
+
+def test_verifying_an_upsert_into_partitions(
+    connection: psycopg.Connection[Any], csv_file: Any
+) -> None:
+    """They do not tell which rows were updated, so the count lies between two."""
+    connection.execute(
+        "CREATE TABLE t (id int PRIMARY KEY, v text) PARTITION BY RANGE (id);"
+        "CREATE TABLE t1 PARTITION OF t FOR VALUES FROM (0) TO (10); INSERT INTO t VALUES (1, 'a')"
+    )
+    connection.commit()
+    options = ImportOptions(on_conflict="update", verify=True)
+    result = import_csv(connection, "t", csv_file("id,v\n1,b\n2,c\n"), options)
+    assert (result.rows_loaded, result.checksum[:2]) == (2, "2:")
+
+
+def test_a_dry_run_finds_what_only_the_commit_would(
+    filled: psycopg.Connection[Any], csv_file: Any
+) -> None:
+    """Deferred constraints are checked in its place."""
+    filled.execute(
+        "ALTER TABLE people ADD boss int REFERENCES people DEFERRABLE INITIALLY DEFERRED"
+    )
+    filled.commit()
+    path = csv_file("id,boss\n3,9\n")
+    with pytest.raises(TransferError, match="foreign key"):
+        import_csv(filled, "people", path, ImportOptions(dry_run=True))
+
+
+@pytest.mark.parametrize("options", [{}, {"columns": ["id"]}, {"mode": "replace"}])
+def test_rows_that_a_trigger_drops_are_an_error(
+    filled: psycopg.Connection[Any], csv_file: Any, options: Any
+) -> None:
+    """However they go in: they are not skipped, as nothing was to be."""
+    filled.execute(
+        "CREATE FUNCTION drop() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RETURN NULL; END$$;"
+        "CREATE TRIGGER t BEFORE INSERT ON people FOR EACH ROW EXECUTE FUNCTION drop()"
+    )
+    filled.commit()
+    with pytest.raises(TransferError) as caught:
+        import_csv(filled, "people", csv_file(HEADER + "3,a,1\n"), ImportOptions(**options))
+    assert "may drop rows" in caught.value.hint
+    assert len(rows(filled)) == 2

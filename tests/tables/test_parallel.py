@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import re
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from tests.tables.conftest import interrupt, strike_at
 
 from pgstrata.errors import UsageError
 from pgstrata.tables import (
@@ -15,10 +17,11 @@ from pgstrata.tables import (
     import_csv,
     import_csv_async,
     parallel,
+    strict,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.servers import Server
 
@@ -65,9 +68,13 @@ def test_all_rows_arrive_once(
 
 
 def test_a_bad_row_undoes_what_all_have_loaded(
-    people: psycopg.Connection[Any], workers: list[psycopg.Connection[Any]], csv_file: Any
+    people: psycopg.Connection[Any],
+    workers: list[psycopg.Connection[Any]],
+    csv_file: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """And is located as if there had been one connection."""
+    """And is located as if there had been one connection, although only places are kept."""
+    monkeypatch.setattr(strict, "KEPT", 0)
     text = body(30_000).replace('20000,"', 'no number,"', 1)
     with pytest.raises(RowError) as caught:
         import_csv(people, "people", csv_file(text), workers=workers)
@@ -89,39 +96,65 @@ def test_a_duplicate_between_two_connections_is_an_error(
     assert count(people)[0] == 0
 
 
-def test_a_failing_commit_says_which_records_are_in(
+def gone(server: Server, connection: psycopg.Connection[Any]) -> Callable[[], object]:
+    """Return what ends a connection's server process."""
+    pid = connection.info.backend_pid
+    return lambda: server.sql(f"SELECT pg_terminate_backend({pid}, 5000)")
+
+
+@pytest.mark.parametrize(("lost", "certainty"), [(True, "are or are not"), (False, "are not")])
+def test_a_failing_commit_says_which_records_of_which_files_are_in(
     people: psycopg.Connection[Any],
     workers: list[psycopg.Connection[Any]],
     server: Server,
     csv_file: Any,
+    *,
+    lost: bool,
+    certainty: str,
 ) -> None:
-    """The second connection is gone when the first has committed."""
-    pid = workers[0].info.backend_pid
-    people.execute(
-        "CREATE FUNCTION strike() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN"
-        f" PERFORM pg_terminate_backend({pid}, 5000);"
-        " RETURN NULL; END$$;"
-        "CREATE TABLE marks (id int);"
-        "CREATE CONSTRAINT TRIGGER t AFTER INSERT ON marks DEFERRABLE INITIALLY DEFERRED"
-        " FOR EACH ROW EXECUTE FUNCTION strike()".encode()
-    )
+    """The second connection is gone, or Ctrl-C comes, when the first has committed."""
+    strike = gone(server, workers[0]) if lost else interrupt
+    strike_at(workers[0], "COMMIT", strike)
+    files = [csv_file("id\n1\n2\n", "a.csv"), csv_file("id\n3\n", "b.csv")]
+    with pytest.raises(PartialTransferError) as caught:
+        import_csv(people, "people", files, workers=workers[:1])
+    shares = re.search(r"holds the records (.*); those from (.*?) are", str(caught.value))
+    assert shares
+    assert certainty in str(caught.value)
+    rows = server.sql("SELECT id FROM people ORDER BY 1", people.info.dbname)
+    known = {"(none)": [], f"1-2 of {files[0]}": [1, 2], f"1-1 of {files[1]}": [3]}
+    known[f"1-2 of {files[0]}, 1-1 of {files[1]}"] = [1, 2, 3]
+    assert [number for (number,) in rows] == known[shares[1]]
+    assert sorted([*known[shares[1]], *known[shares[2]]]) == [1, 2, 3]
+
+
+def test_a_row_that_another_connection_may_have(
+    people: psycopg.Connection[Any], workers: list[psycopg.Connection[Any]], csv_file: Any
+) -> None:
+    """What the server says of a key to the same table is no help; the hint is."""
+    people.execute("CREATE TABLE staff (id int PRIMARY KEY, boss int REFERENCES staff)")
     people.commit()
-    path = csv_file(body(30_000))
+    with pytest.raises(TransferError, match="foreign key") as caught:
+        import_csv(people, "staff", csv_file("id,boss\n1,2\n"), workers=workers)
+    assert "do not see each other's rows" in caught.value.hint
 
-    def last(now: Any) -> None:
-        if now.rows == 30_000 and not done:
-            done.append(now)
-            server.sql(f"SELECT pg_terminate_backend({pid}, 5000)")
 
-    done: list[Any] = []
-    with pytest.raises((PartialTransferError, TransferError)) as caught:
-        import_csv(people, "people", path, workers=workers, progress=last)
-    rows = server.sql("SELECT count(*) FROM people", people.info.dbname)[0][0]
-    if isinstance(caught.value, PartialTransferError):
-        assert "holds the records" in str(caught.value)
-        assert 0 < rows < 30_000
-    else:
-        assert rows == 0
+def test_fields_may_be_left_out(
+    people: psycopg.Connection[Any], workers: list[psycopg.Connection[Any]], csv_file: Any
+) -> None:
+    """Each connection has a staging table of its own."""
+    options = ImportOptions(columns=["id", "amount"])
+    result = import_csv(people, "people", csv_file(body(9000)), options, workers=workers)
+    assert result.rows_loaded == 9000
+    assert count(people) == (9000, sum(range(9000)), None)
+
+
+def test_the_bytes_of_all_files_count(
+    people: psycopg.Connection[Any], workers: list[psycopg.Connection[Any]], csv_file: Any
+) -> None:
+    """Not only those of the last one."""
+    files = [csv_file("id\n1\n2\n", "a.csv"), csv_file("id\n3\n", "b.csv")]
+    assert import_csv(people, "people", files, workers=workers).bytes == 7 + 5
 
 
 @pytest.mark.parametrize(
@@ -131,7 +164,6 @@ def test_a_failing_commit_says_which_records_are_in(
         {"on_conflict": "skip"},
         {"batch": 10},
         {"verify": True},
-        {"columns": ["id"]},
     ],
 )
 def test_what_needs_one_transaction_is_refused(

@@ -135,6 +135,17 @@ def test_mended_rejects_can_be_imported(
     assert people.execute("SELECT id FROM people ORDER BY 1").fetchall() == [(1,), (2,), (3,)]
 
 
+@pytest.mark.parametrize("other", ["id,amount,full name\n2,x,b\n", "id;full name;amount\n2;b;x\n"])
+def test_one_file_of_rejects_is_of_one_form(
+    people: psycopg.Connection[Any], csv_file: Any, rejects: Path, other: str
+) -> None:
+    """Or its records would be read by the header of another file."""
+    files = [csv_file(HEADER + "1,a,x\n", "a.csv"), csv_file(other, "b.csv")]
+    with pytest.raises(InputError, match=r"a.csv and .*b.csv differ in header, dialect"):
+        import_csv(people, "people", files, ImportOptions(rejects=rejects))
+    assert not rejects.exists()
+
+
 def test_rejects_of_a_utf16_file_are_utf16(
     people: psycopg.Connection[Any], csv_file: Any, rejects: Path
 ) -> None:
@@ -207,6 +218,85 @@ def test_a_missing_parent_is_a_reject(
     assert (result.rows_loaded, result.rows_rejected) == (98, 2)
     assert [line["record"] for line in details(rejects)] == [4, 71]
     assert details(rejects)[0]["sqlstate"] == "23503"
+
+
+@pytest.fixture
+def choosy(either: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
+    """Return a connection to a table that refuses rows for many reasons, on its own only."""
+    either.execute(
+        "CREATE TABLE parent (id int PRIMARY KEY); INSERT INTO parent VALUES (1);"
+        "CREATE TABLE people (id int PRIMARY KEY, name text, parent int DEFAULT 1"
+        " REFERENCES parent DEFERRABLE INITIALLY DEFERRED) PARTITION BY RANGE (id);"
+        "CREATE TABLE near PARTITION OF people FOR VALUES FROM (-9) TO (9000);"
+        "CREATE UNIQUE INDEX ON near (name);"
+        "INSERT INTO people VALUES (0, 'taken'), (7, 'seven');"
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN"
+        " IF NEW.name = 'never' THEN RAISE 'not you'; END IF; RETURN NEW; END$$;"
+        "CREATE TRIGGER t BEFORE INSERT ON near FOR EACH ROW EXECUTE FUNCTION refuse()"
+    )
+    either.commit()
+    return either
+
+
+@pytest.mark.parametrize(
+    ("options", "lost"),
+    [
+        ({"columns": ["id", "name", "parent"]}, {7: "23505"}),
+        ({"mode": "truncate", "columns": ["id", "name", "parent"]}, {}),
+        ({"mode": "replace"}, {}),
+        ({"on_conflict": "update"}, {}),
+        ({"on_conflict": "skip"}, {}),
+        ({"on_conflict": "update", "batch": 100}, {}),
+    ],
+)
+def test_staged_rows_that_the_table_refuses_are_rejects(
+    choosy: psycopg.Connection[Any], csv_file: Any, rejects: Path, options: Any, lost: Any
+) -> None:
+    """The server names no line for them either; and the others are all in."""
+    lines = [f"{n},name {n},1,-\n" for n in range(1, 400)]
+    bad = {
+        5: "5,short\n",
+        20: "9001,far,1,-\n",
+        21: "9002,far,1,-\n",
+        150: "150,child,2,-\n",
+        151: "x,child,1,-\n",
+        300: "300,never,1,-\n",
+        301: '301,"name\n 300",1,-\n',
+        302: '302,"name\n 300",1,-\n',
+    }
+    for number, line in bad.items():
+        lines[number - 1] = line
+    given = csv_file("id,name,parent,other\n" + "".join(lines))
+    chosen = {"columns": ["id", "name", "parent"], **options}
+    result = import_csv(choosy, "people", given, ImportOptions(rejects=rejects, **chosen))
+    codes = {one["record"]: one["sqlstate"] for one in details(rejects)}
+    expected = {5: "22P04", 20: "23514", 21: "23514", 150: "23503", 151: "22P02", 300: "P0001"}
+    assert codes == {**expected, 302: "23505", **lost}
+    written = rejects.read_text().splitlines(keepends=True)
+    assert sorted("".join(written[1:])) == sorted("".join(lines[n - 1] for n in codes))
+    kept = choosy.execute("SELECT count(*) FROM people WHERE id > 0 AND id <> 7").fetchall()
+    assert kept == [(399 - len({*codes} | {7}),)]
+    assert result.rows_read == result.rows_loaded + result.rows_skipped + result.rows_rejected
+
+
+def test_a_doubled_key_is_seen_in_halves_too(
+    choosy: psycopg.Connection[Any], csv_file: Any, rejects: Path
+) -> None:
+    """The later one must not win unseen, only because another row made halves of them."""
+    path = csv_file("id,name,parent\n1,a,1\n2,never,1\n1,b,1\n")
+    with pytest.raises(TransferError, match="rows with the same id"):
+        import_csv(choosy, "people", path, ImportOptions(on_conflict="update", rejects=rejects))
+
+
+def test_too_many_rows_that_the_table_refuses(
+    choosy: psycopg.Connection[Any], csv_file: Any, rejects: Path
+) -> None:
+    """It stops at the first that is too much."""
+    lines = "".join(f"{n},never\n" for n in range(100, 200))
+    options = ImportOptions(mode="replace", rejects=rejects, max_rejects=3)
+    with pytest.raises(TooManyRejectsError, match=r"more than 3 bad rows.*record 4"):
+        import_csv(choosy, "people", csv_file("id,name\n" + lines), options)
+    assert len(details(rejects)) == 3
 
 
 def test_a_settings_error_is_not_a_bad_row(

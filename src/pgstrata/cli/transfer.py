@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pgstrata.cli.output import has_eyes, tell
-from pgstrata.errors import UsageError
+from pgstrata.errors import PgstrataError, UsageError
 
 if TYPE_CHECKING:
     import psycopg
@@ -87,6 +87,8 @@ def transferring() -> Iterator[OnProgress]:
         show = stack.enter_context(_bar()) if has_eyes(sys.stderr) else lines()
         try:
             yield show
+        except PgstrataError:  # of which some are psycopg's too, and have their own words and hint
+            raise
         except psycopg.Error as error:
             raise refused(error, "the server refused") from error
 

@@ -18,9 +18,11 @@ from pgstrata.tables.errors import (
     Interrupted,
     OutcomeUnknownError,
     PartialTransferError,
+    TransferError,
 )
-from pgstrata.tables.importing import Fitted, Run, close_files, fit_files, load_file, ready_table
-from pgstrata.tables.ledger import Ledger, State
+from pgstrata.tables.importing import Fitted, Run, close_files, fit_files, ready_table
+from pgstrata.tables.ledger import Begun, Ledger, State, ids_of
+from pgstrata.tables.load import load_file
 from pgstrata.tables.modes import Merge, empty, merge_for
 from pgstrata.tables.records import Block, Scanner
 from pgstrata.tables.session import in_transaction, transaction
@@ -43,13 +45,11 @@ def in_batches(run: Run) -> Steps[ImportResult]:
     if run.rejects and len(run.sources) > 1:
         raise UsageError("batches with rejects take one file at a time")
     try:
-        table, merge = yield from transaction(run.connection, _ready(run), run.settings)
-        for fitted in run.files:
-            yield from _File(run, table, merge, fitted).load()
-        return run.result(committed=True)
-    except PgstrataError as error:
-        raise _partial(run, error) from error
-    except KeyboardInterrupt as error:
+        files = yield from transaction(run.connection, _ready(run), run.settings)
+        return (yield from _loaded(run, files))
+    except Interrupted as error:
+        if not error.committed:
+            raise
         raise _interrupted(run, error) from error
     finally:
         close_files(run)
@@ -57,59 +57,127 @@ def in_batches(run: Run) -> Steps[ImportResult]:
             run.rejects.close()
 
 
-def _ready(run: Run) -> Steps[tuple[Table, Merge]]:
+def _ready(run: Run) -> Steps[list[_File]]:
+    """Find out where to begin, and empty the table if that is at the beginning.
+
+    All in one transaction: a table that is emptied belongs to an import that is begun.
+    """
     table = yield from ready_table(run)
     yield from fit_files(run, table)
     options = run.options
     merge = merge_for(table, "append", options.on_conflict, options.key)
-    if options.mode == "truncate" and not options.resume:
+    named = [(fitted.file.name, fitted.columns) for fitted in run.files]
+    ids = ids_of(named, table, options.import_id)
+    files = [_File(run, table, merge, *pair) for pair in zip(run.files, ids, strict=True)]
+    yield from _begin(run, files)
+    if options.mode == "truncate" and all(file.state.record == 1 for file in files):
         yield from empty(run.connection, table)
-    return table, merge
+        run.emptied = True
+    return files
+
+
+def _begin(run: Run, files: list[_File]) -> Steps[None]:
+    """Find out how far earlier runs have come with each file, or note that they begin.
+
+    Raises ``UsageError`` for an import that was begun and is not to be resumed, or is not the one
+    that was begun; ``InputError`` for a file that has changed.
+    """
+    yield from files[0].ledger.create()
+    for file in files:
+        file.known = yield from file.ledger.read()
+    states = [file.known for file in files if file.known]
+    if not run.options.resume:
+        _refuse_begun(files, states)
+    elif not states and not run.options.import_id:
+        _refuse_another(files[0], (yield from files[0].ledger.begun()))
+    for file in files:
+        yield from file.begin()
+
+
+def _refuse_begun(files: list[_File], states: list[State]) -> None:
+    loaded = sum(state.loaded for state in states)
+    unfinished = any(not state.done for state in states)
+    if unfinished and any(state.record > 1 for state in states):
+        raise UsageError(
+            f"an earlier import of {files[0].name} has committed {loaded} rows and not ended",
+            hint="--resume goes on with it, another --import-id begins anew",
+        )
+
+
+def _refuse_another(file: _File, begun: list[Begun]) -> None:
+    if begun:
+        other = begun[0]
+        raise UsageError(
+            f"no import of {file.name} with these columns was begun, but one of {other.file} has"
+            f" committed {other.loaded} rows and not ended",
+            hint=f"--import-id {other.id} goes on with that one; without --resume this begins anew",
+        )
+
+
+def _loaded(run: Run, files: list[_File]) -> Steps[ImportResult]:
+    """Load all files; whatever goes wrong, say what is committed."""
+    run.tally.committed = run.resumed
+    try:
+        for file in files:
+            yield from file.load()
+        return run.result(committed=True)
+    except Exception as error:  # also what nobody has foreseen
+        if not (run.tally.committed or run.ddl or run.emptied):
+            raise
+        raise _partial(run, error) from error
+    except KeyboardInterrupt as error:
+        raise _interrupted(run, error) from error
 
 
 class _File:
     """One file on its way in, batch by batch."""
 
-    def __init__(self, run: Run, table: Table, merge: Merge, fitted: Fitted) -> None:
+    def __init__(
+        self, run: Run, table: Table, merge: Merge, fitted: Fitted, import_id: str
+    ) -> None:
         self._run, self._table, self._merge, self._fitted = run, table, merge, fitted
-        given = run.options.import_id
-        self._ledger = Ledger(run.connection, table, fitted.file, fitted.columns, given)
+        self.name = fitted.file.name
+        self.ledger = Ledger(run.connection, table, self.name, import_id)
+        self.known: State | None = None
         self._digest = hashlib.sha256()
+        self.state = State(len(fitted.file.before), fitted.file.line, 1, self._digest.hexdigest())
 
-    def load(self) -> Steps[None]:
-        """Load what an earlier run has not."""
-        run = self._run
-        state = yield from transaction(run.connection, self._begin(), run.settings)
-        blocks = _Pushback(self._blocks(state), Scanner(self._fitted.file.dialect))
-        while (yield Local(blocks.more)):
-            state = yield from transaction(run.connection, self._batch(blocks, state), run.settings)
-            run.tally.committed = run.loaded + run.resumed
-        done = self._ledger.write(replace(state, done=True))
-        yield from transaction(run.connection, done, run.settings)
-
-    def _begin(self) -> Steps[State]:
-        """Return where to begin.
-
-        Raises ``UsageError`` for an import that was begun and is not to be resumed, ``InputError``
-        for a file that is not the one begun.
-        """
-        file, run = self._fitted.file, self._run
-        yield from self._ledger.create()
-        known = yield from self._ledger.read()
-        if known and not known.done and not run.options.resume:
-            raise UsageError(
-                f"an earlier import of {file.name} has committed {known.loaded} rows and not ended",
-                hint="--resume goes on with it, another --import-id begins anew",
-            )
+    def begin(self) -> Steps[None]:
+        """Go to where an earlier run has come, or note in the ledger that this one begins."""
+        run, known = self._run, self.known
         if known is None or not run.options.resume:
-            fresh = State(len(file.before), file.line, 1, self._digest.hexdigest())
-            yield from self._ledger.write(fresh)
-            return fresh
+            if run.rejects:
+                run.rejects.refuse_existing()
+            yield from self.ledger.write(self.state)
+            return
+        self.state = known
         yield Local(partial(self._skip, known))
         run.resumed += known.loaded
         if run.rejects:
-            run.rejects.resume(known.rejected, known.rejects_size, known.details_size)
-        return known
+            run.rejects.resume(known)
+
+    def load(self) -> Steps[None]:
+        """Load what an earlier run has not."""
+        blocks = _Pushback(self._blocks(self.state), Scanner(self._fitted.file.dialect))
+        while (yield Local(blocks.more)):
+            yield from self._move(self._batch(blocks))
+            self._run.tally.committed = self._run.loaded + self._run.resumed
+        yield from self._move(self._end())
+
+    def _move(self, change: Steps[State]) -> Steps[None]:
+        """Go from one state to the next, which is a transaction of its own."""
+        body = self._moved(change)
+        self.state = yield from transaction(self._run.connection, body, self._run.settings)
+
+    def _moved(self, change: Steps[State]) -> Steps[State]:
+        if (yield from self.ledger.read()) != self.state:
+            raise TransferError(
+                f"another run has gone on with the import of {self.name}",
+                hint="let it end, and resume then if that is still necessary",
+            )
+        state = yield from change
+        yield from self.ledger.write(state)
+        return state
 
     def _skip(self, known: State) -> None:
         """Read again what is loaded. Raises ``InputError`` if it has changed."""
@@ -134,24 +202,28 @@ class _File:
         place = Scanner(file.dialect, line=state.line, offset=state.offset, record=state.record)
         return place.blocks(chain([file.head], file.rest))
 
-    def _batch(self, blocks: _Pushback, state: State) -> Steps[State]:
-        run = self._run
-        loaded = run.loaded
+    def _batch(self, blocks: _Pushback) -> Steps[State]:
+        run, state, loaded = self._run, self.state, self._run.loaded
         batch = blocks.take(run.options.batch or 1, self._digest)
         read = yield from load_file(run, self._table, self._merge, self._fitted, batch)
-        sizes = (yield Local(run.rejects.sync)) if run.rejects else (0, 0)
-        new = State(
+        new = replace(
+            state,
             offset=blocks.offset,
             line=blocks.line,
             record=state.record + read,
             digest=self._digest.hexdigest(),
             loaded=state.loaded + run.loaded - loaded,
-            rejected=run.rejects.count if run.rejects else 0,
-            rejects_size=sizes[0],
-            details_size=sizes[1],
+            done=False,
         )
-        yield from self._ledger.write(new)
-        return new
+        if not run.rejects:
+            return new
+        sizes = yield Local(run.rejects.sync)
+        count = run.rejects.count
+        return replace(new, rejected=count, rejects_size=sizes[0], details_size=sizes[1])
+
+    def _end(self) -> Steps[State]:
+        yield from ()
+        return replace(self.state, done=True)
 
 
 class _Pushback:
@@ -181,16 +253,21 @@ class _Pushback:
 
 
 def _interrupted(run: Run, error: KeyboardInterrupt) -> Interrupted:
-    late = isinstance(error, Interrupted) and error.committed
-    committed = run.loaded + run.resumed if late else run.tally.committed
-    return Interrupted(f"{committed} rows of {run.name} are committed; it can be resumed")
+    if isinstance(error, Interrupted) and error.committed:
+        run.tally.committed = run.loaded + run.resumed
+    return Interrupted(f"{_kept(run)}; it can be resumed")
 
 
-def _partial(run: Run, error: PgstrataError) -> PgstrataError:
-    committed = run.tally.committed
-    if not committed or isinstance(error, (OutcomeUnknownError, PartialTransferError)):
-        return error
-    return PartialTransferError(
-        f"{committed} rows of {run.name} are committed, then: {error}",
-        hint="mend what is wrong and resume: it goes on after the last committed record",
-    )
+def _partial(run: Run, error: Exception) -> PgstrataError:
+    """Return the error that says what is committed."""
+    message = f"{_kept(run)}; the next batch failed: {error}"
+    if isinstance(error, OutcomeUnknownError):
+        return OutcomeUnknownError(message, xid=error.xid, hint=error.hint)
+    hint = "mend what is wrong and resume: it goes on after the last committed record"
+    return PartialTransferError(message, hint=hint)
+
+
+def _kept(run: Run) -> str:
+    before = "created" if run.ddl else "emptied" if run.emptied else ""
+    said = f", and the table was {before} before" if before else ""
+    return f"{run.tally.committed} rows of {run.name} are committed{said}"

@@ -8,15 +8,16 @@ is a bad row if even all of them together lack it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from psycopg import sql
 
 from pgstrata.tables import wire
 from pgstrata.tables.locate import Record, value_of
-from pgstrata.tables.modes import Merge, open_target
+from pgstrata.tables.modes import Merge, drop_target, open_target
 from pgstrata.tables.results import Reject
-from pgstrata.tables.statement import copy_in
+from pgstrata.tables.statement import Target, copy_in
 from pgstrata.tables.steps import AnyConnection, Steps, Wire, query
 
 if TYPE_CHECKING:
@@ -37,7 +38,6 @@ FROM pg_catalog.pg_constraint k
 WHERE k.contype = 'f' AND k.conrelid = %s AND k.confrelid = k.conrelid
 """
 _STAGED = Merge(mode="replace")  # only for its staging table
-_NUMBER = "pgstrata_record"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +63,13 @@ def orphans(
     They are counted from 0, in ascending order. All of ``data`` must be what the table takes but
     for these keys.
     """
-    staging = yield from open_target(job.connection, table, job.target.columns, _STAGED)
-    text = "ALTER TABLE {} ADD COLUMN {} bigint GENERATED ALWAYS AS IDENTITY"
-    add = sql.SQL(text).format(staging.relation, sql.Identifier(_NUMBER))
-    yield from query(job.connection, add)
+    columns = job.target.columns
+    staging = yield from open_target(job.connection, table, columns, _STAGED, numbered=True)
     file = job.file
     copy = copy_in(staging, file.dialect, file.encoding.server, force_null=job.force_null)
     pgconn = job.connection.pgconn
     yield Wire(job.connection, wire.start(pgconn, copy.as_bytes(None)))
-    for block in (job.header, *data):
+    for block in chain([job.header], data):
         yield Wire(job.connection, wire.write(pgconn, block))
     yield Wire(job.connection, wire.finish(pgconn))
     found: dict[int, OwnKey] = {}
@@ -80,11 +78,11 @@ def orphans(
     while more:  # those who refer to an orphan become one
         more = False
         for key in known:
-            statement = _delete(table, staging.relation, staging.columns, key)
+            statement = _delete(table, staging, key)
             rows = yield from query(job.connection, statement)
             found.update((number - 1, key) for (number,) in rows)
             more = more or bool(rows)
-    yield from query(job.connection, sql.SQL("DROP TABLE {}").format(staging.relation))
+    yield from drop_target(job.connection, staging)
     return sorted(found.items())
 
 
@@ -104,9 +102,7 @@ def orphan(job: Job, record: Record, key: OwnKey) -> Reject:
     )
 
 
-def _delete(
-    table: Table, staging: sql.Composable, columns: Sequence[str], key: OwnKey
-) -> sql.Composed:
+def _delete(table: Table, staging: Target, key: OwnKey) -> sql.Composed:
     given = sql.SQL(" AND ").join(
         sql.SQL("{} IS NOT NULL").format(sql.Identifier("s", column)) for column in key.columns
     )
@@ -114,11 +110,14 @@ def _delete(
         sql.SQL("{} = {}").format(sql.Identifier("o", theirs), sql.Identifier("s", ours))
         for ours, theirs in zip(key.columns, key.referred, strict=True)
     )
-    places = [table.identifier, *([staging] if {*key.referred} <= {*columns} else [])]
+    places = [
+        table.identifier,
+        *([staging.relation] if {*key.referred} <= {*staging.columns} else []),
+    ]
     missing = sql.SQL(" AND ").join(
         sql.SQL("NOT EXISTS (SELECT FROM {} AS o WHERE {})").format(place, equal)
         for place in places
     )
     return sql.SQL("DELETE FROM {} AS s WHERE {} AND {} RETURNING {}").format(
-        staging, given, missing, sql.Identifier("s", _NUMBER)
+        staging.relation, given, missing, sql.Identifier("s", staging.number)
     )

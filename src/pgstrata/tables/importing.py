@@ -7,24 +7,24 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
-from pgstrata.tables import strict
 from pgstrata.tables.catalog import Table, find_table, get_table
-from pgstrata.tables.errors import TransferError
+from pgstrata.tables.errors import InputError, TransferError
 from pgstrata.tables.header import IGNORED, is_header, matched, positional
-from pgstrata.tables.job import Job, Tally
-from pgstrata.tables.modes import Merge, Merged, close_target, merge_for, open_target
+from pgstrata.tables.job import Tally
+from pgstrata.tables.load import load_file
+from pgstrata.tables.modes import Merged, merge_for
 from pgstrata.tables.prepare import Opened, open_file
 from pgstrata.tables.proof import proof_of, prove
 from pgstrata.tables.rejectfile import RejectFile
+from pgstrata.tables.replay import Replay, read_twice
 from pgstrata.tables.results import ImportPlan, ImportResult, Reject
 from pgstrata.tables.session import WRITING, in_transaction, transaction
-from pgstrata.tables.steps import AnyConnection, Local, Steps
+from pgstrata.tables.steps import AnyConnection, Local, Steps, query
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from pgstrata.tables.options import ImportOptions
-    from pgstrata.tables.records import Block
     from pgstrata.tables.source import Source
 
 
@@ -43,13 +43,14 @@ class Run:
 
     connection: AnyConnection
     name: str
-    sources: Sequence[Source]
+    sources: Sequence[Source | Replay]
     options: ImportOptions
     tally: Tally
     on_plan: Callable[[ImportPlan], None] | None = None
     files: list[Fitted] = field(default_factory=list)
     rejects: RejectFile | None = None
     ddl: str = ""
+    emptied: bool = False
     read: int = 0
     loaded: int = 0
     skipped: int = 0
@@ -120,20 +121,31 @@ def new_run(  # what the caller gave, as it was given
     """Return an import about to begin. Raises ``InputError`` if there can be no reject file."""
     one = isinstance(source, (str, os.PathLike)) or hasattr(source, "read")
     sources = [cast("Source", source)] if one else list(cast("Sequence[Source]", source))
-    run = Run(connection, table, sources, options, tally, on_plan)
+    kept = [_kept(source, options) for source in sources]
+    run = Run(connection, table, kept, options, tally, on_plan)
     if options.rejects is not None:
-        replaced = options.overwrite or options.resume
-        run.rejects = RejectFile(options.rejects, options.max_rejects, overwrite=replaced)
+        run.rejects = RejectFile(
+            options.rejects,
+            options.max_rejects,
+            overwrite=options.overwrite,
+            resumed=options.resume,
+        )
         run.rejects.refuse_inputs(sources)
     return run
+
+
+def _kept(source: Source, options: ImportOptions) -> Source | Replay:
+    if isinstance(source, (str, os.PathLike)) or not read_twice(options):
+        return source
+    return Replay(source)
 
 
 def at_once(run: Run) -> Steps[ImportResult]:
     """Import everything in one transaction."""
     keep = not run.options.dry_run
-    committed = keep and not in_transaction(run.connection)
+    nested = in_transaction(run.connection)
     try:
-        body = _whole(run, committed=committed)
+        body = _whole(run, nested=nested)
         result = yield from transaction(run.connection, body, run.settings, keep=keep)
     except BaseException as error:
         if run.rejects:
@@ -146,7 +158,7 @@ def at_once(run: Run) -> Steps[ImportResult]:
     return result
 
 
-def _whole(run: Run, *, committed: bool) -> Steps[ImportResult]:
+def _whole(run: Run, *, nested: bool) -> Steps[ImportResult]:
     table = yield from ready_table(run)
     yield from fit_files(run, table)
     options = run.options
@@ -157,9 +169,12 @@ def _whole(run: Run, *, committed: bool) -> Steps[ImportResult]:
         merge = replace(merge, mode="append")
     if before is not None:
         yield from prove(run, table, before)
+    if options.dry_run and not nested:  # else only the commit would find what is deferred
+        yield from query(run.connection, "SET CONSTRAINTS ALL IMMEDIATE")
+    result = run.result(committed=not options.dry_run and not nested)
     if run.rejects:
-        yield Local(run.rejects.sync)
-    return run.result(committed=committed)
+        yield Local(run.rejects.seal)
+    return result
 
 
 def ready_table(run: Run) -> Steps[Table]:
@@ -182,40 +197,35 @@ def fit_files(run: Run, table: Table) -> Steps[None]:
             run.on_plan(fitted.plan)
     sizes = [fitted.file.input.size for fitted in run.files]
     run.tally.total = None if None in sizes else sum(size or 0 for size in sizes)
-
-
-def load_file(
-    run: Run, table: Table, merge: Merge, fitted: Fitted, blocks: Iterator[Block]
-) -> Steps[int]:
-    """Load blocks of a file; return how many records they were. Nothing is committed."""
-    file = fitted.file
-    target = yield from open_target(run.connection, table, fitted.columns, merge)
-    job = Job(run.connection, target, file, run.options.empty_as_null, table.deferrable)
-    earlier = sum(other.file.input.position() for other in run.files if other is not fitted)
-    told = partial(_told, run.tally, file, earlier)
     if run.rejects:
-        from pgstrata.tables import tolerant
+        _refuse_mixture(run.files)
 
-        keep = partial(run.reject, file=file)
-        read, loaded = yield from tolerant.load(job, table, blocks, keep, told)
-    else:
-        read = loaded = yield from strict.load(job, blocks, told)
-    merged = yield from close_target(run.connection, table, target, merge, loaded)
-    run.count(read, merged)
-    return read
+
+def _refuse_mixture(files: Sequence[Fitted]) -> None:
+    """Raise ``InputError`` for files whose bad records could not be read again as one file."""
+    for fitted in files[1:]:
+        if _form(fitted.file) != _form(files[0].file):
+            raise InputError(
+                f"{files[0].file.name} and {fitted.file.name} differ in header, dialect or"
+                " encoding, so one file of rejects cannot hold records of both",
+                hint="import them one after the other, each with rejects of its own",
+            )
+
+
+def _form(file: Opened) -> tuple[object, ...]:
+    return file.preamble, file.dialect, file.encoding.name
 
 
 def close_files(run: Run) -> None:
     """Close what was opened."""
     for fitted in run.files:
         fitted.file.input.close()
+    for source in run.sources:
+        if isinstance(source, Replay):
+            source.close()
 
 
-def _told(tally: Tally, file: Opened, earlier: int, block: Block) -> None:
-    tally.add(block.records, earlier + file.input.position())
-
-
-def _fit(run: Run, table: Table, source: Source) -> Fitted:
+def _fit(run: Run, table: Table, source: Source | Replay) -> Fitted:
     file = open_file(source, run.options, [c.name for c in table.columns])
     try:
         return _fit_opened(run, table, file)

@@ -21,13 +21,13 @@ from psycopg import sql
 from pgstrata.tables.errors import InputError
 from pgstrata.tables.prepare import Opened, open_file
 from pgstrata.tables.session import refused
-from pgstrata.tables.source import name_of
 from pgstrata.tables.steps import AnyConnection, Local, Steps, query
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from pgstrata.tables.options import ImportOptions
+    from pgstrata.tables.replay import Replay
     from pgstrata.tables.source import Source
 
 BATCH = 1000  # records whose values one regular expression looks at together
@@ -54,12 +54,9 @@ _ORDER = list(TYPES)
 
 
 def create_table(
-    connection: AnyConnection, name: str, source: Source, options: ImportOptions
+    connection: AnyConnection, name: str, source: Source | Replay, options: ImportOptions
 ) -> Steps[str]:
-    """Create the table that a file needs, and return the statement.
-
-    Raises ``InputError`` for a stream, of which the beginning could not be read twice.
-    """
+    """Create the table that a file needs, and return the statement."""
     columns = yield Local(partial(inferred, source, options))
     rows = yield from query(connection, "SELECT pg_catalog.parse_ident(%s)", name)
     fields = [sql.SQL("{} " + kind).format(sql.Identifier(column)) for column, kind in columns]
@@ -73,13 +70,8 @@ def create_table(
     return statement.as_string(None)
 
 
-def inferred(source: Source, options: ImportOptions) -> list[tuple[str, str]]:
+def inferred(source: Source | Replay, options: ImportOptions) -> list[tuple[str, str]]:
     """Return names and types of the columns, from ``options.sample`` records or all."""
-    if hasattr(source, "read"):
-        raise InputError(
-            f"types cannot be inferred from {name_of(source)}: a stream is read once only",
-            hint="give a file, or create the table first",
-        )
     file = open_file(source, options)
     with closing(file.input):
         return _columns(file, options)

@@ -7,6 +7,7 @@ reads these bytes again and compares, so a file that has changed is not taken fo
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING
@@ -16,8 +17,9 @@ from psycopg import sql
 from pgstrata.tables.steps import AnyConnection, Steps, query
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pgstrata.tables.catalog import Table
-    from pgstrata.tables.prepare import Opened
 
 TABLE = "pgstrata_imports"  # in the schema of the table that is filled
 
@@ -37,23 +39,41 @@ class State:
     done: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """An import that has committed rows and not ended."""
+
+    id: str
+    file: str
+    loaded: int
+
+
+def ids_of(
+    files: Sequence[tuple[str, tuple[str, ...]]], table: Table, given: str = ""
+) -> list[str]:
+    """Return what each file, of which name and columns are given, is resumed by.
+
+    That is the table, the last part of the file's name and the columns, or the ``given`` id; where
+    that would be the same for several files they are numbered.
+    """
+    seen: Counter[str] = Counter()
+    ids = []
+    for name, columns in files:
+        key = repr((str(table), PurePath(name).name, columns)).encode()
+        one = given or hashlib.sha256(key).hexdigest()
+        seen[one] += 1
+        ids.append(one if seen[one] == 1 else f"{one}#{seen[one]}")
+    return ids
+
+
 class Ledger:
     """The row of one file, table and set of columns."""
 
-    def __init__(
-        self,
-        connection: AnyConnection,
-        table: Table,
-        file: Opened,
-        columns: tuple[str, ...],
-        given: str,
-    ) -> None:
-        name = PurePath(file.name).name
-        key = repr((str(table), name, columns)).encode()
-        self.id = given or hashlib.sha256(key).hexdigest()
+    def __init__(self, connection: AnyConnection, table: Table, file: str, import_id: str) -> None:
+        self.id = import_id
         self._connection = connection
         self._relation = sql.Identifier(table.schema, TABLE)
-        self._names = (name, str(table))
+        self._names = (PurePath(file).name, str(table))
 
     def create(self) -> Steps[None]:
         """Make the table of all ledgers of a schema if it is not there."""
@@ -75,6 +95,16 @@ class Ledger:
         )
         rows = yield from query(self._connection, sql.SQL(text).format(self._relation), self.id)
         return State(*rows[0]) if rows else None
+
+    def begun(self) -> Steps[list[Begun]]:
+        """Return the imports into the same table that have not ended."""
+        text = (
+            'SELECT id, file, loaded FROM {} WHERE "table" = %s AND NOT done AND record > 1'
+            " ORDER BY changed DESC"
+        )
+        composed = sql.SQL(text).format(self._relation)
+        rows = yield from query(self._connection, composed, self._names[1])
+        return [Begun(*row) for row in rows]
 
     def write(self, state: State) -> Steps[None]:
         """Note how far this run is."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from pgstrata.tables.dialect import split
 from pgstrata.tables.encoding import likely
 from pgstrata.tables.errors import RowError
+from pgstrata.tables.prepare import read_again
 from pgstrata.tables.results import Reject
 from pgstrata.tables.session import IN_THE_WAY, said
 
@@ -21,10 +22,13 @@ if TYPE_CHECKING:
     import psycopg
 
     from pgstrata.tables.prepare import Opened
-    from pgstrata.tables.records import Block, Scanner
+    from pgstrata.tables.records import Block, Piece, Scanner
     from pgstrata.tables.statement import Target
 
 KEPT = 8 * 2**20  # bytes; the server was never seen to lag behind by more than half of it
+# SQLSTATEs that speak of a row; 45 is what triggers raise on their own account.
+_ROW_CLASSES = ("22", "23", "44", "45", "54", "P0", "42804")
+PLACES = 1024  # blocks of which only the place is kept, where several connections share KEPT
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,29 +51,44 @@ class Record:
 
 
 class Sent:
-    """The last blocks that were sent in one COPY, to find a record again by the server's line."""
+    """The last blocks that were sent in one COPY, to find a record again by the server's line.
 
-    def __init__(self, kept: int = KEPT) -> None:
-        self._kept = kept
+    Of those before the last ``kept`` bytes only the place is known: they are read once more.
+    """
+
+    def __init__(self, file: Opened, kept: int = KEPT) -> None:
+        self._file, self._kept = file, kept
         self._blocks: deque[tuple[int, Block]] = deque()
+        self._places: deque[tuple[int, Block, int]] = deque(maxlen=PLACES)
         self._size = 0
         self._marks = 1  # the header line
 
     def add(self, block: Block) -> None:
-        """Remember a block, and forget the oldest ones."""
+        """Remember a block, and of the oldest ones only the places."""
         self._blocks.append((self._marks, block))
         self._marks += block.marks
         self._size += len(block.data)
         while self._size - len(self._blocks[0][1].data) > self._kept:
-            self._size -= len(self._blocks.popleft()[1].data)
+            before, oldest = self._blocks.popleft()
+            self._places.append((before, replace(oldest, data=b""), len(oldest.data)))
+            self._size -= len(oldest.data)
 
     def find(self, line: int, scanner: Scanner) -> Record | None:
         """Return the record that ends on the server's ``line``, or None if it is forgotten."""
+        for before, place, size in self._places:
+            if before < line <= before + place.marks and self._file.repeatable:
+                data = read_again(self._file, place.offset, size)
+                return records_at(replace(place, data=data), [line - before], scanner)[0]
         for before, block in self._blocks:
             if before < line <= before + block.marks or block is self._blocks[-1][1]:
                 found = records_at(block, [line - before], scanner) if line > before else [None]
                 return found[0]
         return None
+
+
+def of_row(error: psycopg.Error) -> bool:
+    """Return whether it is a row that made a statement fail."""
+    return (error.sqlstate or "").startswith(_ROW_CLASSES)
 
 
 def complaint(error: psycopg.Error, target: Target) -> Complaint:
@@ -88,7 +107,7 @@ def complaint(error: psycopg.Error, target: Target) -> Complaint:
     return Complaint(int(found[1]), column, quoted[1] if quoted else "")
 
 
-def split_block(block: Block, scanner: Scanner) -> list[Record]:
+def split_block(block: Piece, scanner: Scanner) -> list[Record]:
     """Return the records of a block."""
     records = []
     line, offset = block.line, block.offset
@@ -99,13 +118,14 @@ def split_block(block: Block, scanner: Scanner) -> list[Record]:
     return records
 
 
-def records_at(block: Block, marks: Sequence[int], scanner: Scanner) -> list[Record]:
+def records_at(block: Piece, marks: Sequence[int], scanner: Scanner) -> list[Record]:
     """Return the records that end on the given marks of a block, which count from 1 and ascend.
 
     Only these are looked at: the line of a mark is where its record ends; lines before it belong
     to the record for as long as the number of quotes is odd.
     """
-    plain = scanner.blank(block.data)
+    held = block.data
+    plain = scanner.blank(held)
     if plain.count(scanner.quote) & 1:  # at the end of a file: the last record is never closed
         records = split_block(block, scanner)
         counts = list(accumulate(record.data.count(scanner.mark) for record in records))
@@ -121,7 +141,7 @@ def records_at(block: Block, marks: Sequence[int], scanner: Scanner) -> list[Rec
         before, start = start, lengths[first - 1] + first + after if first else 0
         number += scanner.count(plain[before:start])
         line += plain.count(scanner.end, before, start)
-        data = block.data[start : lengths[last] + last + 1 + after]
+        data = held[start : lengths[last] + last + 1 + after]
         found.append(Record(data, number, line, block.offset + start))
     return found
 

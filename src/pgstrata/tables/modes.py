@@ -8,7 +8,7 @@ with its line; one statement then moves the rows.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -62,9 +62,17 @@ def merge_for(table: Table, mode: Mode, on_conflict: OnConflict, key: Sequence[s
 
 
 def open_target(
-    connection: AnyConnection, table: Table, columns: tuple[str, ...], merge: Merge
+    connection: AnyConnection,
+    table: Table,
+    columns: tuple[str, ...],
+    merge: Merge,
+    *,
+    numbered: bool = False,
 ) -> Steps[Target]:
-    """Return what COPY is to write into, making a staging table if one is needed."""
+    """Return what COPY is to write into, making a staging table if one is needed.
+
+    Its rows may be ``numbered`` as they come in.
+    """
     if merge.on_conflict != "error" and (missing := set(merge.key) - set(columns)):
         raise InputError(f"the file has no field for the key: {', '.join(sorted(missing))}")
     if merge.mode == "truncate":
@@ -87,11 +95,15 @@ def open_target(
     ] + [
         sql.SQL("ADD COLUMN {} text").format(sql.Identifier(c)) for c in filled if c not in columns
     ]
+    number = f"{name}_number" if numbered else ""
+    if numbered:
+        text = "ADD COLUMN {} bigint GENERATED ALWAYS AS IDENTITY"
+        changes.append(sql.SQL(text).format(sql.Identifier(number)))
     if changes:
         yield from query(
             connection, sql.SQL("ALTER TABLE {} {}").format(staging, sql.SQL(", ").join(changes))
         )
-    target = Target(staging, name, filled)
+    target = Target(staging, name, filled, number)
     if merge.on_conflict != "error":
         yield from _try_key(connection, table, target, merge)
     return target
@@ -105,19 +117,38 @@ def close_target(
         return Merged(loaded)
     if merge.mode == "replace":
         yield from empty(connection, table)
-    columns = _own(table, target)
     try:
-        rows = yield from query(connection, _move(table, target, merge, columns))
-    except psycopg.errors.CardinalityViolation as error:
+        rows = yield from query(connection, move(table, target, merge))
+    except psycopg.Error as error:
+        raise unmoved(error, table, merge) from error
+    yield from drop_target(connection, target)
+    touched, updated = rows[0]
+    return all_moved(table, merge, loaded, Merged(touched, updated=updated))
+
+
+def drop_target(connection: AnyConnection, target: Target) -> Steps[None]:
+    """Drop a staging table."""
+    yield from query(connection, sql.SQL("DROP TABLE {}").format(target.relation))
+
+
+def all_moved(table: Table, merge: Merge, staged: int, merged: Merged) -> Merged:
+    """Return what became of ``staged`` rows. Raises ``TransferError`` if some are lost."""
+    if merge.on_conflict == "error" and merged.loaded != staged:
         raise TransferError(
+            f"{staged} rows were to go into {table}, but {merged.loaded} did; nothing was kept",
+            hint="a trigger or rule of the table may drop rows",
+        )
+    return replace(merged, skipped=staged - merged.loaded)
+
+
+def unmoved(error: psycopg.Error, table: Table, merge: Merge) -> TransferError:
+    """Return the error for staged rows that do not go into the table."""
+    if isinstance(error, psycopg.errors.CardinalityViolation):
+        return TransferError(
             f"the file holds rows with the same {', '.join(merge.key)}; nothing was loaded",
             hint="--on-conflict skip keeps the first of them",
-        ) from error
-    except psycopg.Error as error:
-        raise refused(error, f"the rows do not fit into {table}; nothing was loaded") from error
-    yield from query(connection, sql.SQL("DROP TABLE {}").format(target.relation))
-    touched, updated = rows[0]
-    return Merged(touched, loaded - touched, updated)
+        )
+    return refused(error, f"the rows do not fit into {table}; nothing was loaded")
 
 
 def _try_key(connection: AnyConnection, table: Table, target: Target, merge: Merge) -> Steps[None]:
@@ -125,9 +156,8 @@ def _try_key(connection: AnyConnection, table: Table, target: Target, merge: Mer
 
     Raises ``UsageError`` if rows cannot be told apart by the key.
     """
-    move = _move(table, target, merge, _own(table, target))
     try:
-        yield from query(connection, sql.SQL("EXPLAIN {}").format(move))
+        yield from query(connection, sql.SQL("EXPLAIN {}").format(move(table, target, merge)))
     except psycopg.errors.InvalidColumnReference as error:
         raise UsageError(
             f"{table} has no unique index on {', '.join(merge.key)}",
@@ -149,21 +179,37 @@ def empty(connection: AnyConnection, table: Table) -> Steps[None]:
         raise refused(error, f"cannot empty {table}; nothing was loaded") from error
 
 
-def _move(table: Table, target: Target, merge: Merge, columns: Sequence[str]) -> sql.Composed:
+def move(
+    table: Table, target: Target, merge: Merge, part: tuple[int, int] | None = None
+) -> sql.Composed:
+    """Return the statement that moves staged rows, or those of a ``part`` by their numbers.
+
+    It returns how many went in, and how many of them were updated.
+    """
+    columns = _own(table, target)
     # An updated row carries the id of the transaction that locked it; a partitioned table will not
     # tell, so there an update counts as loaded only.
     new = "xmax = 0" if table.kind == "r" and merge.on_conflict == "update" else "true"
     return sql.SQL(
         "WITH moved AS (INSERT INTO {table} AS t ({columns}) OVERRIDING SYSTEM VALUE"
-        " SELECT {columns} FROM {staging} {conflict} RETURNING {new} AS new)"
+        " SELECT {columns} FROM {staging} {part} {conflict} RETURNING {new} AS new)"
         " SELECT count(*), count(*) FILTER (WHERE NOT new) FROM moved"
     ).format(
         table=table.identifier,
         columns=names(columns),
         staging=target.relation,
+        part=_numbered(target, part),
         conflict=_conflict(merge, columns),
         new=sql.SQL(new),
     )
+
+
+def _numbered(target: Target, part: tuple[int, int] | None) -> sql.Composable:
+    # WHERE is there in any case: without it ON CONFLICT would be taken for the ON of a join.
+    if part is None:
+        return sql.SQL("WHERE true")
+    number = sql.Identifier(target.number)
+    return sql.SQL("WHERE {} BETWEEN {} AND {}").format(number, *map(sql.Literal, part))
 
 
 def _conflict(merge: Merge, columns: Sequence[str]) -> sql.Composable:

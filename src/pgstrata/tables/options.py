@@ -33,7 +33,8 @@ class ImportOptions:
     The rows: ``mode`` append, truncate (first, in the same transaction) or replace (the old rows
     stay visible until the commit). ``on_conflict`` skip or update rows whose ``key`` (default: the
     primary key) exists. ``batch`` commits after every so many records, and ``resume`` goes on after
-    the last of them; ``import_id`` names the import, else the file's name and beginning do.
+    the last of them; ``import_id`` names the import, else the table, the file's name and its
+    columns do.
     ``rejects`` is where bad records go, at most ``max_rejects`` of them; ``overwrite`` allows to
     replace that file.
 

@@ -7,11 +7,14 @@ milliseconds of the commits themselves are not one transaction: what they leave 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from psycopg.errors import LockNotAvailable
+import psycopg
+from psycopg.errors import ForeignKeyViolation, LockNotAvailable
 
 from pgstrata.errors import UsageError
 from pgstrata.tables import strict
@@ -21,16 +24,16 @@ from pgstrata.tables.errors import (
     PartialTransferError,
     TransferError,
 )
-from pgstrata.tables.header import IGNORED
+from pgstrata.tables.hierarchy import OwnKey, own_keys
 from pgstrata.tables.importing import Fitted, Run, close_files, fit_files, ready_table
 from pgstrata.tables.job import Job
-from pgstrata.tables.modes import Merged
-from pgstrata.tables.session import apply, commit, in_transaction
-from pgstrata.tables.statement import Target
+from pgstrata.tables.load import teller
+from pgstrata.tables.modes import Merge, Merged, close_target, open_target
+from pgstrata.tables.session import apply, assigned_xid, commit, in_transaction
 from pgstrata.tables.steps import AnyConnection, Steps, Together, query
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from pgstrata.tables.catalog import Table
     from pgstrata.tables.records import Block
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
 LOCK_TIMEOUT = (
     "5s"  # two connections that load the same key wait for each other, unseen by the server
 )
+_PLAIN = Merge()  # appends, through a staging table only where fields are left out
 
 
 def together(run: Run, workers: Sequence[AnyConnection]) -> Steps[ImportResult]:
@@ -70,30 +74,48 @@ def together(run: Run, workers: Sequence[AnyConnection]) -> Steps[ImportResult]:
     return result
 
 
-def _explained(error: BaseException) -> BaseException:
-    """Add what the server cannot know: that the lock it waited for is one of ours."""
-    if isinstance(error, TransferError) and isinstance(error.__cause__, LockNotAvailable):
+def _explained(error: BaseException, keys: Sequence[OwnKey]) -> BaseException:
+    """Add what the server cannot know: that it is one of our connections that is in the way."""
+    cause = error.__cause__
+    if not isinstance(error, TransferError):
+        return error
+    if isinstance(cause, LockNotAvailable):
         error.hint = (
             "a key that is twice in the file makes connections wait for each other: use one"
         )
+    elif isinstance(cause, ForeignKeyViolation) and cause.diag.constraint_name in {
+        key.name for key in keys
+    }:
+        error.hint = (
+            "connections do not see each other's rows: use one if the row meant is in the file too"
+        )
     return error
+
+
+@dataclass(slots=True)
+class Range:
+    """Records of a file that one connection has got, counted from 1."""
+
+    file: str
+    first: int
+    last: int
 
 
 class Shared:
     """The blocks of a file, handed to whichever connection asks next, and what each has got."""
 
-    def __init__(self, blocks: Iterator[Block]) -> None:
-        self._blocks, self._lock = blocks, Lock()
+    def __init__(self, file: str, blocks: Iterator[Block]) -> None:
+        self._file, self._blocks, self._lock = file, blocks, Lock()
         self._failed = False
 
-    def lane(self, taken: list[tuple[int, int]]) -> Iterator[Block]:
+    def lane(self, taken: list[Range]) -> Iterator[Block]:
         """Yield blocks until there are none left, or one of the connections has failed."""
+        own = Range(self._file, 1, 0)
         while (block := self._next()) is not None:
-            last = block.record + block.records - 1
-            if taken and taken[-1][1] == block.record - 1:
-                taken[-1] = (taken[-1][0], last)
-            else:
-                taken.append((block.record, last))
+            if own.last != block.record - 1 or not own.last:
+                own = Range(self._file, block.record, 0)
+                taken.append(own)
+            own.last = block.record + block.records - 1
             yield block
 
     def fail(self) -> None:
@@ -118,27 +140,27 @@ def _refuse_impossible(run: Run) -> None:
             raise UsageError(f"{what} needs one transaction, and so one connection only")
 
 
-def _load(run: Run, connections: list[AnyConnection]) -> Steps[list[list[tuple[int, int]]]]:
+def _load(run: Run, connections: list[AnyConnection]) -> Steps[list[list[Range]]]:
     table = yield from ready_table(run)
     if run.ddl:
         raise UsageError(
             "other connections do not see a table that is not committed: create it first"
         )
     yield from fit_files(run, table)
-    ranges: list[list[tuple[int, int]]] = [[] for _ in connections]
+    keys = yield from own_keys(run.connection, table)
+    ranges: list[list[Range]] = [[] for _ in connections]
     for fitted in run.files:
-        if IGNORED in fitted.columns:
-            raise UsageError("leaving fields out needs one connection only")
-        shared = Shared(fitted.file.blocks())
+        shared = Shared(fitted.file.name, fitted.file.blocks())
+        told = teller(run, fitted)
         lanes = [
-            _lane(run, _job(connection, table, fitted, run, len(connections)), shared, taken)
+            _lane(_Lane(connection, fitted, shared, taken), run, table, told, len(connections))
             for connection, taken in zip(connections, ranges, strict=True)
         ]
         outcomes: list[int | BaseException] = yield Together(
             lanes, partial(_stop, shared, connections)
         )
         if errors := [outcome for outcome in outcomes if isinstance(outcome, BaseException)]:
-            raise _explained(errors[0])
+            raise _explained(errors[0], keys)
         read = sum(outcome for outcome in outcomes if isinstance(outcome, int))
         run.count(read, Merged(read))
     return ranges
@@ -152,60 +174,76 @@ def _stop(shared: Shared, connections: list[AnyConnection]) -> None:
             connection.pgconn.get_cancel().cancel()
 
 
-def _job(connection: AnyConnection, table: Table, fitted: Fitted, run: Run, lanes: int) -> Job:
-    target = Target(table.identifier, table.name, fitted.columns)
-    return Job(connection, target, fitted.file, run.options.empty_as_null, lanes=lanes)
+@dataclass(frozen=True, slots=True)
+class _Lane:
+    """One connection, and what it has got of a file."""
+
+    connection: AnyConnection
+    fitted: Fitted
+    shared: Shared
+    taken: list[Range]
 
 
-def _lane(run: Run, job: Job, shared: Shared, taken: list[tuple[int, int]]) -> Steps[int]:
-    def told(block: Block) -> None:
-        run.tally.add(block.records, job.file.input.position())
-
+def _lane(
+    lane: _Lane, run: Run, table: Table, told: Callable[[Block], None], lanes: int
+) -> Steps[int]:
+    """Load a share of a file; return how many rows that is. Nothing is committed."""
+    connection, fitted = lane.connection, lane.fitted
     try:
-        loaded = yield from strict.load(job, shared.lane(taken), told)
-        yield from query(job.connection, "SET CONSTRAINTS ALL IMMEDIATE")
+        target = yield from open_target(connection, table, fitted.columns, _PLAIN)
+        job = Job(connection, target, fitted.file, run.options.empty_as_null, lanes=lanes)
+        loaded = yield from strict.load(job, lane.shared.lane(lane.taken), told)
+        yield from close_target(connection, table, target, _PLAIN, loaded)
+        yield from query(connection, "SET CONSTRAINTS ALL IMMEDIATE")
     except BaseException:
-        shared.fail()
+        lane.shared.fail()
         raise
     return loaded
 
 
-def _commit(
-    run: Run, connections: list[AnyConnection], ranges: list[list[tuple[int, int]]]
-) -> Steps[None]:
-    for number, connection in enumerate(connections):
-        try:
-            yield from commit(connection)
-        except Interrupted as error:
-            ended = number + int(error.committed)
-            if ended in (0, len(connections)):
-                raise
-            raise _divided(run, ranges, ended, "are not", error) from error
-        except Exception as error:  # each commit has an end of its own
-            if number == 0 and not isinstance(error, OutcomeUnknownError):
-                raise TransferError(f"nothing was loaded into {run.name}: {error}") from error
-            doubtful = "are or are not" if isinstance(error, OutcomeUnknownError) else "are not"
-            raise _divided(run, ranges, number, doubtful, error) from error
+def _commit(run: Run, connections: list[AnyConnection], ranges: list[list[Range]]) -> Steps[None]:
+    """Commit one after the other; whatever goes wrong, say what is in the table."""
+    xids, ended = [], 0
+    try:
+        for connection in connections:
+            xids.append((yield from assigned_xid(connection)))  # noqa: PERF401  # that cannot yield
+        for connection, xid in zip(connections, xids, strict=True):
+            yield from commit(connection, xid)
+            ended += 1
+    except BaseException as error:
+        ended += int(isinstance(error, Interrupted) and error.committed)
+        if ended == len(connections):
+            raise Interrupted("too late: all is in the table", committed=True) from error
+        if ended or isinstance(error, OutcomeUnknownError):
+            raise _divided(run, ranges, ended, error) from error
+        if isinstance(error, Exception):
+            raise TransferError(f"nothing was loaded into {run.name}: {error}") from error
+        raise
 
 
 def _divided(
-    run: Run,
-    ranges: list[list[tuple[int, int]]],
-    number: int,
-    doubtful: str,
-    error: BaseException,
+    run: Run, ranges: list[list[Range]], ended: int, error: BaseException
 ) -> PartialTransferError:
-    """Return the error that says what the first ``number`` connections have committed."""
+    """Return the error that says what the first ``ended`` connections have committed."""
+    certain = isinstance(error, (psycopg.Error, Interrupted))
+    doubtful = "are not" if certain else "are or are not"
     return PartialTransferError(
-        f"{run.name} holds the records {_listed(ranges[:number])}; those from"
-        f" {_listed(ranges[number : number + 1])} {doubtful}, the others are not: {error}",
+        f"{run.name} holds the records {_listed(ranges[:ended])}; those from"
+        f" {_listed(ranges[ended : ended + 1])} {doubtful}, the others are not: {error}",
         hint="delete what is there, or load the other records",
     )
 
 
-def _listed(ranges: list[list[tuple[int, int]]]) -> str:
-    pairs = sorted(pair for lane in ranges for pair in lane)
-    return ", ".join(f"{first}-{last}" for first, last in pairs) or "(none)"
+def _listed(ranges: list[list[Range]]) -> str:
+    """Return ranges as ``1-5, 8-9 of a.csv, 1-7 of b.csv``."""
+    files: dict[str, list[Range]] = {}
+    for one in chain.from_iterable(ranges):
+        files.setdefault(one.file, []).append(one)
+    parts = []
+    for file, own in files.items():
+        own.sort(key=lambda one: one.first)
+        parts.append(", ".join(f"{one.first}-{one.last}" for one in own) + f" of {file}")
+    return ", ".join(parts) or "(none)"
 
 
 def _undo(connection: AnyConnection) -> Steps[None]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from pgstrata.tables.job import Job
-    from pgstrata.tables.records import Scanner
+    from pgstrata.tables.records import Piece, Scanner
 
 PART = 4 * 2**20  # bytes sent under one savepoint, as long as no row is bad
 
@@ -30,9 +29,9 @@ class Reader:
         self._job, self._blocks, self._loaded = job, blocks, loaded
         self._scanner, self._size = job.scanner, PART
         self._delimiter = job.file.dialect.delimiter.encode()
-        self._ahead: tuple[Block, list[Block], list[Reject]] | None = None
+        self._ahead: tuple[Block, list[Piece], list[Reject]] | None = None
 
-    def part(self) -> Iterator[Block]:
+    def part(self) -> Iterator[Piece]:
         """Yield pieces up to the size of a part."""
         size = 0
         while size < self._size:
@@ -56,7 +55,7 @@ class Reader:
         if self._ahead is None and (block := next(self._blocks, None)):
             self._ahead = block, *self._pieces(block)
 
-    def _pieces(self, block: Block) -> tuple[list[Block], list[Reject]]:
+    def _pieces(self, block: Block) -> tuple[list[Piece], list[Reject]]:
         expected = len(self._job.target.columns) - 1
         shapes = self._scanner.shapes(block.data, self._delimiter)[: block.records]
         if shapes.count(self._delimiter * expected) == block.records:
@@ -71,20 +70,21 @@ class Reader:
         return _runs(records, good, self._scanner), bad
 
 
-def without(pieces: list[Block], rejected: set[int], scanner: Scanner) -> list[Block]:
+def without(pieces: list[Piece], rejected: set[int], scanner: Scanner) -> list[Piece]:
     """Return the pieces without some records, which are given by number."""
     if not rejected:
         return pieces
-    kept: list[Block] = []
+    kept: list[Piece] = []
     for piece in pieces:
         records = split_block(piece, scanner)
-        kept += _runs(records, [r.number not in rejected for r in records], scanner)
+        good = [record.number not in rejected for record in records]
+        kept += [piece] if all(good) else _runs(records, good, scanner)
     return kept
 
 
 def around(
-    pieces: list[Block], record: Record, scanner: Scanner
-) -> tuple[list[Block], list[Block]]:
+    pieces: list[Piece], record: Record, scanner: Scanner
+) -> tuple[list[Piece], list[Piece]]:
     """Return the pieces before a record and those behind it."""
     ends = (piece.record + piece.records for piece in pieces)
     place = next(place for place, end in enumerate(ends) if record.number < end)
@@ -93,20 +93,20 @@ def around(
     return [*pieces[:place], *_some(before)], [*_some(after), *pieces[place + 1 :]]
 
 
-def divided(pieces: list[Block], size: int, scanner: Scanner) -> tuple[list[Block], list[Block]]:
+def divided(pieces: list[Piece], size: int, scanner: Scanner) -> tuple[list[Piece], list[Piece]]:
     """Return the pieces in two parts: the first has about ``size`` bytes and at least a record."""
     for place, piece in enumerate(pieces):
-        if size < len(piece.data):
+        if size < piece.size:
             if piece.records == 1:
                 place = max(place, 1)  # noqa: PLW2901  # it cannot be cut
                 return pieces[:place], pieces[place:]
             first, rest = _cut(piece, _behind(piece, size, scanner), scanner)
             return [*pieces[:place], first], [rest, *pieces[place + 1 :]]
-        size -= len(piece.data)
+        size -= piece.size
     return pieces, []
 
 
-def on_lines(pieces: Sequence[Block], lines: list[int], scanner: Scanner) -> list[Record]:
+def on_lines(pieces: Sequence[Piece], lines: list[int], scanner: Scanner) -> list[Record]:
     """Return the records that end on the server's lines, which ascend behind a header line."""
     found: list[Record] = []
     before, place = 1, 0
@@ -118,22 +118,21 @@ def on_lines(pieces: Sequence[Block], lines: list[int], scanner: Scanner) -> lis
     return found
 
 
-def _runs(records: Sequence[Record], good: Iterable[bool], scanner: Scanner) -> list[Block]:
+def _runs(records: Sequence[Record], good: Iterable[bool], scanner: Scanner) -> list[Piece]:
     """Return the good ones of records that follow each other, each run of them as a block."""
     runs = groupby(zip(good, records, strict=True), key=lambda pair: pair[0])
     return [_block([record for _, record in pairs], scanner) for is_good, pairs in runs if is_good]
 
 
-def _cut(block: Block, behind: Record, scanner: Scanner) -> tuple[Block, Block]:
+def _cut(block: Piece, behind: Record, scanner: Scanner) -> tuple[Block, Block]:
     """Return what is before a record's beginning, and the rest; either may be empty."""
-    length = behind.offset - block.offset
+    data, length = block.data, behind.offset - block.offset
     records, lines = behind.number - block.record, behind.line - block.line
-    data = block.data[:length]
-    marks = lines if scanner.mark == scanner.end else data.count(scanner.mark)
+    marks = lines if scanner.mark == scanner.end else data.count(scanner.mark, 0, length)
     return (
-        replace(block, data=data, records=records, lines=lines, marks=marks),
+        Block(data[:length], records, block.record, block.line, block.offset, lines, marks),
         Block(
-            block.data[length:],
+            data[length:],
             block.records - records,
             behind.number,
             behind.line,
@@ -144,12 +143,13 @@ def _cut(block: Block, behind: Record, scanner: Scanner) -> tuple[Block, Block]:
     )
 
 
-def _behind(block: Block, size: int, scanner: Scanner) -> Record:
+def _behind(block: Piece, size: int, scanner: Scanner) -> Record:
     """Return where the record begins behind the last that ends within so many bytes, or behind the
     first.
     """
-    end = scanner.last_end(block.data[:size]) or len(scanner.split(block.data)[0])
-    count, lines = scanner.count(block.data[:end]), block.data.count(scanner.end, 0, end)
+    data = block.data
+    end = scanner.last_end(data[:size]) or len(scanner.split(data)[0])
+    count, lines = scanner.count(data[:end]), data.count(scanner.end, 0, end)
     return Record(b"", block.record + count, block.line + lines, block.offset + end)
 
 
@@ -165,7 +165,7 @@ def _block(records: list[Record], scanner: Scanner) -> Block:
     return Block(data, len(records), first.number, first.line, first.offset, lines, marks)
 
 
-def _some(block: Block) -> list[Block]:
+def _some(block: Block) -> list[Piece]:
     return [block] if block.records else []
 
 

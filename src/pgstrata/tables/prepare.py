@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -12,10 +14,11 @@ from pgstrata.tables.dialect import Dialect, Newline, guess_delimiter, guess_quo
 from pgstrata.tables.encoding import Encoding, find_encoding, transcoded
 from pgstrata.tables.errors import InputError
 from pgstrata.tables.records import Block, Scanner
+from pgstrata.tables.replay import Replay
 from pgstrata.tables.source import Input, Source, codec_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
     from pgstrata.tables.options import ImportOptions
 
@@ -32,7 +35,7 @@ class Opened:
     ``before`` what came earlier (BOM and skipped lines), ``rest`` what follows the head.
     """
 
-    source: Source
+    source: Source | Replay
     input: Input
     encoding: Encoding
     dialect: Dialect
@@ -47,6 +50,12 @@ class Opened:
     def name(self) -> str:
         """What messages call the file."""
         return self.input.name
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether it can be read a second time: a pipe cannot, even if it has a path."""
+        stored = isinstance(self.source, (str, os.PathLike)) and self.input.size is not None
+        return stored or isinstance(self.source, Replay)
 
     def take_header(self) -> None:
         """Step over the first record."""
@@ -78,12 +87,12 @@ class Opened:
         return _first_end(self.head, self.dialect) or len(self.head)
 
 
-def open_file(source: Source, options: ImportOptions, names: Sequence[str] = ()) -> Opened:
+def open_file(source: Source | Replay, options: ImportOptions, names: Sequence[str] = ()) -> Opened:
     """Open a file and find its dialect. ``names`` are the columns it is meant for.
 
     Raises ``InputError`` if it cannot be read, is empty, or its encoding cannot be told.
     """
-    opened = Input(source, options.compression)
+    opened = _input(source, options.compression)
     try:
         return _looked_at(source, opened, options, names)
     except BaseException:
@@ -91,8 +100,35 @@ def open_file(source: Source, options: ImportOptions, names: Sequence[str] = ())
         raise
 
 
+def _input(source: Source | Replay, compression: str) -> Input:
+    return Input(source.reader() if isinstance(source, Replay) else source, compression)
+
+
+def chunks_again(file: Opened, offset: int) -> Generator[bytes, None, None]:
+    """Read a ``repeatable`` file once more, as it was sent, from an offset on; see ``Block``."""
+    encoding = file.encoding
+    with closing(_input(file.source, file.input.compression)) as opened:
+        bom = len(opened.read(len(encoding.bom)))
+        left = offset - (0 if encoding.transcoded else bom)
+        for chunk in transcoded(opened.chunks(), encoding, file.name):
+            if left < len(chunk):
+                yield chunk[max(left, 0) :]
+            left -= len(chunk)
+
+
+def read_again(file: Opened, offset: int, size: int) -> bytes:
+    """Return some bytes of a file once more. Raises ``InputError`` if it is not what it was."""
+    found = b""
+    with closing(chunks_again(file, offset)) as chunks:
+        for chunk in chunks:
+            found += chunk
+            if len(found) >= size:
+                return found[:size]
+    raise InputError(f"{file.name} has become shorter while it was imported")
+
+
 def _looked_at(
-    source: Source, opened: Input, options: ImportOptions, names: Sequence[str]
+    source: Source | Replay, opened: Input, options: ImportOptions, names: Sequence[str]
 ) -> Opened:
     sample = opened.read(SAMPLE)
     if not sample:

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from pgstrata.tables.errors import TransferError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from pgstrata.tables.dialect import Dialect
 
@@ -39,6 +39,33 @@ class Block:
     offset: int
     lines: int
     marks: int
+
+    @property
+    def size(self) -> int:
+        """How many bytes it has."""
+        return len(self.data)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A block whose data are elsewhere: each use of them reads them again."""
+
+    read: Callable[[], bytes]
+    size: int
+    records: int
+    record: int
+    line: int
+    offset: int
+    lines: int
+    marks: int
+
+    @property
+    def data(self) -> bytes:
+        """The bytes of the records."""
+        return self.read()
+
+
+Piece: TypeAlias = "Block | Stored"
 
 
 class Scanner:

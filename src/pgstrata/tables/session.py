@@ -69,6 +69,7 @@ def transaction(
         result = yield from body
         if nested and keep:
             yield from apply(connection, before)
+        xid = (yield from assigned_xid(connection)) if keep and not nested else ""
     except BaseException as error:
         yield from _undo(connection, nested=nested)
         if isinstance(error, psycopg.Error):
@@ -77,7 +78,10 @@ def transaction(
             raise Interrupted("nothing was kept") from error
         raise
     try:
-        yield from (_keep if keep else _undo)(connection, nested=nested)
+        if keep:
+            yield from _keep(connection, xid, nested=nested)
+        else:
+            yield from _undo(connection, nested=nested)
     except psycopg.Error as error:
         raise refused(error, "nothing was kept: the server refused to commit") from error
     return result
@@ -115,22 +119,29 @@ def apply(connection: AnyConnection, settings: Mapping[str, str]) -> Steps[dict[
     return dict(rows)
 
 
-def commit(connection: AnyConnection) -> Steps[None]:
+def assigned_xid(connection: AnyConnection) -> Steps[str]:
+    """Return the id of the transaction, to be asked for before ``commit``; empty if it has none."""
+    text = "SELECT pg_catalog.pg_current_xact_id_if_assigned()::text"
+    rows = yield from query(connection, text)
+    return rows[0][0] or ""
+
+
+def commit(connection: AnyConnection, xid: str) -> Steps[None]:
     """COMMIT. Raises ``OutcomeUnknownError`` if the connection is lost before the answer.
 
-    Raises ``Interrupted`` on Ctrl-C: the server may have been faster.
+    Raises ``Interrupted`` on Ctrl-C: the server may have been faster. Else all is undone.
     """
-    rows = yield from query(connection, "SELECT pg_catalog.pg_current_xact_id_if_assigned()::text")
     try:
         yield from query(connection, "COMMIT")
     except psycopg.Error as error:
         if connection.closed:
-            raise _unknown(rows[0][0]) from error
+            raise _unknown(xid) from error
         raise
     except KeyboardInterrupt as error:
         if connection.closed:
-            raise _unknown(rows[0][0]) from error
-        status = (yield from commit_status_steps(connection, rows[0][0])) if rows[0][0] else None
+            raise _unknown(xid) from error
+        status = (yield from commit_status_steps(connection, xid)) if xid else None
+        yield from _undo(connection, nested=False)  # it may have come before COMMIT was sent
         if status == "committed":
             raise Interrupted("too late: all is in the table", committed=True) from error
         raise Interrupted("nothing was kept") from error
@@ -156,11 +167,11 @@ def refused(error: psycopg.Error, what: str) -> TransferError:
     return TransferError(f"{what}: {said(error)}", hint=error.diag.message_hint or advice)
 
 
-def _keep(connection: AnyConnection, *, nested: bool) -> Steps[None]:
+def _keep(connection: AnyConnection, xid: str, *, nested: bool) -> Steps[None]:
     if nested:
         yield from query(connection, "RELEASE SAVEPOINT pgstrata_transfer")
     else:
-        yield from commit(connection)
+        yield from commit(connection, xid)
 
 
 def _undo(connection: AnyConnection, *, nested: bool) -> Steps[None]:
@@ -175,10 +186,10 @@ def _undo(connection: AnyConnection, *, nested: bool) -> Steps[None]:
             raise
 
 
-def _unknown(xid: str | None) -> OutcomeUnknownError:
+def _unknown(xid: str) -> OutcomeUnknownError:
     ask = f"SELECT pg_xact_status('{xid}') on a new connection tells" if xid else ""
     return OutcomeUnknownError(
         "the connection was lost while the server was committing: either all is in or nothing",
-        xid=xid or "",
+        xid=xid,
         hint=ask or "nothing had been written",
     )

@@ -20,12 +20,13 @@ class Target:
     """Where COPY writes: the table itself, or a staging table in its stead.
 
     ``name`` is the bare name by which the server's messages call it; ``columns`` are in the order
-    of the file.
+    of the file. ``number`` is a column of a staging table that numbers its rows, or empty.
     """
 
     relation: sql.Composable
     name: str
     columns: tuple[str, ...]
+    number: str = ""
 
 
 def copy_in(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg.pq import TransactionStatus
 
 from pgstrata.tables import wire
-from pgstrata.tables.errors import TransferError
+from pgstrata.tables.errors import InputError, TransferError
 from pgstrata.tables.locate import KEPT, Sent, complaint, reject, row_error
 from pgstrata.tables.session import refused
 from pgstrata.tables.steps import AnyConnection, Cancel, Local, Steps, Wire
@@ -30,13 +31,13 @@ def load(job: Job, blocks: Iterator[Block], loaded: Callable[[Block], None]) -> 
     anything else, and if the server took another number of rows than were sent.
     """
     yield from begin(job, job.statement())
-    sent = Sent(KEPT // job.lanes)
+    sent = Sent(job.file, KEPT // job.lanes)
     try:
         records, spoke = yield from _send(job, blocks, sent, loaded)
         reason = _STOPPED if spoke else None
         taken = yield Wire(job.connection, wire.finish(job.connection.pgconn, reason))
     except psycopg.Error as error:
-        raise _explained(error, job, sent) from error
+        raise (yield Local(partial(_explained, error, job, sent))) from error
     except BaseException:
         yield from give_up(job.connection)
         raise
@@ -114,7 +115,10 @@ def _send(
 
 def _explained(error: psycopg.Error, job: Job, sent: Sent) -> TransferError:
     place = complaint(error, job.target)
-    record = sent.find(place.line, job.scanner) if place.line else None
+    record = None
+    if place.line:
+        with suppress(InputError):  # a file that is gone is not what went wrong
+            record = sent.find(place.line, job.scanner)
     if record is None:
         return refused(error, f"{job.file.name}: nothing was loaded")
     return row_error(reject(job.file, record, job.target, error, place.column))

@@ -4,11 +4,12 @@ Records with a wrong number of fields are taken out before anything is sent. Fro
 the server itself skips and reports rows with a malformed value. Every other complaint undoes the
 part: if it names a line, that record is rejected and those before and behind it are sent again; if
 not, the part is halved until one record is left. Parts shrink where bad rows are dense. What refers
-to a row of its own table that is not there yet waits, in memory, until all else is loaded.
+to a row of its own table that is not there yet waits, on the disk, until all else is loaded.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from math import isqrt
 from typing import TYPE_CHECKING
 
@@ -16,25 +17,32 @@ import psycopg
 
 from pgstrata.tables import wire
 from pgstrata.tables.hierarchy import OwnKey, orphan, orphans, own_keys
-from pgstrata.tables.locate import Complaint, Record, complaint, reject, split_block, value_of
+from pgstrata.tables.locate import (
+    Complaint,
+    Record,
+    complaint,
+    of_row,
+    reject,
+    split_block,
+    value_of,
+)
 from pgstrata.tables.notices import explained, place
 from pgstrata.tables.pieces import PART, Reader, around, divided, on_lines, without
 from pgstrata.tables.session import refused
 from pgstrata.tables.steps import Local, Steps, Wire, query
 from pgstrata.tables.strict import accepted, begin, check_count, give_up
+from pgstrata.tables.waiting import Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from pgstrata.tables.catalog import Table
     from pgstrata.tables.job import Job
-    from pgstrata.tables.records import Block
+    from pgstrata.tables.records import Block, Piece
     from pgstrata.tables.results import Reject
 
 _UNDO = "ROLLBACK TO SAVEPOINT pgstrata_part"
 ATTEMPT = 16 * 1024  # bytes that a server loads in the time that one more COPY takes
-# SQLSTATEs that speak of a row; 45 is what triggers raise on their own account.
-_ROW_CLASSES = ("22", "23", "44", "45", "54", "P0", "42804")
 
 
 class Sieve:
@@ -59,13 +67,13 @@ class Sieve:
         self._before = b"SAVEPOINT pgstrata_part; "
         self._notices: list[str] = []
         self._own_keys = own_keys
-        self._waiting: list[Block] = []
+        self._waiting = Waiting()
         self._gap, self._last_bad = PART, 0  # bytes from one bad record to the next, and its offset
         self._scanner = job.scanner
 
-    def load(self, pieces: Iterator[Block]) -> Steps[bool]:
+    def load(self, pieces: Iterator[Piece]) -> Steps[bool]:
         """Load one part; return whether a bad row has undone it, so that it went in pieces."""
-        sent: list[Block] = []
+        sent: list[Piece] = []
         error = yield from self._attempt(pieces, sent)
         if error is not None:
             yield from self._sift_or_wait(sent, error)
@@ -73,8 +81,8 @@ class Sieve:
 
     def settle(self) -> Steps[None]:
         """Load what has waited for other rows, and reject what has waited in vain."""
-        while self._waiting:
-            pieces, self._waiting = self._waiting, []
+        while self._waiting.count:
+            pieces = self._waiting.take()
             error = yield from self._attempt(iter(pieces), [])
             if error is None:
                 return
@@ -84,7 +92,7 @@ class Sieve:
             if error is not None:
                 before = sum(piece.records for piece in pieces)
                 yield from self._sift_or_wait(pieces, error)
-                if sum(piece.records for piece in self._waiting) >= before:
+                if self._waiting.count >= before:
                     self._own_keys = ()  # each waits for another: now every one is looked at
 
     def watch(self, diagnostic: psycopg.errors.Diagnostic) -> None:
@@ -93,7 +101,7 @@ class Sieve:
         if source.endswith("copyfromparse.c"):
             self._notices.append(text)
 
-    def close(self) -> Steps[None]:
+    def end(self) -> Steps[None]:
         """End the last savepoint."""
         if self._before.startswith(b"SAVEPOINT"):
             return
@@ -101,10 +109,14 @@ class Sieve:
         text = "ROLLBACK TO SAVEPOINT pgstrata_part; " if undo else ""
         yield from query(self.job.connection, text + "RELEASE SAVEPOINT pgstrata_part")
 
+    def close(self) -> None:
+        """Drop what still waits."""
+        self._waiting.close()
+
     def _waits(self, error: psycopg.Error) -> bool:
         return error.diag.constraint_name in {key.name for key in self._own_keys}
 
-    def _sift_or_wait(self, sent: list[Block], error: psycopg.Error) -> Steps[None]:
+    def _sift_or_wait(self, sent: list[Piece], error: psycopg.Error) -> Steps[None]:
         if not self._waits(error):
             yield from self._sift(sent, error)
             return
@@ -114,19 +126,19 @@ class Sieve:
             yield from self._skipped(sent)
             skipped = {bad.record for bad in self.rejects[known:]}
             sent = without(sent, skipped, self._scanner)
-        self._waiting += sent
+        yield Local(partial(self._waiting.add, sent))
 
-    def _without_orphans(self, pieces: list[Block]) -> Steps[list[Block]]:
+    def _without_orphans(self, pieces: list[Piece]) -> Steps[list[Piece]]:
         job, scanner = self.job, self._scanner
         yield from query(job.connection, _UNDO)
-        data = [accepted(piece.data, job, scanner) for piece in pieces]
+        data = (accepted(piece.data, job, scanner) for piece in pieces)
         lost = dict((yield from orphans(job, self._table, self._own_keys, data)))
         records = enumerate(record for piece in pieces for record in split_block(piece, scanner))
         found = [(record, lost[index]) for index, record in records if index in lost]
         self.rejects += [orphan(job, record, key) for record, key in found]
         return without(pieces, {record.number for record, _ in found}, scanner)
 
-    def _attempt(self, pieces: Iterator[Block], sent: list[Block]) -> Steps[psycopg.Error | None]:
+    def _attempt(self, pieces: Iterator[Piece], sent: list[Piece]) -> Steps[psycopg.Error | None]:
         """Send pieces in one COPY; return the error if one of the rows made it fail."""
         job, connection = self.job, self.job.connection
         self._notices.clear()
@@ -145,7 +157,7 @@ class Sieve:
                 yield from query(connection, "SET CONSTRAINTS ALL IMMEDIATE")
         except psycopg.Error as error:
             self._before = b"ROLLBACK TO SAVEPOINT pgstrata_part; "
-            if connection.closed or not (error.sqlstate or "").startswith(_ROW_CLASSES):
+            if connection.closed or not of_row(error):
                 raise refused(error, f"{job.file.name}: nothing was loaded") from error
             return error
         except BaseException:
@@ -155,10 +167,10 @@ class Sieve:
         yield from self._count(sent, taken)
         return None
 
-    def _sift(self, pieces: list[Block], error: psycopg.Error) -> Steps[None]:
+    def _sift(self, pieces: list[Piece], error: psycopg.Error) -> Steps[None]:
         """Load pieces of which at least one record is bad."""
         part = pieces
-        parts: list[list[Block]] = []
+        parts: list[list[Piece]] = []
         found: psycopg.Error | None = error
         while True:
             if found is not None and self._waits(found):
@@ -170,7 +182,7 @@ class Sieve:
             part = self._next(parts)
             found = yield from self._attempt(iter(part), [])
 
-    def _next(self, parts: list[list[Block]]) -> list[Block]:
+    def _next(self, parts: list[list[Piece]]) -> list[Piece]:
         """Take what is to be tried next off the parts, the first of which is the last in the list.
 
         Half of an attempt that fails is read in vain, and each attempt costs as much as ATTEMPT
@@ -186,7 +198,7 @@ class Sieve:
             parts.append(rest)
         return part
 
-    def _divide(self, part: list[Block], error: psycopg.Error, parts: list[list[Block]]) -> None:
+    def _divide(self, part: list[Piece], error: psycopg.Error, parts: list[list[Piece]]) -> None:
         """Reject the bad record of a part, or halve it."""
         job, scanner, place = self.job, self._scanner, complaint(error, self.job.target)
         only = sum(piece.records for piece in part) == 1
@@ -199,7 +211,7 @@ class Sieve:
         self._last_bad = record.offset
         parts += [rest for rest in reversed(around(part, record, scanner)) if rest]
 
-    def _culprit(self, part: list[Block], place: Complaint) -> Record | None:
+    def _culprit(self, part: list[Piece], place: Complaint) -> Record | None:
         """Return the record that a complaint means, if its value is the one complained of."""
         found = on_lines(part, [place.line], self._scanner) if place.line else [None]
         record = found[0]
@@ -208,7 +220,7 @@ class Sieve:
         value = value_of(self.job.file, record, self.job.target.columns, place.column)
         return record if (value or "").startswith(place.value.removesuffix("...")) else None
 
-    def _count(self, sent: list[Block], taken: int) -> Steps[None]:
+    def _count(self, sent: list[Piece], taken: int) -> Steps[None]:
         """Count what the server took, and reject what it skipped."""
         records = sum(piece.records for piece in sent)
         check_count(self.job, records, taken + len(self._notices))
@@ -216,7 +228,7 @@ class Sieve:
         if self._notices:
             yield from self._skipped(sent)
 
-    def _skipped(self, sent: list[Block]) -> Steps[None]:
+    def _skipped(self, sent: list[Piece]) -> Steps[None]:
         """Reject the rows that the server's notices speak of."""
         places = [place(notice, self.job.target.columns) for notice in self._notices]
         found = on_lines(sent, [said.line for said in places], self._scanner)
@@ -225,8 +237,8 @@ class Sieve:
         self.rejects += yield from explained(self.job, self._table, self._notices, rows)
 
 
-def _size(pieces: list[Block]) -> int:
-    return sum(len(piece.data) for piece in pieces)
+def _size(pieces: list[Piece]) -> int:
+    return sum(piece.size for piece in pieces)
 
 
 def load(
@@ -253,7 +265,8 @@ def load(
             rejects = sorted(sieve.rejects + read.rejects, key=lambda bad: bad.record)
             yield Local(lambda rejects=rejects: keep(rejects))  # type: ignore[misc]  # bound now
             sieve.rejects, read.rejects = [], []
-        yield from sieve.close()
+        yield from sieve.end()
     finally:
+        sieve.close()
         job.connection.remove_notice_handler(sieve.watch)
     return read.records, sieve.loaded

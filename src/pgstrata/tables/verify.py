@@ -25,10 +25,11 @@ def count_rows(connection: AnyConnection, table: Table) -> Steps[int]:
     return count
 
 
-def verify_count(connection: AnyConnection, table: Table, expected: int) -> Steps[None]:
-    """Raise ``VerificationError`` if the table has another number of rows."""
+def verify_count(connection: AnyConnection, table: Table, least: int, most: int) -> Steps[None]:
+    """Raise ``VerificationError`` if the table has fewer or more rows."""
     count = yield from count_rows(connection, table)
-    if count != expected:
+    if not least <= count <= most:
+        expected = str(most) if least == most else f"{least} to {most}"
         raise VerificationError(
             f"{table} has {count} rows where {expected} were expected; nothing was kept",
             hint="a trigger changes rows, or another session loaded some meanwhile",
