@@ -170,6 +170,10 @@ async def test_client_deadline_and_notifications(make: Make, server: Server, dat
         assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
+INSERT = "INSERT INTO t VALUES (1) RETURNING n"
+TURN = "SELECT set_config('default_transaction_read_only', 'on', false)"
+
+
 @pytest.mark.parametrize("kind", KINDS)
 async def test_server_turned_read_only(
     make: Make, server: Server, database: str, kind: str
@@ -182,12 +186,62 @@ async def test_server_turned_read_only(
     handle = pooled(make, server, kind, over, min_size=2, max_size=2)
     pool = await filled(handle, 2)
     for _ in range(2):
-        await select(handle, "SELECT set_config('default_transaction_read_only', 'on', false)")
+        await select(handle, TURN)
     with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
-        await select(handle, "INSERT INTO t VALUES (1) RETURNING n")
+        await select(handle, INSERT)
     for _ in range(4):
-        assert await select(handle, "INSERT INTO t VALUES (1) RETURNING n") == 1
+        assert await select(handle, INSERT) == 1
     assert pool.get_stats()["pool_size"] == 2
+
+
+class RepositoryError(Exception):
+    """What a program makes of psycopg's errors."""
+
+
+async def insert(handle: Any) -> None:
+    """Write in a block that only sees the program's own error."""
+    if isinstance(handle, AsyncPoolHandle):
+        async with handle as awaited:
+            try:
+                await awaited.execute(INSERT)
+            except psycopg.Error as error:
+                raise RepositoryError from error
+    else:
+        with handle as connection:
+            try:
+                connection.execute(INSERT)
+            except psycopg.Error as error:
+                raise RepositoryError from error
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("said", ["variable", "service"])
+async def test_server_turned_read_only_unseen(
+    make: Make,
+    server: Server,
+    database: str,
+    kind: str,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The same where the program wraps the error, and libpq's own surroundings say what is asked
+    for.
+    """
+    server.sql("CREATE TABLE t (n int)", database)
+    over: dict[str, Any] = {"database": database, "autocommit": True}
+    if said == "variable":
+        monkeypatch.setenv("PGTARGETSESSIONATTRS", "read-write")
+    else:
+        services = tmp_path / "services.conf"
+        services.write_text("[writes]\ntarget_session_attrs=read-write\n")
+        monkeypatch.setenv("PGSERVICEFILE", str(services))
+        over["service"] = "writes"
+    handle = pooled(make, server, kind, over, max_size=1)
+    await select(handle, TURN)
+    with pytest.raises(RepositoryError):
+        await insert(handle)
+    assert await select(handle, INSERT) == 1
 
 
 def test_transaction_made_read_only(make: Make, server: Server, database: str) -> None:

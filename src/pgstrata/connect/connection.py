@@ -28,13 +28,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 import psycopg
 from psycopg import rows
 from psycopg.abc import PQGen
+from psycopg.errors import ReadOnlySqlTransaction
 from psycopg.pq import TransactionStatus
 from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolClosed
 
 from pgstrata.connect.conninfo import Conninfo
 from pgstrata.connect.deadline import within
 from pgstrata.connect.failure import DeadlineError, connection_failed, scrubbed
-from pgstrata.connect.state import State, meet
+from pgstrata.connect.state import State, meet_read_only
 from pgstrata.errors import PgstrataError
 
 if TYPE_CHECKING:
@@ -114,14 +115,18 @@ class Connection(psycopg.Connection[rows.TupleRow]):
         return connection
 
     def wait(self, gen: PQGen[Any], *arguments: Any, **options: Any) -> Any:
-        """Do as psycopg does, until the deadline of the connection, if it has one."""
-        if self.deadline is None:
-            return super().wait(gen, *arguments, **options)
+        """Do as psycopg does, until the deadline of the connection, if it has one. Whatever the
+        program makes of an error, what it tells of the server is noted here.
+        """
+        if self.deadline is not None:
+            gen = within(self.deadline, gen, self.pgconn)
         try:
-            bounded = within(self.deadline, gen, self.pgconn)
-            return super().wait(bounded, *arguments, **options)
+            return super().wait(gen, *arguments, **options)
         except DeadlineError:
             self.pgconn.finish()
+            raise
+        except ReadOnlySqlTransaction:
+            meet_read_only(self)
             raise
 
     def __exit__(
@@ -133,10 +138,8 @@ class Connection(psycopg.Connection[rows.TupleRow]):
         """Commit or roll back. A query that the program's end interrupts is cancelled, as it would
         run on without anybody to take its result.
         """
-        if error is not None:
-            meet(self, error)
-            if isinstance(error, SystemExit):
-                self.stop(CANCEL_SECONDS)
+        if isinstance(error, SystemExit):
+            self.stop(CANCEL_SECONDS)
         super().__exit__(kind, error, trace)
 
     def stop(self, seconds: float) -> None:
@@ -268,25 +271,16 @@ class AsyncConnection(psycopg.AsyncConnection[rows.TupleRow]):
 
     async def wait(self, gen: PQGen[Any], *arguments: Any, **options: Any) -> Any:
         """Do as psycopg does, until the deadline of the connection, if it has one."""
-        if self.deadline is None:
-            return await super().wait(gen, *arguments, **options)
+        if self.deadline is not None:
+            gen = within(self.deadline, gen, self.pgconn)
         try:
-            bounded = within(self.deadline, gen, self.pgconn)
-            return await super().wait(bounded, *arguments, **options)
+            return await super().wait(gen, *arguments, **options)
         except DeadlineError:
             self.pgconn.finish()
             raise
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Commit or roll back."""
-        if error is not None:
-            meet(self, error)
-        await super().__aexit__(kind, error, trace)
+        except ReadOnlySqlTransaction:
+            meet_read_only(self)
+            raise
 
     async def answers(self) -> bool:
         """Tell whether the server answers soon; if not, the connection is closed."""
