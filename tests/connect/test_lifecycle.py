@@ -244,7 +244,7 @@ async def test_shutdown_while_opening(make: Make, server: Server, kind: str) -> 
             await asyncio.to_thread(wait_until, lambda: handle._opening)
         else:
             opening = asyncio.create_task(asyncio.to_thread(asyncio.run, select(handle)))
-            await asyncio.to_thread(wait_until, handle._lock.locked)
+            await asyncio.to_thread(wait_until, handle._opening.locked)
         await asyncio.wait_for(manager.shutdown_async(0), 30)
         proxy.heal()
         with pytest.raises(ShutDownError):

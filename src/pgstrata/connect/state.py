@@ -10,7 +10,8 @@ from psycopg.pq import ConnStatus, PipelineStatus, TransactionStatus
 from pgstrata.connect.conninfo import Conninfo
 
 if TYPE_CHECKING:
-    from pgstrata.connect.connection import AsyncConnection, Connection
+    from pgstrata.connect.async_connection import AsyncConnection
+    from pgstrata.connect.connection import Connection
 
     Borrowed: TypeAlias = Connection | AsyncConnection
 
