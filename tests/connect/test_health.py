@@ -316,6 +316,21 @@ async def test_lifetime_of_idle_connections(
 
 
 @pytest.mark.parametrize("kind", KINDS)
+async def test_upkeep_goes_on(
+    make: Make, server: Server, database: str, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A round of upkeep that fails for whatever reason is not the last one."""
+    handle = pooled(make, server, kind, {"database": database}, max_lifetime=0.2)
+    pool = await filled(handle, 1)
+    (connection,) = pool._pool
+    connection.state.used_at = None
+    await asyncio.to_thread(wait_until, lambda: "TypeError" in caplog.text)
+    connection.state.used_at = time.monotonic()
+    await asyncio.to_thread(wait_until, lambda: connection.closed)
+    await end(handle)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 async def test_keepalive(make: Make, server: Server, database: str, kind: str) -> None:
     """Upkeep finds the dead among those that idled for long, before any caller does."""
     handle = pooled(make, server, kind, {"database": database}, min_size=2)
