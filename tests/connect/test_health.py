@@ -22,6 +22,7 @@ import pytest
 from psycopg import IsolationLevel, rows
 from psycopg_pool import TooManyRequests
 from tests.connect.conftest import Make, select, settings
+from tests.proxy import Proxy
 from tests.servers import PASSWORD, Server, embedded_bindir
 
 from pgstrata import ConnectionFailedError, DeadlineError, PGConnectionManager, PoolTimeoutError
@@ -584,6 +585,33 @@ def test_roles(make: Make, server: Server, own_server: Server) -> None:
     assert port("reports") == own_server.port
     assert port("replica") in (own_server.port, server.port)
     assert {port("balanced") for _ in range(3)} <= {own_server.port, server.port}
+
+
+READY = b"Z\0\0\0\x05I"  # ReadyForQuery: the end of a log-in
+
+
+@pytest.mark.parametrize(
+    ("kind", "sections"),
+    [
+        *((kind, {}) for kind in KINDS),
+        *(
+            (kind, {"pooler": "session", "session_settings": {"lock_timeout": 1}})
+            for kind in ("normal", "async")
+        ),
+    ],
+)
+async def test_silent_after_log_in(
+    make: Make, server: Server, kind: str, sections: dict[str, Any]
+) -> None:
+    """A server that is silent from its welcome on is given up after ``connect_timeout``, whatever
+    it was to be asked first.
+    """
+    with Proxy((server.host, server.port)) as proxy:
+        proxy.last_words = READY
+        over = settings(server, port=proxy.port, connect_timeout=2)
+        handle = make(over, **sections).get_database_connection(connection_type=kind)
+        with pytest.raises(ConnectionFailedError, match="timeout expired"):
+            await select(handle)
 
 
 class Pooler:
