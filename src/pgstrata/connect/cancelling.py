@@ -72,7 +72,7 @@ def _cancel_in_threads(connections: Iterable[Any], seconds: float) -> None:
     for thread in threads:
         try:
             thread.start()
-        except RuntimeError:  # Python starts none any more
+        except RuntimeError:  # Python 3.12 ends; a silent server then holds it up
             thread.run()
     for thread in threads:
         if thread.ident is not None:
