@@ -250,6 +250,20 @@ def test_fork_in_a_block_of_a_closed_pool(server: Server, database: str) -> None
     wait_for_backends(server, database, 0)
 
 
+async def test_shutdown_while_all_threads_work(server: Server, database: str) -> None:
+    """What the event loop's own threads wait for is cancelled without one of them."""
+    manager = PGConnectionManager()
+    handle = manager.get_database_connection_from_dict(both(server, database), "pool")
+    loop = asyncio.get_running_loop()
+    with ThreadPoolExecutor(1) as only, ThreadPoolExecutor(1) as another:
+        working = loop.run_in_executor(only, asyncio.run, select(handle, SLEEP))
+        await loop.run_in_executor(another, wait_until, lambda: active(server, database))
+        loop.set_default_executor(only)
+        await manager.shutdown_async(grace=0)
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            await working
+
+
 def test_loop_ends(server: Server, database: str) -> None:
     """A pool ends with its event loop, though its handle lives on."""
     manager = PGConnectionManager()

@@ -85,7 +85,8 @@ class AsyncPoolHandle:
                 raise shut_down()
             if loop not in self._opening:
                 self._forget_closed_loops()
-                self._opening[loop] = loop.create_task(self._open(loop))
+                self._opening[loop] = task = loop.create_task(self._open(loop))
+                task.add_done_callback(lambda done: done.cancelled() or done.exception())
             opening = self._opening[loop]
             if not (await asyncio.wait([opening], timeout=self.plan.timeout))[0]:
                 raise not_opened(self.plan, self._outage)

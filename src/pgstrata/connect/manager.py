@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
@@ -148,7 +149,8 @@ class PGConnectionManager(PgmonkeyCalls):
         for pause in _until_free(handles, grace):
             await asyncio.sleep(pause)
         until = time.monotonic() + CANCEL_SECONDS
-        await asyncio.to_thread(cancel, _borrowed(handles))
+        with ThreadPoolExecutor(1) as own:  # those of the loop may wait for what is cancelled
+            await asyncio.get_running_loop().run_in_executor(own, cancel, _borrowed(handles))
         for pause in _until_free(handles, until - time.monotonic()):
             await asyncio.sleep(pause)
         pools = [handle for handle in handles if isinstance(handle, AsyncPoolHandle)]
