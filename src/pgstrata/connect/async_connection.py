@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import psycopg
 from psycopg import rows
 from psycopg.abc import PQGen
-from psycopg.conninfo import timeout_from_conninfo
 from psycopg.errors import ReadOnlySqlTransaction
 from psycopg.pq import TransactionStatus
 from psycopg_pool import AsyncConnectionPool, PoolClosed
@@ -98,11 +97,10 @@ class AsyncConnection(psycopg.AsyncConnection[rows.TupleRow]):
     ) -> AsyncConnection | Exception:
         """Return a connection, or the error without the frames that held the password."""
         try:
-            given = await resolved_async(arguments(taken, local))
-            connection = await super().connect(**given)
+            connection = await super().connect(**await resolved_async(arguments(taken, local)))
             try:
                 connection.state = State(taken, connection)
-                connection.deadline = timeout_from_conninfo(given)
+                connection.deadline = connect_timeout(taken)
                 if taken.session:
                     await connection.execute(*set_config(taken.session), prepare=False)
                 await connection.set_autocommit(taken.autocommit)

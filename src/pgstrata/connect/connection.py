@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import psycopg
 from psycopg import rows
 from psycopg.abc import PQGen
-from psycopg.conninfo import timeout_from_conninfo
 from psycopg.errors import ReadOnlySqlTransaction
 from psycopg.pq import TransactionStatus
 from psycopg_pool import ConnectionPool, PoolClosed
@@ -104,11 +103,10 @@ class Connection(psycopg.Connection[rows.TupleRow]):
     def _attempt(cls, taken: Conninfo, local: Mapping[str, str]) -> Connection | Exception:
         """Return a connection, or the error without the frames that held the password."""
         try:
-            given = resolved(arguments(taken, local))
-            connection = super().connect(**given)
+            connection = super().connect(**resolved(arguments(taken, local)))
             try:
                 connection.state = State(taken, connection)
-                connection.deadline = timeout_from_conninfo(given)
+                connection.deadline = connect_timeout(taken)
                 if taken.session:
                     connection.execute(*set_config(taken.session), prepare=False)
                 connection.autocommit = taken.autocommit
