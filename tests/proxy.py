@@ -23,7 +23,8 @@ class Proxy:
     """Passes a port of 127.0.0.1 on to an address; ``host`` and ``port`` may be read.
 
     ``listener`` may be given, e.g. one that was made in another network namespace. ``delay`` is
-    added to each piece that passes, in seconds.
+    added to each piece that passes, in seconds. After a piece with ``last_words``, if there are
+    any, it swallows all.
     """
 
     def __init__(self, target: Address, listener: socket.socket | None = None) -> None:
@@ -32,6 +33,7 @@ class Proxy:
         self.host, self.port = self._listener.getsockname()[:2]
         self._flows = threading.Event()
         self._flows.set()
+        self.last_words = b""
         self._swallows = self._refuses = False
         self._sockets: set[socket.socket] = set()
         self._lock = threading.Lock()
@@ -110,6 +112,8 @@ class Proxy:
                 self._flows.wait()
                 if not self._swallows:
                     target.sendall(data)
+                if self.last_words and self.last_words in data:
+                    self.swallow()
         self._end(source)
         self._end(target)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -13,7 +14,9 @@ from tests.connect.conftest import settings, write
 from tests.proxy import Proxy
 from tests.servers import Server
 
-PROMPT = 10  # seconds; 2 on a machine that does nothing else, 20 where a thread is waited for
+PROMISE = 2  # seconds that the end of a program takes at most
+SLACK = 5  # how much longer it may take on a busy machine: so many times a bare program's end,
+QUICK = 0.3  # or, where that is less, this
 
 START = """
 import asyncio, atexit, sys, threading, time
@@ -77,6 +80,14 @@ with handle("pool") as connection:
 }
 
 
+@pytest.fixture(scope="module")
+def prompt() -> float:
+    """Return how many seconds an end may take on this machine."""
+    done, seconds = run("ending()\nsys.exit(7)", Path("none.yaml"))
+    assert (done.returncode, done.stderr) == (7, "")
+    return PROMISE + SLACK * max(seconds, QUICK)
+
+
 def run(program: str, config: Path) -> tuple[subprocess.CompletedProcess[str], float]:
     """Run a program; return it, and how long it took from ``ending()`` on."""
     with subprocess.Popen(
@@ -98,7 +109,7 @@ def run(program: str, config: Path) -> tuple[subprocess.CompletedProcess[str], f
 
 
 @pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS)
-def test_exit(server: Server, tmp_path: Path, program: str) -> None:
+def test_exit(server: Server, tmp_path: Path, program: str, prompt: float) -> None:
     """Nothing is closed by the program, and nothing is heard of that."""
     config = write(tmp_path / "config.yaml", {"connection_settings": settings(server)})
     done, seconds = run(program, config)
@@ -107,13 +118,13 @@ def test_exit(server: Server, tmp_path: Path, program: str) -> None:
         "",
         "",
     )
-    assert seconds < PROMPT
+    assert seconds < prompt
 
 
 HANGING = """
 first = handle("pool")
 waiting = threading.Thread(target=lambda: first.pool.getconn(60), daemon=True)
-with first:
+with first as opened:
     print("open", flush=True)
     sys.stdin.readline()
     waiting.start()
@@ -124,19 +135,34 @@ with first:
 """
 
 
-def test_exit_while_the_server_hangs(server: Server, tmp_path: Path) -> None:
+def test_exit_while_the_server_hangs(server: Server, tmp_path: Path, prompt: float) -> None:
     """Workers that wait for a server which does not answer are not waited for."""
     with Proxy((server.host, server.port)) as proxy:
-        end_while_it_hangs(proxy, server, tmp_path)
+        seconds, errors = end_while_it_hangs(proxy, server, tmp_path, HANGING)
+    assert errors == ""
+    assert seconds < prompt
 
 
-def end_while_it_hangs(proxy: Proxy, server: Server, tmp_path: Path) -> None:
+def test_exit_in_a_transaction_while_the_server_hangs(
+    server: Server, tmp_path: Path, prompt: float
+) -> None:
+    """Nor is it waited for a rollback, which closing the connection does as well."""
+    program = HANGING.replace('print("open"', 'opened.execute("SELECT 1"), print("open"')
+    with Proxy((server.host, server.port)) as proxy:
+        seconds, errors = end_while_it_hangs(proxy, server, tmp_path, program)
+    assert "error ignored in rollback" in errors
+    assert seconds < prompt
+
+
+def end_while_it_hangs(
+    proxy: Proxy, server: Server, tmp_path: Path, program: str
+) -> tuple[float, str]:
     """End a program of which one thread has a connection, and one waits for another."""
     over = settings(server, port=proxy.port, connect_timeout=60)
     sections = {"connection_settings": over, "pool_settings": {"min_size": 1, "max_size": 4}}
     config = write(tmp_path / "config.yaml", sections)
     with subprocess.Popen(
-        [sys.executable, "-c", START + HANGING, str(config)],
+        [sys.executable, "-c", START + program, str(config)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -154,11 +180,42 @@ def end_while_it_hangs(proxy: Proxy, server: Server, tmp_path: Path) -> None:
             _, errors = process.communicate(timeout=20)
         finally:
             process.kill()
-    assert (process.returncode, errors) == (7, "")
-    assert time.monotonic() - began < PROMPT
+        seconds = time.monotonic() - began
+    assert process.returncode == 7, errors
+    return seconds, errors
+
+
+OLD = {"PSYCOPG_IMPL": "python"}  # psycopg with the libpq of the system, by ctypes
+
+
+def old_libpq() -> bool:
+    """Tell whether the system has a libpq that cannot cancel without waiting."""
+    version = "from psycopg import pq; raise SystemExit(pq.version() >= 170000)"
+    with subprocess.Popen(
+        [sys.executable, "-c", version], env={**os.environ, **OLD}, stderr=subprocess.DEVNULL
+    ) as asked:
+        return asked.wait() == 0
+
+
+@pytest.fixture(params=["libpq of psycopg", "old libpq"])
+def environ(request: pytest.FixtureRequest) -> dict[str, str]:
+    """Return the environment of a program, with each libpq that there is."""
+    if request.param == "old libpq" and not old_libpq():
+        pytest.skip("no libpq before 17 is installed here")
+    return {**os.environ, **(OLD if request.param == "old libpq" else {})}
 
 
 RUNNING = {
+    "in an event loop": """
+async def work():
+    async with handle("async_pool") as connection:
+        await connection.execute("SELECT pg_sleep(600) /* left behind */")
+threading.Thread(target=lambda: asyncio.run(work()), daemon=True).start()
+print("running", flush=True)
+sys.stdin.readline()
+ending()
+sys.exit(7)
+""",
     "in another thread": """
 def work():
     with handle("pool") as connection:
@@ -183,13 +240,15 @@ with handle("normal") as connection:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a signal cannot be handled")
 @pytest.mark.parametrize("program", RUNNING.values(), ids=RUNNING)
-def test_query_does_not_outlive_the_program(server: Server, tmp_path: Path, program: str) -> None:
+def test_query_does_not_outlive_the_program(
+    server: Server, tmp_path: Path, program: str, environ: dict[str, str]
+) -> None:
     """What runs on the server when the program ends is cancelled."""
     config = write(tmp_path / "config.yaml", {"connection_settings": settings(server)})
-    left = "SELECT 1 FROM pg_stat_activity WHERE query LIKE '%/* left behind */' AND pid <> "
-    left += "pg_backend_pid() AND state = 'active'"
+    left = running("left behind")
     with subprocess.Popen(
         [sys.executable, "-c", START + program, str(config)],
+        env=environ,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -204,6 +263,95 @@ def test_query_does_not_outlive_the_program(server: Server, tmp_path: Path, prog
             process.kill()
     assert (process.returncode, rest) == (7, "ending\n"), errors
     wait_for(lambda: not server.sql(left))
+
+
+def running(comment: str) -> str:
+    """Return a query for the server processes that run statements with a comment."""
+    return (
+        "SELECT pid FROM pg_stat_activity WHERE state = 'active' AND pid <> pg_backend_pid() "
+        f"AND query LIKE '%/* {comment} */'"
+    )
+
+
+SILENT = """
+def ask(config, kind, comment):
+    with manager.get_database_connection(config, kind) as connection:
+        connection.execute(f"SELECT pg_sleep(600) /* {comment} */")
+async def ask_async(config, kind, comment):
+    async with manager.get_database_connection(config, kind) as connection:
+        await connection.execute(f"SELECT pg_sleep(600) /* {comment} */")
+def begin(work, *arguments):
+    threading.Thread(target=work, args=arguments, daemon=True).start()
+for kind in ("pool", "pool", "normal"):
+    begin(ask, sys.argv[1], kind, "silent")
+for kind in ("async_pool", "async"):
+    begin(lambda kind: asyncio.run(ask_async(sys.argv[1], kind, "silent")), kind)
+begin(ask, sys.argv[2], "pool", "healthy")
+print("running", flush=True)
+sys.stdin.readline()
+ending()
+END
+sys.exit(7)
+"""
+ENDS = {"exit": "", "shutdown": "manager.shutdown(0)"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a signal cannot be handled")
+@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
+@pytest.mark.parametrize(
+    "environ",
+    [
+        "libpq of psycopg",
+        pytest.param(
+            "old libpq",
+            marks=pytest.mark.skipif(
+                sys.version_info[:2] == (3, 12), reason="Python 3.12 begins no threads at its end"
+            ),
+        ),
+    ],
+    indirect=True,
+)
+def test_silent_connections_delay_the_end_together(
+    server: Server, tmp_path: Path, end: str, environ: dict[str, str], prompt: float
+) -> None:
+    """However many queries of however many pools a silent server has: the end takes no longer than
+    with one, and what can be cancelled is.
+    """
+    healthy = write(tmp_path / "healthy.yaml", {"connection_settings": settings(server)})
+    with (
+        Proxy((server.host, server.port)) as proxy,
+        subprocess.Popen(
+            [
+                *(sys.executable, "-c", START + SILENT.replace("END", end)),
+                *(str(through(proxy, server, tmp_path)), str(healthy)),
+            ],
+            env=environ,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process,
+    ):
+        try:
+            wait_for(lambda: len(server.sql(running("silent"))) == 5)
+            wait_for(lambda: server.sql(running("healthy")))
+            proxy.hang()
+            began = time.monotonic()
+            rest, errors = process.communicate("go\n", timeout=30)
+            seconds = time.monotonic() - began
+            wait_for(lambda: not server.sql(running("healthy")))
+        finally:
+            process.kill()
+            for (pid,) in server.sql(running("silent")):
+                server.sql(f"SELECT pg_terminate_backend({pid})")
+    assert (process.returncode, rest) == (7, "running\nending\n"), errors
+    assert seconds < prompt
+
+
+def through(proxy: Proxy, server: Server, folder: Path) -> Path:
+    """Return the configuration of a connection through a proxy."""
+    over = settings(server, port=proxy.port, connect_timeout=60)
+    return write(folder / "silent.yaml", {"connection_settings": over})
 
 
 def wait_for(true: Callable[[], object]) -> None:

@@ -308,22 +308,33 @@ async def test_cancelled_single_connections(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a signal cannot be sent to oneself")
-def test_interrupted_while_waiting(make: Make, server: Server, database: str) -> None:
-    """Ctrl-C in the queue for a connection leaves the queue: no connection is lost to it."""
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("by_pool", [False, True])
+def test_interrupted_while_waiting(
+    make: Make, server: Server, database: str, error: type[BaseException], *, by_pool: bool
+) -> None:
+    """Ctrl-C, or the end of the program, in the queue for a connection leaves the queue: no
+    connection is lost to it.
+    """
     manager = make(settings(server, database), pool_settings={"min_size": 1, "max_size": 1})
     handle = manager.pool()
 
     def interrupt() -> None:
         while not handle.pool.get_stats().get("requests_waiting"):
             time.sleep(0.01)
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)
 
+    def handler(*_: object) -> None:
+        raise error
+
+    before = signal.signal(signal.SIGTERM, handler)
     with handle:
         thread = threading.Thread(target=interrupt)
         thread.start()
-        with pytest.raises(KeyboardInterrupt), handle:
+        with pytest.raises(error), handle.pool.connection() if by_pool else handle:
             raise AssertionError
         thread.join()
+    signal.signal(signal.SIGTERM, before)
     with handle as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
 

@@ -22,6 +22,7 @@ import pytest
 from psycopg import IsolationLevel, rows
 from psycopg_pool import TooManyRequests
 from tests.connect.conftest import Make, select, settings
+from tests.proxy import Proxy
 from tests.servers import PASSWORD, Server, embedded_bindir
 
 from pgstrata import ConnectionFailedError, DeadlineError, PGConnectionManager, PoolTimeoutError
@@ -33,7 +34,6 @@ from pgstrata.connect.pool import Pool
 
 KINDS = ("pool", "async_pool")
 PID = "SELECT pg_backend_pid()"
-WORKERS = 3  # of a pool, by default: they may ask the server before any of them was refused
 PATIENCE = 60  # seconds that nothing here takes, unless it hangs
 
 
@@ -95,6 +95,13 @@ def role(server: Server) -> Iterator[str]:
 def failed_logins(server: Server, role: str) -> int:
     """Return how often the server refused the role."""
     return server.log_text().count(f'password authentication failed for user "{role}"')
+
+
+def allowed(seconds: float) -> int:
+    """Return how often a server that refuses a pool may have been asked: twice, as the pool may
+    have been growing already when its connections were lost, and once after each second.
+    """
+    return 2 + int(seconds)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -170,6 +177,10 @@ async def test_client_deadline_and_notifications(make: Make, server: Server, dat
         assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
+INSERT = "INSERT INTO t VALUES (1) RETURNING n"
+TURN = "SELECT set_config('default_transaction_read_only', 'on', false)"
+
+
 @pytest.mark.parametrize("kind", KINDS)
 async def test_server_turned_read_only(
     make: Make, server: Server, database: str, kind: str
@@ -182,12 +193,62 @@ async def test_server_turned_read_only(
     handle = pooled(make, server, kind, over, min_size=2, max_size=2)
     pool = await filled(handle, 2)
     for _ in range(2):
-        await select(handle, "SELECT set_config('default_transaction_read_only', 'on', false)")
+        await select(handle, TURN)
     with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
-        await select(handle, "INSERT INTO t VALUES (1) RETURNING n")
+        await select(handle, INSERT)
     for _ in range(4):
-        assert await select(handle, "INSERT INTO t VALUES (1) RETURNING n") == 1
+        assert await select(handle, INSERT) == 1
     assert pool.get_stats()["pool_size"] == 2
+
+
+class RepositoryError(Exception):
+    """What a program makes of psycopg's errors."""
+
+
+async def insert(handle: Any) -> None:
+    """Write in a block that only sees the program's own error."""
+    if isinstance(handle, AsyncPoolHandle):
+        async with handle as awaited:
+            try:
+                await awaited.execute(INSERT)
+            except psycopg.Error as error:
+                raise RepositoryError from error
+    else:
+        with handle as connection:
+            try:
+                connection.execute(INSERT)
+            except psycopg.Error as error:
+                raise RepositoryError from error
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("said", ["variable", "service"])
+async def test_server_turned_read_only_unseen(
+    make: Make,
+    server: Server,
+    database: str,
+    kind: str,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The same where the program wraps the error, and libpq's own surroundings say what is asked
+    for.
+    """
+    server.sql("CREATE TABLE t (n int)", database)
+    over: dict[str, Any] = {"database": database, "autocommit": True}
+    if said == "variable":
+        monkeypatch.setenv("PGTARGETSESSIONATTRS", "read-write")
+    else:
+        services = tmp_path / "services.conf"
+        services.write_text("[writes]\ntarget_session_attrs=read-write\n")
+        monkeypatch.setenv("PGSERVICEFILE", str(services))
+        over["service"] = "writes"
+    handle = pooled(make, server, kind, over, max_size=1)
+    await select(handle, TURN)
+    with pytest.raises(RepositoryError):
+        await insert(handle)
+    assert await select(handle, INSERT) == 1
 
 
 def test_transaction_made_read_only(make: Make, server: Server, database: str) -> None:
@@ -253,6 +314,21 @@ async def test_lifetime_of_idle_connections(
     while server.sql(state) in (first, []):
         assert time.monotonic() < deadline
         await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_upkeep_goes_on(
+    make: Make, server: Server, database: str, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A round of upkeep that fails for whatever reason is not the last one."""
+    handle = pooled(make, server, kind, {"database": database}, max_lifetime=0.2)
+    pool = await filled(handle, 1)
+    (connection,) = pool._pool
+    connection.state.used_at = None
+    await asyncio.to_thread(wait_until, lambda: "TypeError" in caplog.text)
+    connection.state.used_at = time.monotonic()
+    await asyncio.to_thread(wait_until, lambda: connection.closed)
+    await end(handle)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -346,9 +422,10 @@ async def test_refused_later(
     began = time.monotonic()
     outage = await turned_away(handle, server, role)
     asked = [asyncio.create_task(ask(handle)) for _ in range(4)]
-    await asyncio.to_thread(wait_until, lambda: failed_logins(server, role) > WORKERS)
-    assert outage.failure is not None
-    assert failed_logins(server, role) <= WORKERS + 2 * (time.monotonic() - began)
+    await asyncio.to_thread(wait_until, lambda: outage.failure)
+    assert failed_logins(server, role) <= allowed(time.monotonic() - began)
+    await asyncio.to_thread(wait_until, lambda: failed_logins(server, role) > 1)
+    assert failed_logins(server, role) <= allowed(time.monotonic() - began)
     server.sql(f"ALTER ROLE {role} PASSWORD '{PASSWORD}'")
     assert await asyncio.gather(*asked) == [1] * 4
     assert "tries to connect until it can" in caplog.text
@@ -388,7 +465,7 @@ async def test_refused_for_long(make: Make, server: Server, role: str, kind: str
     for _ in range(20):
         with pytest.raises(ConnectionFailedError, match="password authentication failed"):
             await select(handle)
-    assert failed_logins(server, role) <= WORKERS + 2 * (time.monotonic() - began)
+    assert failed_logins(server, role) <= allowed(time.monotonic() - began)
     server.sql(f"ALTER ROLE {role} PASSWORD '{PASSWORD}'")
     while True:
         with contextlib.suppress(ConnectionFailedError):
@@ -508,6 +585,33 @@ def test_roles(make: Make, server: Server, own_server: Server) -> None:
     assert port("reports") == own_server.port
     assert port("replica") in (own_server.port, server.port)
     assert {port("balanced") for _ in range(3)} <= {own_server.port, server.port}
+
+
+READY = b"Z\0\0\0\x05I"  # ReadyForQuery: the end of a log-in
+
+
+@pytest.mark.parametrize(
+    ("kind", "sections"),
+    [
+        *((kind, {}) for kind in KINDS),
+        *(
+            (kind, {"pooler": "session", "session_settings": {"lock_timeout": 1}})
+            for kind in ("normal", "async")
+        ),
+    ],
+)
+async def test_silent_after_log_in(
+    make: Make, server: Server, kind: str, sections: dict[str, Any]
+) -> None:
+    """A server that is silent from its welcome on is given up after ``connect_timeout``, whatever
+    it was to be asked first.
+    """
+    with Proxy((server.host, server.port)) as proxy:
+        proxy.last_words = READY
+        over = settings(server, port=proxy.port, connect_timeout=2)
+        handle = make(over, **sections).get_database_connection(connection_type=kind)
+        with pytest.raises(ConnectionFailedError, match="timeout expired"):
+            await select(handle)
 
 
 class Pooler:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +36,10 @@ def both(server: Server, database: str, **over: Any) -> dict[str, Any]:
 
 
 def active(server: Server, database: str) -> int:
-    """Return how many statements run in a database."""
+    """Return how many statements run in a database, besides the first one of a pool itself."""
     query = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND datname = "
-    return int(server.sql(f"{query}'{database}'")[0][0])
+    others = "query NOT LIKE '%pg_backend_pid()%'"
+    return int(server.sql(f"{query}'{database}' AND {others}")[0][0])
 
 
 def wait_until(true: Callable[[], object]) -> None:
@@ -197,6 +199,72 @@ def test_shutdown_cancels(server: Server, database: str, kind: str) -> None:
     wait_for_backends(server, database, 0)
 
 
+@contextlib.contextmanager
+def asleep(handle: Any, server: Server, database: str) -> Iterator[Future[Any]]:
+    """Run a query that does not end by itself in a block of another thread."""
+    with ThreadPoolExecutor(1) as threads:
+        working = threads.submit(lambda: asyncio.run(select(handle, SLEEP)))
+        try:
+            wait_until(lambda: active(server, database))
+            yield working
+        finally:
+            server.sql(
+                "SELECT pg_cancel_backend(pid) FROM pg_stat_activity "
+                f"WHERE state = 'active' AND datname = '{database}'"
+            )
+
+
+@pytest.mark.parametrize("kind", ["pool", "async_pool"])
+@pytest.mark.parametrize("how", ["reload", "clear_cache"])
+def test_shutdown_after(server: Server, database: str, tmp_path: Path, kind: str, how: str) -> None:
+    """A pool that was replaced or closed while it was borrowed from is part of the end too: what
+    runs there is cancelled, and a handle that is still held gives out nothing.
+    """
+    path = write(tmp_path / "one.yaml", both(server, database, application_name="before"))
+    manager = PGConnectionManager()
+    handle: Any = manager.get_database_connection(path, kind)
+    with asleep(handle, server, database) as working:
+        if how == "reload":
+            write(path, both(server, database, application_name="after"))
+            manager.reload()
+        else:
+            manager.clear_cache()
+        assert handle.in_use() == 1
+        manager.shutdown(grace=0)
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            working.result(timeout=30)
+    with pytest.raises(ShutDownError):
+        asyncio.run(select(handle))
+    wait_for_backends(server, database, 0)
+
+
+@forks
+@forking
+def test_fork_in_a_block_of_a_closed_pool(server: Server, database: str) -> None:
+    """A child is kept from what its parent borrowed also when the pool was closed since."""
+    manager = PGConnectionManager()
+    handle = manager.get_database_connection_from_dict(both(server, database), "pool")
+    with handle as connection:
+        handle.close()
+        assert in_child(lambda: connection.closed) == 0
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+    wait_for_backends(server, database, 0)
+
+
+async def test_shutdown_while_all_threads_work(server: Server, database: str) -> None:
+    """What the event loop's own threads wait for is cancelled without one of them."""
+    manager = PGConnectionManager()
+    handle = manager.get_database_connection_from_dict(both(server, database), "pool")
+    loop = asyncio.get_running_loop()
+    with ThreadPoolExecutor(1) as only, ThreadPoolExecutor(1) as another:
+        working = loop.run_in_executor(only, asyncio.run, select(handle, SLEEP))
+        await loop.run_in_executor(another, wait_until, lambda: active(server, database))
+        loop.set_default_executor(only)
+        await manager.shutdown_async(grace=0)
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            await working
+
+
 def test_loop_ends(server: Server, database: str) -> None:
     """A pool ends with its event loop, though its handle lives on."""
     manager = PGConnectionManager()
@@ -244,7 +312,7 @@ async def test_shutdown_while_opening(make: Make, server: Server, kind: str) -> 
             await asyncio.to_thread(wait_until, lambda: handle._opening)
         else:
             opening = asyncio.create_task(asyncio.to_thread(asyncio.run, select(handle)))
-            await asyncio.to_thread(wait_until, handle._lock.locked)
+            await asyncio.to_thread(wait_until, handle._opening.locked)
         await asyncio.wait_for(manager.shutdown_async(0), 30)
         proxy.heal()
         with pytest.raises(ShutDownError):
@@ -347,6 +415,98 @@ def test_reload_fails(server: Server, tmp_path: Path, change: Any, error: type[E
     with handle as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
     manager.clear_cache()
+
+
+@contextlib.contextmanager
+def opening(handle: Any, proxy: Proxy) -> Iterator[Future[Any]]:
+    """Open a pool in another thread, which takes until the end of the block."""
+    proxy.hang()
+    ask = "SELECT current_setting('application_name')"
+
+    def work() -> Any:
+        return asyncio.run(select(handle, ask))
+
+    with ThreadPoolExecutor(1) as threads:
+        working = threads.submit(work)
+        is_opening = getattr(handle._opening, "locked", lambda: handle._opening)
+        wait_until(is_opening)
+        yield working
+        proxy.heal()
+        working.result(timeout=30)
+
+
+@pytest.mark.parametrize("kind", ["pool", "async_pool"])
+def test_reload_while_opening(server: Server, tmp_path: Path, kind: str) -> None:
+    """A pool that is opened by the old settings when the new ones come is not kept."""
+    with Proxy((server.host, server.port)) as proxy:
+        over = {"port": proxy.port, "connect_timeout": 60}
+        path = write(tmp_path / "one.yaml", both(server, "postgres", **over))
+        manager = PGConnectionManager()
+        handle = manager.get_database_connection(path, kind)
+        with opening(handle, proxy) as working:
+            write(path, both(server, "postgres", application_name="after", **over))
+            manager.reload()
+        assert working.result() == "after"
+        manager.clear_cache()
+
+
+@pytest.mark.parametrize("kind", ["pool", "async_pool"])
+def test_close_while_opening(server: Server, database: str, kind: str) -> None:
+    """A pool whose handle is closed before it is open is closed too, and its caller has another."""
+    with Proxy((server.host, server.port)) as proxy:
+        over = {"port": proxy.port, "connect_timeout": 60}
+        manager = PGConnectionManager()
+        data = both(server, database, **over)
+        handle: Any = manager.get_database_connection_from_dict(data, kind)
+        with opening(handle, proxy):
+            handle.close()
+        handle.close()
+        wait_for_backends(server, database, 0)
+
+
+async def test_aclose_while_nobody_waits(server: Server, database: str) -> None:
+    """An opening that its caller gave up, and whose handle is closed, leaves no pool behind."""
+    with Proxy((server.host, server.port)) as proxy:
+        proxy.hang()
+        data = both(server, database, port=proxy.port, connect_timeout=60)
+        handle = PGConnectionManager().get_database_connection_from_dict(data, "async_pool")
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(handle.open(), 0.1)
+        (task,) = handle._opening.values()
+        await handle.aclose()
+        proxy.heal()
+        await task
+        assert handle.pools() == []
+    await asyncio.to_thread(wait_for_backends, server, database, 0)
+
+
+async def test_reload_opens_before_it_closes(server: Server, tmp_path: Path) -> None:
+    """A running event loop has its new pool before the old one is closed."""
+    path = write(tmp_path / "one.yaml", both(server, "postgres"))
+    manager = PGConnectionManager()
+    handle = manager.get_database_connection(path, "async_pool")
+    old = await handle.open()
+    write(path, both(server, "postgres", application_name="after"))
+    await asyncio.to_thread(manager.reload)
+    new = handle.pool  # which none would be
+    assert new is not old
+    assert await select(handle, "SELECT current_setting('application_name')") == "after"
+    await manager.clear_cache_async()
+
+
+@pytest.mark.parametrize("kind", ["pool", "async_pool"])
+async def test_reload_after_shutdown(server: Server, database: str, kind: str) -> None:
+    """A handle that was refused meanwhile keeps nothing of what was prepared for it."""
+    manager = PGConnectionManager()
+    handle: Any = manager.get_database_connection_from_dict(both(server, database), kind)
+    assert await select(handle) == 1
+    prepared = await asyncio.to_thread(handle.prepare, handle.plan)
+    assert prepared
+    await manager.shutdown_async(0)
+    handle.replace(handle.plan, prepared)
+    await asyncio.to_thread(wait_for_backends, server, database, 0)
+    with pytest.raises(ShutDownError):
+        await select(handle)
 
 
 def test_reload_splits_what_is_shared(server: Server, database: str, tmp_path: Path) -> None:

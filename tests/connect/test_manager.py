@@ -94,14 +94,15 @@ async def test_1000_tasks_get_one_pool(server: Server, database: str) -> None:
 
 
 def test_threads_share_a_failure(server: Server) -> None:
-    """A wrong password is tried a few times at most, however many ask for the pool."""
+    """A wrong password is tried once, and once more a second later, however many ask."""
+    began = time.monotonic()
     manager = PGConnectionManager()
     data = content(server, user="nobody_sync", password="wrong")
     errors = at_once(50, lambda: manager.get_database_connection_from_dict(data, "pool").pool)
     assert all(type(error) is ConnectionFailedError for error in errors)
     assert len({id(error) for error in errors}) == 50
     assert all("password authentication failed" in str(error.__cause__) for error in errors)
-    assert failed_logins(server, "nobody_sync") <= 5
+    assert failed_logins(server, "nobody_sync") <= 1 + int(time.monotonic() - began)
 
 
 async def test_tasks_share_a_failure(server: Server) -> None:
@@ -147,7 +148,7 @@ def test_event_loops_in_threads(server: Server, database: str) -> None:
 
 
 def test_one_asyncio_run_after_the_other(server: Server, database: str) -> None:
-    """The next event loop has a new pool, and the connections of the last one are closed."""
+    """Each event loop has a new pool, which ends with it."""
     manager = PGConnectionManager()
     handle = manager.get_database_connection_from_dict(content(server, database), "async_pool")
 
@@ -157,9 +158,8 @@ def test_one_asyncio_run_after_the_other(server: Server, database: str) -> None:
 
     for _ in range(3):
         asyncio.run(work())
-    wait_for_backends(server, database, 2)
-    manager.clear_cache()
     wait_for_backends(server, database, 0)
+    manager.clear_cache()
 
 
 def test_sync_close_of_a_running_loops_pool(server: Server, database: str) -> None:

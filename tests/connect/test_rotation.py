@@ -11,7 +11,8 @@ from tests.secrets.sealed.team import PASSWORD, Team, make_team
 from tests.servers import Server
 
 from pgstrata import Config, ConnectionFailedError, PGConnectionManager, PgstrataError, Secret, load
-from pgstrata.connect.connection import AsyncConnection, Connection
+from pgstrata.connect.async_connection import AsyncConnection
+from pgstrata.connect.connection import Connection
 from pgstrata.connect.conninfo import Conninfo
 from pgstrata.connect.rotation import HalfRotatedError, Staging, rotate
 from pgstrata.secrets.sealed import edit, parse

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from tests.connect.conftest import Make, select, settings
 from tests.servers import Server
 
-from pgstrata import ConnectionFailedError, PGConnectionManager
+from pgstrata import ConnectionFailedError, PGConnectionManager, PoolTimeoutError
 from pgstrata.connect import leaks
 from pgstrata.connect.handles import AsyncPoolHandle, PoolHandle
 from pgstrata.connect.meter import BOUNDS, Durations, Pooled
@@ -93,7 +93,7 @@ def test_callers_that_wait_are_seen(make: Make, server: Server) -> None:
         thread = threading.Thread(target=lambda: asyncio.run(select(handle)))
         thread.start()
         wait_until(lambda: the_pool(manager).waiting == 1)
-        with pytest.raises(psycopg.OperationalError):
+        with pytest.raises(PoolTimeoutError, match=r"pool test/default had .* within 0\.01 s"):
             handle.pool.getconn(timeout=0.01)
     thread.join()
     pool = the_pool(manager)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 from contextlib import ExitStack
+from threading import Event
 from time import monotonic, sleep
 from typing import Any
 
@@ -12,6 +14,7 @@ from tests.proxy import Proxy, unanswering
 from tests.servers import Server
 
 KEEPALIVES = {"keepalives_idle": 1, "keepalives_interval": 1, "keepalives_count": 3}
+SILENT = "pgstrata.invalid"  # a name that nobody has
 DEADLINE = 2  # seconds, that a client waits for a silent server
 
 
@@ -82,6 +85,27 @@ def dropped(stage: Stage) -> Outcome:
             stack.enter_context(each)
         host, port = listener.getsockname()
         return refusal(stage, stage.settings(host=host, port=port, connect_timeout=2))
+
+
+def silent_names(stage: Stage) -> Outcome:
+    """Have a name server answer nothing: opening the pool fails within the time-out.
+
+    That cannot be had without changing the machine's own settings, so the call of the C library is
+    replaced by one that waits.
+    """
+    over, look_up = Event(), socket.getaddrinfo
+
+    def getaddrinfo(host: Any, *arguments: Any, **options: Any) -> Any:
+        if host == SILENT:
+            over.wait()
+        return look_up(host, *arguments, **options)
+
+    socket.getaddrinfo = getaddrinfo
+    try:
+        return refusal(stage, stage.settings(host=SILENT, connect_timeout=2))
+    finally:
+        socket.getaddrinfo = look_up
+        over.set()
 
 
 def refusal(stage: Stage, settings: dict[str, Any]) -> Outcome:

@@ -98,6 +98,9 @@ ROWS = {
         kinds=("async_pool",),
     ),
     "slow-log-in": Row("log-in hangs, connect_timeout 2 s: told", network.slow_log_in, 2.5, 1, ()),
+    "silent-names": Row(
+        "no answer from a name server, connect_timeout 2 s: told", network.silent_names, 2.5, 1, ()
+    ),
     "no-answer": Row("no answer, connect_timeout 2 s: told", network.dropped, 2.5, 1),
     "cold": Row("200 threads or 1,000 tasks, cold", herds.cold, inf, 0, BOTH),
 }

@@ -10,18 +10,18 @@ from typing import Any
 
 from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
-from pgstrata.connect.connection import AsyncConnection
+from pgstrata.connect.async_connection import AsyncConnection
 from pgstrata.connect.conninfo import Conninfo
 from pgstrata.connect.failure import again
 from pgstrata.connect.leaks import AsyncLeakWatch, Leaks, Loan, async_holder
 from pgstrata.connect.meter import QUICK
 from pgstrata.connect.outage import Outage
 from pgstrata.connect.plan import Plan
-from pgstrata.connect.pool import TRUSTED
+from pgstrata.connect.pool import TRUSTED, timed_out
 from pgstrata.connect.state import changed
 from pgstrata.connect.upkeep import AsyncUpkeep, period
 
-CLOSING = 2.0  # seconds to wait for the workers
+CLOSING = 0.9  # seconds to wait for the workers
 
 
 class AsyncPool(AsyncConnectionPool[Any]):
@@ -71,8 +71,12 @@ class AsyncPool(AsyncConnectionPool[Any]):
             if now - connection.state.used_at > self._trusted:
                 connection = await self._tested(connection, now + (timeout or self.timeout))
                 now = monotonic()
-        except (PoolTimeout, TooManyRequests) as error:
-            self.meter.count("timeout" if isinstance(error, PoolTimeout) else "full")
+        except PoolTimeout:
+            self.meter.count("timeout")
+            late = timed_out(self, timeout)
+            raise late from late.__cause__
+        except TooManyRequests:
+            self.meter.count("full")
             raise
         self.in_use[connection] = (now, None if self.leaks is None else async_holder())
         wait = self._wait
@@ -107,7 +111,7 @@ class AsyncPool(AsyncConnectionPool[Any]):
     async def _tested(self, connection: AsyncConnection, until: float) -> AsyncConnection:
         """Return this connection if it lives, or another one that does."""
         while await self._is_dead(connection):
-            self.meter.lost()
+            self.lost()
             await self.drain_once(connection)
             await super().putconn(connection)
             connection = await super().getconn(max(until - monotonic(), 0.001))
@@ -122,12 +126,18 @@ class AsyncPool(AsyncConnectionPool[Any]):
             await super().putconn(connection)
             raise
 
+    def lost(self) -> None:
+        """Take note of a connection that broke."""
+        self.meter.lost()
+        self.outage.doubt()
+
     async def drain_once(self, connection: AsyncConnection) -> None:
         """Replace all connections, for what was found out about one of them; not again for another
         that is as old.
         """
         if connection.state.made_at > self._drained:
             self._drained = monotonic()
+            self.outage.doubt()
             await self.drain()
 
     async def drain(self) -> None:

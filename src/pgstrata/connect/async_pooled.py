@@ -13,16 +13,18 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from psycopg.pq import TransactionStatus
-from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
+from psycopg_pool import AsyncConnectionPool, PoolClosed
 
 from pgstrata.connect import lifecycle
+from pgstrata.connect.async_connection import AsyncConnection
 from pgstrata.connect.async_pool import AsyncPool
 from pgstrata.connect.blocks import Enter, Exit
-from pgstrata.connect.connection import AsyncConnection, Connection
-from pgstrata.connect.failure import ConnectionFailedError, again, pool_timeout, shut_down
+from pgstrata.connect.connection import Connection
+from pgstrata.connect.failure import ConnectionFailedError, again, shut_down
 from pgstrata.connect.meter import Listener, Meter, Pooled
 from pgstrata.connect.outage import Outage
 from pgstrata.connect.plan import Plan
+from pgstrata.connect.pooled import not_opened
 from pgstrata.connect.pooler import PID, suspects, warn_of_pooler
 from pgstrata.connect.state import untouched
 
@@ -47,13 +49,15 @@ class AsyncPoolHandle:
         lifecycle.watch(self)
 
     def _begin(self) -> None:
-        self._pools: dict[Loop, AsyncPool] = {}
-        self._retired: dict[Loop, AsyncPool] = {}
-        self._opening: dict[Loop, asyncio.Task[AsyncPool]] = {}
+        self._lock = threading.Lock()  # held while what follows changes
+        self._pools: dict[Loop, AsyncPool] = {}  # those that are given out
+        self._made: dict[AsyncPool, Loop] = {}  # those that are open, and those still borrowed from
+        self._opening: dict[Loop, asyncio.Task[None]] = {}
+        self._changes = 0  # how often what was opened came to be given out no more
+        self._refuses = threading.Event()
         self.meter = Meter(Pooled(self.plan.name, self.connection_type), self.listeners)
         self._outage = Outage(self.plan.name, self.plan.patience, self.meter)
-        self._refuses = threading.Event()
-        self._finalizer = weakref.finalize(self, _close_all, self._pools)
+        self._finalizer = weakref.finalize(self, _close_all, self._made)
         self._finalizer.atexit = False  # at_exit does more
 
     @property
@@ -76,37 +80,62 @@ class AsyncPoolHandle:
         get their pool.
         """
         loop = asyncio.get_running_loop()
-        pool = self._pools.get(loop)
-        if pool is not None:
-            return pool
-        if self._refuses.is_set():
-            raise shut_down()
-        self._forget_closed_loops()
-        if loop not in self._opening:
-            self._opening[loop] = task = loop.create_task(self._open(loop))
-            task.add_done_callback(lambda done: done.cancelled() or done.exception())
-        try:
-            return await asyncio.shield(self._opening[loop])
-        except ConnectionFailedError as error:
-            refusal = again(error)
-        raise refusal
-
-    async def _open(self, loop: Loop) -> AsyncPool:
-        """Try one connection, for the reason that ``PoolHandle.open`` gives, and make the pool."""
-        try:
-            plan, outage = self.plan, self._outage
-            await self._try(plan, outage)
-            pool = AsyncPool(plan, outage)
-            await pool.start()
-            if self._refuses.is_set():  # since the attempt to connect began
-                await pool.close()
+        while (pool := self._pools.get(loop)) is None:
+            if self._refuses.is_set():
                 raise shut_down()
-            pool.ending = lifecycle.when_loop_ends(partial(_forget, weakref.ref(self), loop))
-            await anext(pool.ending)
-            self._pools[loop] = pool
-            return pool
+            if loop not in self._opening:
+                self._forget_closed_loops()
+                self._opening[loop] = task = loop.create_task(self._open(loop))
+                task.add_done_callback(lambda done: done.cancelled() or done.exception())
+            opening = self._opening[loop]
+            if not (await asyncio.wait([opening], timeout=self.plan.timeout))[0]:
+                raise not_opened(self.plan, self._outage)
+            failure = opening.exception()
+            if failure is not None:
+                raise again(failure) if isinstance(failure, ConnectionFailedError) else failure
+        return pool
+
+    async def _open(self, loop: Loop) -> None:
+        """Try one connection, for the reason that ``PoolHandle.open`` gives. Open a pool, and keep
+        it, unless that is not what this handle wants any more.
+        """
+        try:
+            with self._lock:
+                plan, outage, before = self.plan, self._outage, self._changes
+            await self._try(plan, outage)
+            pool = await self._started(plan, outage)
+            with self._lock:
+                wanted = self._changes == before
+                if wanted:
+                    self._keep(loop, pool)
+            if not wanted:
+                await pool.close()
         finally:
             self._opening.pop(loop, None)
+
+    async def _started(self, plan: Plan, outage: Outage) -> AsyncPool:
+        pool = AsyncPool(plan, outage)
+        await pool.start()
+        ends = partial(_forget, weakref.ref(self), weakref.ref(pool))
+        pool.ending = lifecycle.when_loop_ends(ends)
+        await anext(pool.ending)
+        return pool
+
+    def _keep(self, loop: Loop, pool: AsyncPool) -> None:
+        self._forget_what_is_over()
+        self._pools[loop] = pool
+        self._made[pool] = loop
+
+    def _give_up(self) -> dict[AsyncPool, Loop]:
+        """Give out what was opened, and what is being opened, no more. Return all there are."""
+        self._changes += 1
+        self._pools.clear()
+        self._forget_what_is_over()
+        return dict(self._made)
+
+    def _forget_what_is_over(self) -> None:
+        for pool in set(self._made) - set(self.pools()):
+            self._made.pop(pool, None)
 
     async def _try(self, plan: Plan, outage: Outage) -> None:
         """Connect once. A server that is starting or full is waited for."""
@@ -128,15 +157,18 @@ class AsyncPoolHandle:
                     raise shut_down()
 
     def _forget_closed_loops(self) -> None:
-        for loop in [loop for loop in [*self._pools, *self._opening] if loop.is_closed()]:
-            self.forget(loop)
+        for loop in [loop for loop in list(self._opening) if loop.is_closed()]:
+            self._opening.pop(loop, None)
+        for pool in [pool for pool, loop in list(self._made.items()) if loop.is_closed()]:
+            self.forget(pool)
 
-    def forget(self, loop: Loop) -> None:
-        """Drop what belongs to an event loop that ends, or has ended."""
-        self._opening.pop(loop, None)
-        for pools in (self._pools, self._retired):
-            if pool := pools.pop(loop, None):
-                _abandon(pool)
+    def forget(self, pool: AsyncPool) -> None:
+        """Drop a pool whose event loop ends, or has ended."""
+        with self._lock:
+            loop = self._made.pop(pool, None)
+            if loop is not None and self._pools.get(loop) is pool:
+                del self._pools[loop]
+        _abandon(pool)
 
     def connection(self) -> AsyncPoolBlock:
         """Return one block. Entering raises ``ConnectionFailedError`` or ``PoolTimeoutError``."""
@@ -149,75 +181,83 @@ class AsyncPoolHandle:
         await self.open()
         return self
 
-    def prepare(self, plan: Plan) -> None:
-        """Try another plan, for ``replace``, if this handle has a pool open. Raises
-        ``ConnectionFailedError``. The loops open their pools themselves.
+    def prepare(self, plan: Plan) -> dict[Loop, AsyncPool]:
+        """Return a pool by another plan, for ``replace``, for each loop that has one and runs: not
+        for the one that this is called in, which would have to wait for itself. Raises
+        ``ConnectionFailedError``.
         """
-        if self._pools:
-            Connection.connect(made_with=plan.conninfo).close()
+        loops = list(self._pools)
+        if not loops:
+            return {}
+        Connection.connect(made_with=plan.conninfo).close()
+        outage = Outage(plan.name, plan.patience, self.meter)
+        pools = {loop: lifecycle.done_in(loop, self._started(plan, outage)) for loop in loops}
+        return {loop: pool for loop, pool in pools.items() if pool is not None}
 
-    def replace(self, plan: Plan, _: object = None) -> None:
+    def discard(self, pools: dict[Loop, AsyncPool]) -> None:
+        """Close what was prepared."""
+        _close_all({pool: loop for loop, pool in pools.items()})
+
+    def replace(self, plan: Plan, pools: dict[Loop, AsyncPool]) -> None:
         """Go on with another plan. What is borrowed is given back to the old pools; who waits there
-        goes over to the new ones.
+        goes over to the new ones, which loops without one open themselves.
         """
-        self.plan = plan
-        self._outage = Outage(plan.name, plan.patience, self.meter)
-        self.close()
+        with self._lock:
+            closing = self._give_up()
+            self.plan = plan
+            fresh = Outage(plan.name, plan.patience, self.meter)
+            self._outage = next((pool.outage for pool in pools.values()), fresh)
+            for loop, pool in pools.items():
+                self._keep(loop, pool)
+            if self._refuses.is_set():
+                closing = self._give_up()
+        _close_all(closing)
 
     async def aclose(self) -> None:
         """Close the pool of the running loop and wait; see to it that those of other loops are
         closed.
         """
-        loop = asyncio.get_running_loop()
-        pools = [pools.pop(loop, None) for pools in (self._pools, self._retired)]
-        self.close()
-        for pool in pools:
-            if pool is not None:
-                await pool.close()
+        here = asyncio.get_running_loop()
+        with self._lock:
+            closing = self._give_up()
+        _close_all({pool: loop for pool, loop in closing.items() if loop is not here})
+        for pool in [pool for pool, loop in closing.items() if loop is here]:
+            await pool.close()
 
     def close(self) -> None:
         """See to it that all pools are closed: by their own loops where these run, at once where
         they do not.
         """
-        _close_all(self._pools)
-        _close_all(self._retired)
+        with self._lock:
+            closing = self._give_up()
+        _close_all(closing)
 
     def refuse(self) -> None:
         """Give out no connections any more. What is borrowed may be used until ``close``."""
-        self._refuses.set()
-        while self._pools:
-            loop, pool = self._pools.popitem()
-            self._retired[loop] = pool
+        with self._lock:
+            self._refuses.set()
+            self._give_up()
 
     def in_use(self) -> int:
         """Return how many connections are borrowed."""
         return sum(len(pool.in_use) for pool in self.pools())
 
+    def borrowed(self) -> list[AsyncConnection]:
+        """Return the connections that are borrowed."""
+        return [connection for pool in self.pools() for connection in list(pool.in_use)]
+
     def pools(self) -> list[AsyncPool]:
-        """Return the pools of all event loops."""
-        return [pool for _, pool in self._all()]
-
-    def cancel(self) -> None:
-        """Have what runs on the borrowed connections cancelled by their event loops."""
-        for loop, pool in self._all():
-            with suppress(RuntimeError):  # the loop is closed, or closes at this moment
-                loop.call_soon_threadsafe(_cancel, pool)
-
-    def _all(self) -> list[tuple[Loop, AsyncPool]]:
-        return [*self._pools.items(), *self._retired.items()]
+        """Return the pools that are open, and those that are still borrowed from."""
+        return [pool for pool in list(self._made) if pool.in_use or not pool.closed]
 
     def replaced(self, pool: AsyncPool) -> bool:
         """Tell whether this handle was closed since it gave out the pool."""
         return pool not in self._pools.values()
 
-    def timed_out(self, pool: AsyncPool) -> Exception:
-        """Return the error for a caller that got no connection, with the reason as its cause."""
-        return pool_timeout(pool.name, pool.timeout, pool.get_stats(), pool.outage.failure)
-
     def after_fork(self) -> None:
         """Begin anew in a child: its event loops open pools of their own."""
         self._finalizer.detach()
-        for _, pool in self._all():
+        for pool in self._made:
             lifecycle.inherit(pool, list(pool.in_use))
         self._begin()
 
@@ -225,7 +265,7 @@ class AsyncPoolHandle:
         """Close all pools. A loop that was left open, but does not run, is run for the last time:
         its workers would end with complaints from Python otherwise.
         """
-        for loop, pool in self._all():
+        for pool, loop in list(self._made.items()):
             if not loop.is_running() and not loop.is_closed():
                 loop.run_until_complete(_end_workers(pool))
         self.close()
@@ -256,15 +296,12 @@ class AsyncPoolBlock:
         self._pool = pool = await self._handle.open()
         try:
             self._connection = await pool.getconn()
-        except PoolTimeout:
-            error = self._handle.timed_out(pool)
         except PoolClosed:
             if not self._handle.replaced(pool):
                 raise
-            return await self.__aenter__()
         else:
             return self._connection
-        raise error
+        return await self.__aenter__()
 
     async def __aexit__(
         self,
@@ -286,7 +323,7 @@ class AsyncPoolBlock:
                 await connection.commit()
         finally:
             if connection.closed:
-                self._pool.meter.lost()
+                self._pool.lost()
 
     async def _give_back(self) -> None:
         """Return the connection to its pool. One that the pool must first roll back is returned by
@@ -303,30 +340,26 @@ async def _probe(plan: Plan) -> None:
     probe = await AsyncConnection.connect(made_with=plan.conninfo)
     try:
         if suspects(plan):
-            row = await (await probe.execute(PID)).fetchone()
-            warn_of_pooler(plan, probe.info.backend_pid, row)
+            warn_of_pooler(plan, probe.info.backend_pid, await probe.ask(PID))
     finally:
         await probe.close()
 
 
-def _close_all(pools: dict[Loop, AsyncPool]) -> None:
-    """Close and forget all pools. Only its own loop can close a pool, and takes it from here when
-    it does, so that it is not forgotten by a loop that ends before; what is left of a loop that is
-    gone are the pool's connections.
+def _close_all(pools: dict[AsyncPool, Loop]) -> None:
+    """Close pools: each by its own loop, where that runs. It is not forgotten before that, as the
+    loop may end before. What is left of a loop that is gone are the pool's connections.
     """
-    for loop in list(pools):
-        if loop.is_running():
-            with suppress(RuntimeError):  # the loop closes at this moment
-                loop.call_soon_threadsafe(_close, pools, loop)
-        elif pool := pools.pop(loop, None):
+    for pool, loop in list(pools.items()):
+        if not loop.is_running():
             _abandon(pool)
-            with suppress(RuntimeError):  # the loop is closed
-                loop.call_soon_threadsafe(_begin_closing, pool)
+        with suppress(RuntimeError):  # the loop is closed, or closes at this moment
+            loop.call_soon_threadsafe(_begin_closing, pool)
 
 
-def _forget(handle: weakref.ref[AsyncPoolHandle], loop: Loop) -> None:
-    if known := handle():
-        known.forget(loop)
+def _forget(handle: weakref.ref[AsyncPoolHandle], pool: weakref.ref[AsyncPool]) -> None:
+    known, its = handle(), pool()
+    if known is not None and its is not None:
+        known.forget(its)
 
 
 def _abandon(pool: AsyncPool) -> None:
@@ -339,18 +372,9 @@ def _abandon(pool: AsyncPool) -> None:
             idle.popleft().pgconn.finish()
 
 
-def _close(pools: dict[Loop, AsyncPool], loop: Loop) -> None:
-    if pool := pools.pop(loop, None):
-        _begin_closing(pool)
-
-
 def _begin_closing(pool: AsyncPool) -> None:
     _abandon(pool)
     lifecycle.begin(pool.close()).add_done_callback(lambda _: _abandon(pool))
-
-
-def _cancel(pool: AsyncPool) -> None:
-    lifecycle.begin(lifecycle.cancel_async(list(pool.in_use)))
 
 
 async def _end_workers(pool: AsyncPool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias, cast
@@ -53,6 +54,7 @@ class Cache:
         self._lock = threading.RLock()
         self._sources: dict[object, Source] = {}
         self._handles: dict[str, Handle] = {}
+        self._made: weakref.WeakSet[Handle] = weakref.WeakSet()  # also those forgotten since
         self._refuses = False
         self._listeners: list[Listener] = []
         lifecycle.watch(self)
@@ -113,6 +115,7 @@ class Cache:
         handle = _HANDLES[plan.connection_type](plan)
         if isinstance(handle, PoolHandle | AsyncPoolHandle):
             handle.listeners.extend(self._listeners)
+        self._made.add(handle)
         return handle
 
     def handles(self) -> list[Handle]:
@@ -146,10 +149,12 @@ class Cache:
             raise shut_down()
 
     def refuse(self) -> list[Handle]:
-        """Let no handle give out connections any more, and return them all."""
+        """Let no handle give out connections any more, and return them all: also those that are
+        forgotten here, and held elsewhere.
+        """
         with self._lock:
             self._refuses = True
-            handles = list(self._handles.values())
+            handles = list(self._made)
         for handle in handles:
             handle.refuse()
         return handles
@@ -201,6 +206,10 @@ class Cache:
         """Have a lock that no thread of the parent holds."""
         self._lock = threading.RLock()
 
+    def borrowed(self) -> tuple[()]:
+        """Leave it to the handles."""
+        return ()
+
     def at_exit(self) -> None:
         """Leave it to the handles."""
 
@@ -218,16 +227,15 @@ class Cache:
 
 def _prepared(moves: Iterable[tuple[Handle, Plan]]) -> list[Any]:
     """Open what the handles will need. If one cannot be had, close those that were opened."""
-    pools: list[Any] = []
+    prepared: list[tuple[Any, Any]] = []
     try:
         for handle, new in moves:
-            pools.append(handle.prepare(new))  # those before a failure are needed
+            prepared.append((handle, handle.prepare(new)))  # those before a failure are needed
     except BaseException:
-        for pool in pools:
-            if pool is not None:
-                pool.close()
+        for handle, pools in prepared:
+            handle.discard(pools)
         raise
-    return pools
+    return [pools for _, pools in prepared]
 
 
 def _close(handles: Iterable[Handle]) -> None:

@@ -1,5 +1,5 @@
-"""What happens to everything that is open when the process forks or ends, and how a query that
-nobody waits for any more is stopped.
+"""What happens to everything that is open when the process forks or ends, and when an event loop
+does.
 """
 
 from __future__ import annotations
@@ -9,15 +9,20 @@ import atexit
 import os
 import weakref
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
-from time import monotonic
-from typing import Any, Protocol
+from concurrent.futures import wait
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import psycopg
 from psycopg import pq
 
-from pgstrata.connect.connection import AsyncConnection, Connection
+from pgstrata.connect.async_connection import AsyncConnection
+from pgstrata.connect.cancelling import cancel
+from pgstrata.connect.connection import Connection
 
-CANCEL_SECONDS = 1.0  # for all queries of a pool together
+Borrowed: TypeAlias = Connection | AsyncConnection
+Made = TypeVar("Made")
+
+QUICK = 5.0  # seconds in which an event loop does what needs no waiting
 
 
 class Alive(Protocol):
@@ -25,6 +30,9 @@ class Alive(Protocol):
 
     def after_fork(self) -> None:
         """Forget, in the child, what belongs to the parent."""
+
+    def borrowed(self) -> Iterable[Borrowed]:
+        """Return the connections that are in use."""
 
     def at_exit(self) -> None:
         """Close what is open; nothing of it is used any more."""
@@ -59,13 +67,6 @@ def _closed_pgconn() -> pq.abc.PGconn:
     return pgconn
 
 
-def cancel(connections: Iterable[Connection]) -> None:
-    """Cancel what runs on these connections, as far as that is possible in a short time."""
-    until = monotonic() + CANCEL_SECONDS
-    for connection in connections:
-        connection.stop(until - monotonic())
-
-
 _running: set[asyncio.Task[None]] = set()  # a loop keeps its tasks weakly
 
 
@@ -89,14 +90,27 @@ async def when_loop_ends(work: Callable[[], None]) -> AsyncGenerator[None, None]
         work()
 
 
-async def cancel_async(connections: Iterable[AsyncConnection]) -> None:
-    """Cancel what runs on these connections of the running loop."""
-    attempts = [
-        connection.cancel_safe(timeout=CANCEL_SECONDS)
-        for connection in connections
-        if connection.pgconn.transaction_status == pq.TransactionStatus.ACTIVE
-    ]
-    await asyncio.gather(*attempts, return_exceptions=True)
+def done_in(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, Made]) -> Made | None:
+    """Return what comes of quick work in the event loop of another thread. Return None, when it is
+    not done, where the loop does not run, is busy, or is the one of this thread.
+    """
+    if loop is _running_loop() or not loop.is_running():
+        work.close()
+        return None
+    try:
+        future = asyncio.run_coroutine_threadsafe(work, loop)
+    except RuntimeError:  # the loop closes at this moment
+        work.close()
+        return None
+    done, _ = wait([future], QUICK)
+    return future.result() if done or not future.cancel() else None
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def _after_fork() -> None:
@@ -106,7 +120,9 @@ def _after_fork() -> None:
 
 @atexit.register
 def _at_exit() -> None:
-    for thing in list(_alive):
+    things = list(_alive)
+    cancel([connection for thing in things for connection in thing.borrowed()])
+    for thing in things:
         thing.at_exit()
 
 

@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
-from pgstrata.connect.connection import AsyncConnection, Connection, keywords
+from pgstrata.connect.async_connection import AsyncConnection
+from pgstrata.connect.attempt import keywords
+from pgstrata.connect.cancelling import CANCEL_SECONDS, cancel
+from pgstrata.connect.connection import Connection
 from pgstrata.connect.conninfo import ConnectionType, Conninfo, conninfo
-from pgstrata.connect.handles import AsyncHandle, AsyncPoolHandle, NormalHandle, PoolHandle
+from pgstrata.connect.handles import AsyncHandle, AsyncPoolHandle, Handle, NormalHandle, PoolHandle
+from pgstrata.connect.lifecycle import Borrowed
 from pgstrata.connect.meter import Listener
 from pgstrata.connect.pgmonkey import PathLike, PgmonkeyCalls
 from pgstrata.connect.stats import Stats, stats
@@ -23,7 +28,6 @@ if TYPE_CHECKING:
 
 GRACE = 10.0
 _POLL = 0.01  # seconds between looks at what is still in use, so that giving back costs nothing
-_CANCELLED = 1.0  # seconds for a query to end after it was cancelled
 
 
 class PGConnectionManager(PgmonkeyCalls):
@@ -128,30 +132,32 @@ class PGConnectionManager(PgmonkeyCalls):
 
         Whoever asks for a connection from now on gets ``ShutDownError``.
         """
-        for pause in self._ending(grace):
+        handles = self._cache.refuse()
+        for pause in _until_free(handles, grace):
             time.sleep(pause)
-        for handle in self._cache.clear():
+        until = time.monotonic() + CANCEL_SECONDS
+        cancel(_borrowed(handles))
+        for pause in _until_free(handles, until - time.monotonic()):
+            time.sleep(pause)
+        for handle in handles:
             handle.close()
+        self._cache.clear()
 
     async def shutdown_async(self, grace: float = GRACE) -> None:
         """Do the same while the running event loop goes on, and wait for its pools to close."""
-        for pause in self._ending(grace):
-            await asyncio.sleep(pause)
-        await self.clear_cache_async()
-
-    def _ending(self, grace: float) -> Iterator[float]:
-        """Yield pauses until nothing is in use, or cannot be waited for any more."""
         handles = self._cache.refuse()
-        for patience in (grace, _CANCELLED):
-            until = time.monotonic() + patience
-            while any(handle.in_use() for handle in handles):
-                if time.monotonic() >= until:
-                    break
-                yield _POLL
-            else:
-                return
-            for handle in handles:
-                handle.cancel()
+        for pause in _until_free(handles, grace):
+            await asyncio.sleep(pause)
+        until = time.monotonic() + CANCEL_SECONDS
+        with ThreadPoolExecutor(1) as own:  # those of the loop may wait for what is cancelled
+            await asyncio.get_running_loop().run_in_executor(own, cancel, _borrowed(handles))
+        for pause in _until_free(handles, until - time.monotonic()):
+            await asyncio.sleep(pause)
+        pools = [handle for handle in handles if isinstance(handle, AsyncPoolHandle)]
+        await asyncio.gather(*(handle.aclose() for handle in pools))
+        for handle in handles:
+            handle.close()
+        self._cache.clear()
 
     def __enter__(self) -> Self:
         return self
@@ -174,3 +180,14 @@ class PGConnectionManager(PgmonkeyCalls):
         trace: TracebackType | None,
     ) -> None:
         await self.shutdown_async()
+
+
+def _until_free(handles: list[Handle], seconds: float) -> Iterator[float]:
+    """Yield pauses until nothing is in use, or cannot be waited for any more."""
+    until = time.monotonic() + seconds
+    while any(handle.in_use() for handle in handles) and time.monotonic() < until:
+        yield _POLL
+
+
+def _borrowed(handles: list[Handle]) -> list[Borrowed]:
+    return [connection for handle in handles for connection in handle.borrowed()]

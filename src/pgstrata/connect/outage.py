@@ -10,14 +10,18 @@ with was right a moment ago, and most likely will be again: a rotated password i
 store, a certificate is being renewed. Its callers wait, as for a server that is away. Only a
 refusal that lasts is told to them at once.
 
+While all is well, workers connect side by side. When a connection was lost, or nobody has connected
+for a while, one of them goes first, and the others wait for what comes of it: a server that refuses
+is not asked by each of them.
+
 All times are of ``time.monotonic``, in seconds. Nothing here waits, so it serves threads and event
-loops alike. Two threads that take the same turn by chance make one attempt too many, which is no
-reason for a lock.
+loops alike.
 """
 
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Mapping
 from time import monotonic
 
@@ -25,7 +29,9 @@ from pgstrata.connect.failure import Kind, again, kind
 from pgstrata.connect.meter import Meter
 from pgstrata.errors import PgstrataError
 
-COOL_DOWN = 1.0  # after a refusal
+COOL_DOWN = 1.0  # after a refusal, and for the result of who goes first
+PROVEN = 0.5  # after a success, others need not wait for each other
+LOOK = 0.01  # between two looks at what came of it
 PASSING = 60.0  # a refusal may last; a secret that is mounted as a file takes about as long to come
 QUIET = 60.0  # between two warnings: at a server's limit, attempts fail and succeed in turns
 PAUSES = (0.1, 0.2, 0.4)  # between attempts to reach a server; the last one for all that follow
@@ -45,6 +51,8 @@ class Outage:
         self._patience = patience
         self._kind: Kind = "unreachable"
         self._began = self._refused = self._next = 0.0
+        self._succeeded = -PROVEN
+        self._lock = threading.Lock()
         self._warned = -QUIET
         self._pauses = iter(PAUSES)
 
@@ -53,13 +61,16 @@ class Outage:
 
         Raises ``ConnectionFailedError`` between the attempts when a refusal has lasted.
         """
-        failure = self.failure
+        with self._lock:
+            failure, now = self.failure, monotonic()
+            if failure is None and now - self._succeeded < PROVEN:
+                return 0.0
+            wait = self._next - now
+            if wait <= 0:
+                self._postpone()
+                return 0.0
         if failure is None:
-            return 0.0
-        wait = self._next - monotonic()
-        if wait <= 0:
-            self._postpone()
-            return 0.0
+            return min(wait, LOOK)
         if self._kind == "refused" and self.hopeless():
             raise again(failure)
         return wait
@@ -93,10 +104,15 @@ class Outage:
 
     def over(self) -> None:
         """Take note of an attempt that succeeded."""
+        self._succeeded, self._next = monotonic(), 0.0
         if self.failure is not None:
             self.failure = None
             logger.info("%s is reached again after %.1f s", self.name, monotonic() - self._began)
 
+    def doubt(self) -> None:
+        """Take note of a connection that was lost: the server may be another than it was."""
+        self._succeeded = -PROVEN
+
     def _postpone(self) -> None:
-        pause = COOL_DOWN if self._kind == "refused" else next(self._pauses, PAUSES[-1])
-        self._next = monotonic() + pause
+        waits = self.failure is None or self._kind == "refused"
+        self._next = monotonic() + (COOL_DOWN if waits else next(self._pauses, PAUSES[-1]))

@@ -5,16 +5,21 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from time import monotonic
-from typing import Any
+from traceback import walk_tb
+from typing import TYPE_CHECKING, Any
 
 from psycopg_pool import ConnectionPool, PoolTimeout, TooManyRequests
+from psycopg_pool.pool import WaitingClient
 
 from pgstrata.connect.connection import Connection
 from pgstrata.connect.conninfo import Conninfo
-from pgstrata.connect.failure import again
+from pgstrata.connect.failure import PoolTimeoutError, again, pool_timeout
 from pgstrata.connect.leaks import Leaks, LeakWatch, Loan, holder
 from pgstrata.connect.meter import QUICK
 from pgstrata.connect.outage import Outage
@@ -22,8 +27,11 @@ from pgstrata.connect.plan import Plan
 from pgstrata.connect.state import changed
 from pgstrata.connect.upkeep import Upkeep, period
 
+if TYPE_CHECKING:
+    from pgstrata.connect.async_pool import AsyncPool
+
 TRUSTED = 0.5  # seconds for which a connection is taken to live on after it was used
-CLOSING = 0.5  # seconds to wait for each worker
+CLOSING = 0.5  # seconds to wait for the workers
 
 
 class Pool(ConnectionPool[Any]):
@@ -72,8 +80,16 @@ class Pool(ConnectionPool[Any]):
             if now - connection.state.used_at > self._trusted:
                 connection = self._tested(connection, now + (timeout or self.timeout))
                 now = monotonic()
-        except (PoolTimeout, TooManyRequests) as error:
-            self.meter.count("timeout" if isinstance(error, PoolTimeout) else "full")
+        except PoolTimeout:
+            self.meter.count("timeout")
+            late = timed_out(self, timeout)
+            raise late from late.__cause__
+        except TooManyRequests:
+            self.meter.count("full")
+            raise
+        except BaseException as interrupt:
+            if not isinstance(interrupt, Exception):
+                _withdraw(self, interrupt)
             raise
         self.in_use[connection] = (now, None if self.leaks is None else holder())
         wait = self._wait
@@ -108,7 +124,7 @@ class Pool(ConnectionPool[Any]):
     def _tested(self, connection: Connection, until: float) -> Connection:
         """Return this connection if it lives, or another one that does."""
         while self._is_dead(connection):
-            self.meter.lost()
+            self.lost()
             self.drain_once(connection)
             super().putconn(connection)
             connection = super().getconn(max(until - monotonic(), 0.001))
@@ -123,6 +139,11 @@ class Pool(ConnectionPool[Any]):
             super().putconn(connection)
             raise
 
+    def lost(self) -> None:
+        """Take note of a connection that broke."""
+        self.meter.lost()
+        self.outage.doubt()
+
     def drain_once(self, connection: Connection) -> None:
         """Replace all connections, for what was found out about one of them; not again for another
         that is as old.
@@ -130,6 +151,7 @@ class Pool(ConnectionPool[Any]):
         with self._draining:
             if connection.state.made_at > self._drained:
                 self._drained = monotonic()
+                self.outage.doubt()
                 self.drain()
 
     def drain(self) -> None:
@@ -146,9 +168,19 @@ class Pool(ConnectionPool[Any]):
             self.drain()
 
     def close(self, timeout: float = CLOSING) -> None:
-        """Close the pool: idle connections now, borrowed ones as they come back."""
+        """Close the pool: idle connections now, borrowed ones as they come back. Wait for its
+        workers, so many seconds for all of them.
+
+        Those that hang in an attempt to connect are not spoken of: they are daemon threads.
+        """
         self.stopping.set()
-        super().close(timeout)
+        until = monotonic() + timeout
+        workers = [*self._workers, self._sched_runner]
+        with _quiet():
+            super().close(timeout=0)
+        for worker in workers:
+            if worker is not None:
+                worker.join(max(until - monotonic(), 0))
 
 
 def _gave_up(pool: ConnectionPool[Any]) -> None:
@@ -165,3 +197,40 @@ def _gave_up(pool: ConnectionPool[Any]) -> None:
         pool._waiting.clear()  # noqa: SLF001  # as above
     for place in waiting:
         place.fail(again(failure))
+
+
+def timed_out(pool: Pool | AsyncPool, seconds: float | None) -> PoolTimeoutError:
+    """Return the error for a caller that got no connection in so many seconds, or those of the
+    pool.
+    """
+    waited = pool.timeout if seconds is None else seconds
+    return pool_timeout(pool.name, waited, pool.get_stats(), pool.outage.failure)
+
+
+def _withdraw(pool: Pool, interrupt: BaseException) -> None:
+    """Leave the pool's queue, whose place would be given a connection that nobody takes.
+
+    psycopg_pool does this for an ``Exception`` only. The place is found in the interrupted frame.
+    """
+    gone = PoolTimeout("interrupted")
+    for frame, _ in walk_tb(interrupt.__traceback__):
+        place = frame.f_locals.get("self")
+        if isinstance(place, WaitingClient) and not place.fail(gone) and place.conn:
+            place.conn._pool = pool  # noqa: SLF001  # as getconn does before it gives one out
+            ConnectionPool.putconn(pool, place.conn)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what this thread makes psycopg_pool log from the log."""
+    here = threading.get_ident()
+    logger = logging.getLogger("psycopg.pool")
+
+    def from_others(record: logging.LogRecord) -> bool:
+        return record.thread != here
+
+    logger.addFilter(from_others)
+    try:
+        yield
+    finally:
+        logger.removeFilter(from_others)

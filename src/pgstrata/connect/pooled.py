@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import weakref
 from contextlib import closing
 from time import monotonic
-from traceback import walk_tb
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
-from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
-from psycopg_pool.pool import WaitingClient
+from psycopg_pool import ConnectionPool, PoolClosed
 
 from pgstrata.connect import lifecycle
 from pgstrata.connect.blocks import Enter, Exit
 from pgstrata.connect.connection import Connection
-from pgstrata.connect.failure import ConnectionFailedError, again, pool_timeout, shut_down
+from pgstrata.connect.failure import (
+    ConnectionFailedError,
+    PoolTimeoutError,
+    again,
+    pool_timeout,
+    shut_down,
+)
 from pgstrata.connect.meter import Listener, Meter, Pooled
 from pgstrata.connect.outage import Outage
 from pgstrata.connect.plan import Plan
-from pgstrata.connect.pool import Pool
+from pgstrata.connect.pool import CLOSING, Pool
 from pgstrata.connect.pooler import PID, suspects, warn_of_pooler
 from pgstrata.connect.state import untouched
 
 if TYPE_CHECKING:
     import psycopg
-
-
-MOMENT = 0.1  # seconds in which a lock is free, unless its holder connects
 
 
 class PoolHandle:
@@ -44,13 +44,16 @@ class PoolHandle:
         lifecycle.watch(self)
 
     def _begin(self) -> None:
-        self._lock = threading.Lock()
+        self._opening = threading.Lock()  # held while a first connection is tried
+        self._lock = threading.Lock()  # held while what follows changes
         self._pool: Pool | None = None
-        self._retired: Pool | None = None
+        self._made: list[Pool] = []  # those that are open, and those still borrowed from
+        self._changes = 0  # how often what was opened came to be given out no more
+        self._refuses = threading.Event()
         self.meter = Meter(Pooled(self.plan.name, self.connection_type), self.listeners)
         self._outage = Outage(self.plan.name, self.plan.patience, self.meter)
-        self._finalizer: weakref.finalize[..., Any] | None = None
-        self._refuses = threading.Event()
+        self._finalizer = weakref.finalize(self, _close_all, self._made)
+        self._finalizer.atexit = False  # at_exit does more
 
     @property
     def pool(self) -> ConnectionPool[psycopg.Connection]:
@@ -66,15 +69,31 @@ class PoolHandle:
         One connection is tried before the pool is made, because a pool by itself would try in the
         background and tell its callers only, when their time is over, that there was no connection.
         """
-        if self._pool is not None:
-            return self._pool
+        pool = self._pool
+        if pool is not None:
+            return pool
+        if not self._opening.acquire(timeout=self.plan.timeout):
+            raise not_opened(self.plan, self._outage)
+        try:
+            while (pool := self._pool) is None:
+                self._open()
+            return pool
+        finally:
+            self._opening.release()
+
+    def _open(self) -> None:
+        """Open a pool, and keep it, unless that is not what this handle wants any more."""
         with self._lock:
-            if self._refuses.is_set():
-                raise shut_down()
-            if self._pool is None:
-                self._keep(self._admitted(self._opened(self.plan, self._outage)))
-            assert self._pool is not None
-            return self._pool
+            plan, outage, before = self.plan, self._outage, self._changes
+        if self._refuses.is_set():
+            raise shut_down()
+        pool = self._opened(plan, outage)
+        with self._lock:
+            wanted = self._changes == before
+            if wanted:
+                self._keep(pool)
+        if not wanted:
+            pool.close()
 
     def _opened(self, plan: Plan, outage: Outage) -> Pool:
         """Try one connection, and open a pool. A server that is starting or full is waited for."""
@@ -83,9 +102,7 @@ class PoolHandle:
             raise again(outage.failure)
         while True:
             try:
-                with closing(Connection.connect(made_with=plan.conninfo)) as probe:
-                    if suspects(plan):
-                        warn_of_pooler(plan, probe.info.backend_pid, probe.execute(PID).fetchone())
+                _probe(plan)
             except ConnectionFailedError as error:
                 if outage.failed(error) != "busy" or monotonic() > until:
                     raise
@@ -99,17 +116,15 @@ class PoolHandle:
         pool.start()
         return pool
 
-    def _admitted(self, pool: Pool) -> Pool:
-        """Return a pool just opened, or close it if this handle came to refuse work meanwhile."""
-        if self._refuses.is_set():
-            _close_quietly(pool)
-            raise shut_down()
-        return pool
-
     def _keep(self, pool: Pool) -> None:
         self._pool = pool
-        self._finalizer = weakref.finalize(self, _close_quietly, pool)
-        self._finalizer.atexit = False  # at_exit does more
+        self._made[:] = [*self.pools(), pool]
+
+    def _give_up(self) -> list[Pool]:
+        """Give out what was opened, and what is being opened, no more. Return all there are."""
+        self._changes += 1
+        self._pool = None
+        return self.pools()
 
     def prepare(self, plan: Plan) -> Pool | None:
         """Return a pool by another plan, for ``replace``, if this handle has one open. Raises
@@ -119,23 +134,25 @@ class PoolHandle:
             self._opened(plan, Outage(plan.name, plan.patience, self.meter)) if self._pool else None
         )
 
+    def discard(self, pool: Pool | None) -> None:
+        """Close what was prepared."""
+        if pool is not None:
+            pool.close()
+
     def replace(self, plan: Plan, pool: Pool | None) -> None:
         """Go on with another plan. What is borrowed is given back to the old pool; who waits there
         goes over to the new one.
         """
         with self._lock:
-            old, self._pool = self._detached(), None
+            closing = self._give_up()
             self.plan = plan
             self._outage = pool.outage if pool else Outage(plan.name, plan.patience, self.meter)
             if pool is not None:
                 self._keep(pool)
-        if old is not None:
-            old.close()
-
-    def _detached(self) -> Pool | None:
-        if self._finalizer is not None:
-            self._finalizer.detach()
-        return self._pool
+            if self._refuses.is_set():
+                closing = self._give_up()
+        for each in closing:
+            each.close()
 
     def connection(self) -> PoolBlock:
         """Return one block. Entering raises ``ConnectionFailedError`` or ``PoolTimeoutError``."""
@@ -145,60 +162,43 @@ class PoolHandle:
         """Close the pool: idle connections now, borrowed ones as they come back. The next block
         opens a new one.
         """
-        if not self._lock.acquire(timeout=MOMENT if self._refuses.is_set() else -1):
-            return  # whoever opens the pool at this moment closes it, see _admitted
-        try:
-            pool, self._pool = self._detached() or self._retired, None
-        finally:
-            self._lock.release()
-        if pool is not None:
-            pool.close()
+        with self._lock:
+            closing = self._give_up()
+        for pool in closing:
+            pool.close(0 if self._refuses.is_set() else CLOSING)
 
     def refuse(self) -> None:
         """Give out no connections any more. What is borrowed may be used until ``close``."""
-        self._refuses.set()
-        if self._pool is None:  # the lock may be held for as long as an attempt to connect takes
-            return
         with self._lock:
-            if self._pool is not None:
-                self._retired, self._pool = self._pool, None
+            self._refuses.set()
+            self._give_up()
 
     def in_use(self) -> int:
         """Return how many connections are borrowed."""
         return sum(len(pool.in_use) for pool in self.pools())
 
-    def pools(self) -> list[Pool]:
-        """Return the pool that there is, or none."""
-        pool = self._pool or self._retired
-        return [pool] if pool is not None else []
+    def borrowed(self) -> list[Connection]:
+        """Return the connections that are borrowed."""
+        return [connection for pool in self.pools() for connection in list(pool.in_use)]
 
-    def cancel(self) -> None:
-        """Cancel what runs on the borrowed connections."""
-        pool = self._pool or self._retired
-        if pool is not None:
-            lifecycle.cancel(list(pool.in_use))
+    def pools(self) -> list[Pool]:
+        """Return the pool that is open, if one is, and those that are still borrowed from."""
+        return [pool for pool in list(self._made) if pool.in_use or not pool.closed]
 
     def replaced(self, pool: Pool) -> bool:
         """Tell whether this handle was closed since it gave out the pool."""
         return pool is not self._pool
 
-    def timed_out(self, pool: Pool) -> Exception:
-        """Return the error for a caller that got no connection, with the reason as its cause."""
-        return pool_timeout(pool.name, pool.timeout, pool.get_stats(), pool.outage.failure)
-
     def after_fork(self) -> None:
         """Begin anew in a child: its first block opens a pool of its own."""
-        pool = self._detached() or self._retired
-        if pool is not None:
+        self._finalizer.detach()
+        for pool in self._made:
             lifecycle.inherit(pool, list(pool.in_use))
         self._begin()
 
     def at_exit(self) -> None:
-        """Stop what runs on the server, and close the pool."""
-        self.cancel()
-        pool = self._pool or self._retired
-        if pool is not None:
-            _close_quietly(pool)
+        """Close the pool."""
+        _close_all(self._made)
 
     if TYPE_CHECKING:
 
@@ -229,18 +229,12 @@ class PoolBlock:
         self._pool = pool = handle._pool or handle.open()  # noqa: SLF001  # the handle's own block
         try:
             self._connection = pool.getconn()
-        except PoolTimeout:
-            error = self._handle.timed_out(pool)
         except PoolClosed:
             if not self._handle.replaced(pool):
                 raise
-            return self.__enter__()
-        except KeyboardInterrupt as interrupt:
-            _withdraw(pool, interrupt)
-            raise
         else:
             return self._connection
-        raise error
+        return self.__enter__()
 
     def __exit__(
         self,
@@ -263,36 +257,25 @@ class PoolBlock:
                 connection.commit()
         finally:
             if connection.closed:
-                self._pool.meter.lost()
+                self._pool.lost()
 
 
-def _withdraw(pool: Pool, interrupt: KeyboardInterrupt) -> None:
-    """Leave the pool's queue, whose place would be given a connection that nobody takes.
+def not_opened(plan: Plan, outage: Outage) -> PoolTimeoutError:
+    """Return the error for a caller whose time is over while another one opens the pool."""
+    options = plan.pool_options
+    largest = {"pool_max": options.get("max_size") or options["min_size"]}
+    return pool_timeout(plan.name, plan.timeout, largest, outage.failure)
 
-    psycopg_pool does this for an ``Exception`` only. The place is found in the interrupted frame.
+
+def _probe(plan: Plan) -> None:
+    with closing(Connection.connect(made_with=plan.conninfo)) as probe:
+        if suspects(plan):
+            warn_of_pooler(plan, probe.info.backend_pid, probe.ask(PID))
+
+
+def _close_all(pools: list[Pool]) -> None:
+    """Close pools that nobody can use any more, at the latest when the program ends, when nothing
+    is waited for.
     """
-    gone = PoolTimeout("interrupted")
-    for frame, _ in walk_tb(interrupt.__traceback__):
-        place = frame.f_locals.get("self")
-        if isinstance(place, WaitingClient) and not place.fail(gone) and place.conn:
-            place.conn._pool = pool  # noqa: SLF001  # as getconn does before it gives one out
-            ConnectionPool.putconn(pool, place.conn)
-
-
-def _close_quietly(pool: Pool) -> None:
-    """Close a pool that nobody can use any more, at the latest when the program ends.
-
-    Workers that hang in an attempt to connect are neither waited for nor spoken of: they are daemon
-    threads and end with the program.
-    """
-    here = threading.get_ident()
-    logger = logging.getLogger("psycopg.pool")
-
-    def from_others(record: logging.LogRecord) -> bool:
-        return record.thread != here
-
-    logger.addFilter(from_others)
-    try:
-        pool.close(timeout=0)
-    finally:
-        logger.removeFilter(from_others)
+    for pool in list(pools):
+        pool.close(0)

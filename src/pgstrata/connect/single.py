@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Generator
-from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 from pgstrata.connect import lifecycle
+from pgstrata.connect.async_connection import AsyncConnection
 from pgstrata.connect.blocks import Enter, Exit
-from pgstrata.connect.connection import AsyncConnection, Connection
+from pgstrata.connect.connection import Connection
 from pgstrata.connect.failure import shut_down
 from pgstrata.connect.plan import Plan
 
@@ -40,6 +39,9 @@ class NormalHandle:
             raise shut_down()
         connection = Connection.connect(made_with=self.plan.conninfo)
         self._in_use[connection] = None
+        if self._refuses:  # since the attempt to connect began
+            self.disconnect(connection)
+            raise shut_down()
         return connection
 
     def disconnect(self, connection: Connection) -> None:
@@ -58,6 +60,9 @@ class NormalHandle:
     def prepare(self, plan: Plan) -> None:
         """Nothing is kept that would have to be replaced."""
 
+    def discard(self, _: object) -> None:
+        """Nothing was prepared."""
+
     def replace(self, plan: Plan, _: object = None) -> None:
         """Go on with another plan."""
         self.plan = plan
@@ -70,9 +75,9 @@ class NormalHandle:
         """Return how many connections there are."""
         return len(self._in_use)
 
-    def cancel(self) -> None:
-        """Cancel what runs on the connections."""
-        lifecycle.cancel(list(self._in_use))
+    def borrowed(self) -> list[Connection]:
+        """Return the connections that there are."""
+        return list(self._in_use)
 
     def after_fork(self) -> None:
         """Leave the parent's connections alone."""
@@ -80,8 +85,7 @@ class NormalHandle:
         self._in_use = {}
 
     def at_exit(self) -> None:
-        """Stop what runs on the server."""
-        self.cancel()
+        """Leave the connections to those who use them."""
 
     if TYPE_CHECKING:
 
@@ -128,7 +132,7 @@ class AsyncHandle:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self._in_use: dict[AsyncConnection, asyncio.AbstractEventLoop] = {}
+        self._in_use: dict[AsyncConnection, None] = {}
         self._refuses = False
         lifecycle.watch(self)
 
@@ -141,7 +145,10 @@ class AsyncHandle:
         if self._refuses:
             raise shut_down()
         connection = await AsyncConnection.connect(made_with=self.plan.conninfo)
-        self._in_use[connection] = asyncio.get_running_loop()
+        self._in_use[connection] = None
+        if self._refuses:  # since the attempt to connect began
+            await self.disconnect(connection)
+            raise shut_down()
         return connection
 
     async def disconnect(self, connection: AsyncConnection) -> None:
@@ -169,6 +176,9 @@ class AsyncHandle:
     def prepare(self, plan: Plan) -> None:
         """Nothing is kept that would have to be replaced."""
 
+    def discard(self, _: object) -> None:
+        """Nothing was prepared."""
+
     def replace(self, plan: Plan, _: object = None) -> None:
         """Go on with another plan."""
         self.plan = plan
@@ -181,11 +191,9 @@ class AsyncHandle:
         """Return how many connections there are."""
         return len(self._in_use)
 
-    def cancel(self) -> None:
-        """Have what runs on the connections cancelled by their event loops."""
-        for connection, loop in list(self._in_use.items()):
-            with suppress(RuntimeError):  # the loop is closed, or closes at this moment
-                loop.call_soon_threadsafe(_cancel, connection)
+    def borrowed(self) -> list[AsyncConnection]:
+        """Return the connections that there are."""
+        return list(self._in_use)
 
     def after_fork(self) -> None:
         """Leave the parent's connections alone."""
@@ -193,7 +201,7 @@ class AsyncHandle:
         self._in_use = {}
 
     def at_exit(self) -> None:
-        """No event loop runs any more that could stop anything."""
+        """Leave the connections to those who use them."""
 
     if TYPE_CHECKING:
 
@@ -231,7 +239,3 @@ class AsyncBlock:
             await self._connection.__aexit__(kind, error, trace)
         finally:
             await self._handle.disconnect(self._connection)  # psycopg does not, as above
-
-
-def _cancel(connection: AsyncConnection) -> None:
-    lifecycle.begin(lifecycle.cancel_async([connection]))

@@ -5,17 +5,17 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from psycopg.errors import ReadOnlySqlTransaction
 from psycopg.pq import ConnStatus, PipelineStatus, TransactionStatus
 
 from pgstrata.connect.conninfo import Conninfo
 
 if TYPE_CHECKING:
-    from pgstrata.connect.connection import AsyncConnection, Connection
+    from pgstrata.connect.async_connection import AsyncConnection
+    from pgstrata.connect.connection import Connection
 
     Borrowed: TypeAlias = Connection | AsyncConnection
 
-_WRITABLE = ("read-write", "primary")
+_WRITABLE = (b"read-write", b"primary")
 _READ_ONLY = ("in_hot_standby", "default_transaction_read_only")
 _IDLE, _OFF = TransactionStatus.IDLE, PipelineStatus.OFF  # an enumeration is slow to look into
 BAD = ConnStatus.BAD
@@ -39,7 +39,7 @@ class State:
         self.cursor_factory: Any = connection.cursor_factory
         self.secrets = made_with
         self.touched = self.misplaced = False
-        self.writes = made_with.keywords.get("target_session_attrs") in _WRITABLE
+        self.writes = _target(connection) in _WRITABLE
 
 
 def untouched(connection: Borrowed) -> bool:
@@ -60,15 +60,22 @@ def changed(connection: Borrowed) -> bool:
     )
 
 
-def meet(connection: Borrowed, error: BaseException) -> None:
-    """Take note of a block's error that tells of the server: it turned read-only, though
+def meet_read_only(connection: Borrowed) -> None:
+    """Take note of a server that let nothing be written: it turned read-only, if
     ``target_session_attrs`` asked for a writable one.
 
     A transaction that was made read-only by the program gets the same error, and is told from it
     by what the server says of itself (since PostgreSQL 14).
     """
     state = connection.state
-    if not isinstance(error, ReadOnlySqlTransaction) or not state.writes or connection.read_only:
+    if not state.writes or connection.read_only:
         return
     said = [connection.info.parameter_status(name) for name in _READ_ONLY]
-    state.touched = state.misplaced = None in said or "on" in said
+    if None in said or "on" in said:
+        state.touched = state.misplaced = True
+
+
+def _target(connection: Borrowed) -> bytes | None:
+    """Return ``target_session_attrs``, be it ours, a variable's or a service file's."""
+    options = connection.pgconn.info
+    return next(option.val for option in options if option.keyword == b"target_session_attrs")

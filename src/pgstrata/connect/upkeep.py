@@ -15,7 +15,8 @@ from psycopg_pool import AsyncConnectionPool, ConnectionPool
 from psycopg_pool.pool import MaintenanceTask
 from psycopg_pool.pool_async import MaintenanceTask as AsyncMaintenanceTask
 
-from pgstrata.connect.connection import AsyncConnection, Connection
+from pgstrata.connect.async_connection import AsyncConnection
+from pgstrata.connect.connection import Connection
 from pgstrata.errors import PgstrataError
 
 if TYPE_CHECKING:
@@ -32,19 +33,19 @@ def period(max_lifetime: float) -> float:
 
 
 class Upkeep(MaintenanceTask):
-    """One round, in a worker of a ``Pool``, after which the next one is due."""
+    """One round, in a worker of a ``Pool``. The next one is due whatever comes of this one."""
 
     def _run(self, pool: ConnectionPool[Any]) -> None:
-        _round(pool)  # type: ignore[arg-type]  # the task of no other pool than a Pool
         pool.schedule_task(self, period(pool.max_lifetime))
+        _round(pool)  # type: ignore[arg-type]  # the task of no other pool than a Pool
 
 
 class AsyncUpkeep(AsyncMaintenanceTask):
     """The same for an ``AsyncPool``."""
 
     async def _run(self, pool: AsyncConnectionPool[Any]) -> None:
-        await _async_round(pool)  # type: ignore[arg-type]  # as above
         await pool.schedule_task(self, period(pool.max_lifetime))
+        await _async_round(pool)  # type: ignore[arg-type]  # as above
 
 
 def _round(pool: Pool) -> None:

@@ -131,12 +131,12 @@ class Input:
             self.close()
             raise
 
-    def read(self, size: int = 0) -> bytes:
+    def read(self, size: int | None = None) -> bytes:
         """Return up to ``size`` or ``CHUNK`` bytes, none at the end. Raises ``InputError`` for a
         broken file.
         """
         try:
-            return self._data.read(size or CHUNK)
+            return self._data.read(CHUNK if size is None else size)
         except _broken() as error:
             raise InputError(
                 f"{self.name} is damaged or cut off: {error}", hint="get the file again"

@@ -1,0 +1,84 @@
+"""Stop what runs on the server: on any number of connections at once, within one time.
+
+No threads and no event loops are needed, as there may be none any more: Python 3.12 starts no
+thread while the program ends, and the loop of an asynchronous connection may not run.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from contextlib import suppress
+from selectors import EVENT_READ, EVENT_WRITE, BaseSelector, DefaultSelector
+from time import monotonic
+from typing import Any
+
+import psycopg
+from psycopg import capabilities, pq
+
+CANCEL_SECONDS = 1.0
+
+_EVENTS = {pq.PollingStatus.READING: EVENT_READ, pq.PollingStatus.WRITING: EVENT_WRITE}
+
+
+def cancel(
+    connections: Iterable[psycopg.Connection[Any] | psycopg.AsyncConnection[Any]],
+    seconds: float = CANCEL_SECONDS,
+) -> None:
+    """Cancel what runs on these connections of any thread or loop, as far as that is possible in so
+    many seconds for all.
+    """
+    active = [
+        connection
+        for connection in connections
+        if connection.pgconn.transaction_status == pq.TransactionStatus.ACTIVE
+    ]
+    if not active:
+        return
+    if capabilities.has_cancel_safe():
+        _cancel_together(active, seconds)
+    else:
+        _cancel_in_threads(active, seconds)
+
+
+def _cancel_together(connections: Iterable[Any], seconds: float) -> None:
+    until = monotonic() + seconds
+    with DefaultSelector() as selector:
+        for connection in connections:
+            with suppress(psycopg.Error):  # it was closed meanwhile, or its server is gone
+                request = connection.pgconn.cancel_conn()
+                request.start()
+                _go_on(selector, request)
+        while selector.get_map() and (left := until - monotonic()) > 0:
+            for key, _ in selector.select(left):
+                selector.unregister(key.fileobj)
+                with suppress(psycopg.Error):
+                    _go_on(selector, key.data)
+
+
+def _go_on(selector: BaseSelector, request: pq.abc.PGcancelConn) -> None:
+    event = _EVENTS.get(pq.PollingStatus(request.poll()))
+    if event is not None:
+        selector.register(request.socket, event, request)
+
+
+def _cancel_in_threads(connections: Iterable[Any], seconds: float) -> None:
+    """Do it with a libpq older than 17, which can only wait for the server."""
+    until = monotonic() + seconds
+    threads = [
+        threading.Thread(target=_cancel, args=(connection,), daemon=True)
+        for connection in connections
+    ]
+    for thread in threads:
+        try:
+            thread.start()
+        except RuntimeError:  # Python 3.12 ends; a silent server then holds it up
+            thread.run()
+    for thread in threads:
+        if thread.ident is not None:
+            thread.join(max(until - monotonic(), 0))
+
+
+def _cancel(connection: Any) -> None:
+    with suppress(psycopg.Error):
+        connection.cancel()
