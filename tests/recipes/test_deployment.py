@@ -19,6 +19,7 @@ from tests.servers import PASSWORD, Server
 
 from pgstrata import PGConnectionManager, load, load_many
 from pgstrata.layers.project import environments
+from pgstrata.model import Secret
 
 COMPOSE = yaml.safe_load((EXAMPLES / "compose" / "compose.yaml").read_text())
 WORKFLOW = yaml.safe_load((EXAMPLES / "github-actions" / "tests.yml").read_text())
@@ -64,6 +65,7 @@ def test_mounts_leave_room_for_the_token(container: dict[str, Any]) -> None:
     token = PurePosixPath("/run/secrets/kubernetes.io/serviceaccount")
     assert not {PurePosixPath(path) for path in mounts} & {token, *token.parents}
     said = load("production", project=EXAMPLES, environ={})["connection_settings.password"]
+    assert isinstance(said, Secret)
     assert said.source.removeprefix("file ").rpartition("/")[0] in mounts
 
 

@@ -1,4 +1,4 @@
-"""Metrics of pools for Prometheus. Needs the extra ``prometheus``.
+"""Metrics of pools for Prometheus. Needs the extra ``binary`` or ``prometheus``.
 
 All is read when it is asked for, so it costs a checkout nothing.
 """
