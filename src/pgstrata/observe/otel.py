@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from pgstrata.connect.manager import PGConnectionManager
 
+__all__ = ["instrument"]
+
 Measured: TypeAlias = "Iterator[tuple[int, dict[str, str]]]"
 
 _PREFIX = "db.client.connection"

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from pgstrata.connect.manager import PGConnectionManager
 
+__all__ = ["PoolCollector"]
+
 _POOL = ("pool", "type")
 _LEVELS = {
     "min_size": "Connections kept open.",
