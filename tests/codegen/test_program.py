@@ -177,6 +177,18 @@ def test_what_does_not_go_together_is_refused(
     assert caught.value.hint
 
 
+@pytest.mark.parametrize("framework", sorted({*FRAMEWORKS} - {"script"}))
+def test_all_types_at_once_are_for_a_script(all_programs: Path, framework: str) -> None:
+    """A framework has one way to its database; the error names those that it can take."""
+    config = load("qa", project=all_programs, environ={})
+    with pytest.raises(
+        UsageError, match=f"a program for {framework} connects in one way"
+    ) as caught:
+        program(config, connection_type="all", framework=framework)
+    assert caught.value.hint
+    assert ", ".join(FRAMEWORKS[framework].types) in caught.value.hint
+
+
 def test_secrets_are_not_in_it(tmp_path: Path) -> None:
     """A literal password becomes a variable, whose name is said."""
     folder = tmp_path / "environments"
