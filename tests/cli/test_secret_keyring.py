@@ -74,7 +74,8 @@ for name in ("staging", "production"):
 
 said = io.StringIO()
 with redirect_stdout(said), redirect_stderr(said):
-    code = run(["init", "--from", "staging.yaml", "--from", "production.yaml", "--store", "keyring"])
+    files = ["--from", "staging.yaml", "--from", "production.yaml"]
+    code = run(["init", *files, "--store", "keyring"])
 assert code == 0, said.getvalue()
 for name in ("staging", "production"):
     password = load(name)["connection_settings.password"]
