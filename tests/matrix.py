@@ -112,14 +112,14 @@ def environment(row: Row, wheel: Path, folder: Path) -> Path:
     """Make the virtual environment of a row and return its Python."""
     interpreter = find_python(row.python)
     assert interpreter is not None
-    run(interpreter, "-m", "venv", "--without-pip", str(folder))
+    run(interpreter, "-m", "venv", str(folder))
     python = folder / "bin" / "python"
     pins = folder / "lowest.txt"
     pins.write_text(lowest_versions() if row.lowest else "")
-    # A pip of each row's own, and compiling what is never imported, would take most of the time.
-    pip = ("-m", "pip", "--python", str(python), "install", "--quiet", "--no-compile")
+    # Most of what is installed is never imported, and would be compiled in vain.
+    pip = (str(python), "-m", "pip", "install", "--quiet", "--no-compile")
     wanted = ("--constraint", str(pins), f"{wheel}[{row.extras}]", *TOOLS)
-    done = run(sys.executable, *pip, "--disable-pip-version-check", *wanted, check=False)
+    done = run(*pip, "--disable-pip-version-check", *wanted, check=False)
     if done.returncode:
         raise RuntimeError(f"cannot be installed: {done.stderr.strip()[-600:]}")
     return python
