@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ from pgstrata.errors import LocalServerError
 from pgstrata.loading import load_mapping
 from pgstrata.local import LocalServer
 from pgstrata.model import Secret
+from pgstrata.observe.activity import Activity, Client
+from pgstrata.observe.exposition import Pool
 from pgstrata.render.audit import json_shape
 from pgstrata.tables import CopyPlan, CopyResult, Endpoint, ExportResult, ImportPlan, ImportResult
 from pgstrata.tables.dialect import Dialect
@@ -45,7 +48,8 @@ changes its meaning or goes; new keys may come at any time.
 
 An `origin` says where a value is: its layer, file or variable, line and column from 1.
 The shapes of `render` are those of its [forms](forms.md); `check` also writes
-SARIF 2.1.0 and JUnit, whose shapes are their own.
+SARIF 2.1.0 and JUnit, whose shapes are their own. What `top` was not asked about, the
+server or the pools, is null.
 """
 COMMANDS = {
     "envs": "envs --format json",
@@ -149,8 +153,16 @@ def made_by_hand() -> dict[str, Any]:
         "local status": {"schema_version": 1, **local},
         "import": {**where, "dry_run": False, **imported.as_json()},
         "export": {**where, **ExportResult(1, 1, 0.1, ("x",)).as_json()},
+        "top": {"schema_version": 1, "environment": "x", **watched()},
         "copy": {"schema_version": 1, "from": "x", "to": "x", "dry_run": False, **totals},
     }
+
+
+def watched() -> dict[str, Any]:
+    """Return one look at a server and at the pools of a program."""
+    client = Client("x", "x", 1, 1, 1, 1, 1, 1, 0.1, "same")
+    pool = Pool("x", "x", 1, 1, 1, 1, 1, 1, 0.1, 0.1)
+    return {"server": asdict(Activity("x", "x", 1, 1, (client,))), "pools": [asdict(pool)]}
 
 
 def audited() -> Any:

@@ -14,7 +14,15 @@ import pgstrata
 from pgstrata.errors import EXIT_CODES, PgstrataError
 
 # What has an ``__all__`` and is meant to be imported by programs.
-MODULES = ("pgstrata", "pgstrata.tables", "pgstrata.local")
+MODULES = (
+    "pgstrata",
+    "pgstrata.tables",
+    "pgstrata.local",
+    "pgstrata.pgmonkey",
+    "pgstrata.observe.prometheus",
+    "pgstrata.observe.otel",
+)
+FIXTURES = "pgstrata.pytest_plugin"
 LINE = 88  # characters of a code block that need no scrolling on a desk
 # rST's two backquotes are Markdown's one.
 LITERAL = re.compile(r"``([^`]+)``")
@@ -28,6 +36,9 @@ def python(note: str) -> str:
         lines += [f"## {name}", "", text_of(module), ""]
         for public in sorted(public_names(module), key=str.lower):
             lines += entry(public, getattr(module, public))
+    lines += [f"## {FIXTURES}", "", text_of(import_module(FIXTURES)), ""]
+    for name, fixture in fixtures():
+        lines += [f"### {name}", "", *given(fixture), text_of(fixture), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -47,6 +58,19 @@ def entry(name: str, value: Any) -> list[str]:
         for method, member in methods(value):
             lines += [f"#### {name}.{method}", "", *signature(method, member), text_of(member), ""]
     return lines
+
+
+def fixtures() -> Iterator[tuple[str, Any]]:
+    """Yield the functions behind the fixtures for pytest, which all have the package's name."""
+    for name, value in vars(import_module(FIXTURES)).items():
+        if name.startswith("pgstrata_"):
+            yield name, inspect.unwrap(value)
+
+
+def given(fixture: Any) -> list[str]:
+    """Return a code block of what a test gets that asks for a fixture; pytest passes the rest."""
+    returned = str(inspect.signature(fixture).return_annotation)
+    return ["```text", returned.removeprefix("Iterator[").removesuffix("]"), "```", ""]
 
 
 def methods(kind: type) -> Iterator[tuple[str, Any]]:

@@ -100,6 +100,18 @@ def test_generated_code_runs(cli: Cli, config: str, project: Path, kind: str, li
     assert ran.stdout
 
 
+def test_generated_code_does_not_take_a_url_for_a_password(
+    cli: Cli, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The variable of the URL is not what the program sends as the password."""
+    (project / "url.yaml").write_text("connection_settings: {url: '${MONKEY_URL}'}\n")
+    monkeypatch.setenv("MONKEY_URL", f"postgresql://a:{PASSWORD}@h/d")
+    given = ("--filepath", "url.yaml", "--library", "psycopg", "--resolve-env")
+    done = cli("pgconfig", "generate-code", *given)
+    assert 'os.environ["PGPASSWORD"]' in done.out
+    assert "MONKEY_URL" not in done.out
+
+
 def test_server_configuration(cli: Cli, config: str) -> None:
     """The advice is that of ``recommend``, and the audit that of ``audit``."""
     done = cli("pgserverconfig", "--filepath", config)

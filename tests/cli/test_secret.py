@@ -369,7 +369,9 @@ def test_import_under_another_name(secret: Cli, project: Path) -> None:
 
 
 def test_import_from_sops(secret: Cli, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its own program decrypts; where that is not installed, it is said."""
+    """Its own program decrypts; where that is not installed, it is said. The program here is a
+    stand-in that prints what a decrypted file would be: no sops is installed by pip or apt.
+    """
     (project / "enc.yaml").write_text("sops: {}\n")
     monkeypatch.setenv("PATH", str(project / "bin"))
     done = secret("import", "enc.yaml", "--from", "sops", "-e", "production")

@@ -58,3 +58,36 @@ assert reveal() == sealed
 def test_the_keyring_at_the_command_line(tmp_path: Path) -> None:
     """Set, shown, rotated and removed; and it holds the key of a sealed file."""
     run(f"os.chdir({str(tmp_path)!r})\n{COMMAND_LINE}", tmp_path, *UNLOCK)
+
+
+ADOPTION = r"""
+import io
+from contextlib import redirect_stderr, redirect_stdout
+from pgstrata import load
+from pgstrata.cli.group import run
+
+os.makedirs("shop")
+os.chdir("shop")
+FILE = "connection_settings: {{host: {0}, dbname: app, user: app, password: canary-{0}}}\n"
+for name in ("staging", "production"):
+    Path(f"{name}.yaml").write_text(FILE.format(name))
+
+said = io.StringIO()
+with redirect_stdout(said), redirect_stderr(said):
+    files = ["--from", "staging.yaml", "--from", "production.yaml"]
+    code = run(["init", *files, "--store", "keyring"])
+assert code == 0, said.getvalue()
+for name in ("staging", "production"):
+    password = load(name)["connection_settings.password"]
+    assert password.source.startswith("keyring "), password.source
+    assert password.reveal() == f"canary-{name}"           # what the file had, in its own entry
+written = "".join(path.read_text() for path in Path("environments").iterdir())
+assert "canary" not in written + said.getvalue() and "secret_stores" in written
+assert not list(Path("environments").glob("*.sealed.yaml"))
+"""
+
+
+@desktop
+def test_the_keyring_takes_the_passwords_of_files_that_are_adopted(tmp_path: Path) -> None:
+    """``init --from`` leaves none in the files that it writes, and each is found again."""
+    run(f"os.chdir({str(tmp_path)!r})\n{ADOPTION}", tmp_path, *UNLOCK)

@@ -177,6 +177,18 @@ def test_what_does_not_go_together_is_refused(
     assert caught.value.hint
 
 
+@pytest.mark.parametrize("framework", sorted({*FRAMEWORKS} - {"script"}))
+def test_all_types_at_once_are_for_a_script(all_programs: Path, framework: str) -> None:
+    """A framework has one way to its database; the error names those that it can take."""
+    config = load("qa", project=all_programs, environ={})
+    with pytest.raises(
+        UsageError, match=f"a program for {framework} connects in one way"
+    ) as caught:
+        program(config, connection_type="all", framework=framework)
+    assert caught.value.hint
+    assert ", ".join(FRAMEWORKS[framework].types) in caught.value.hint
+
+
 def test_secrets_are_not_in_it(tmp_path: Path) -> None:
     """A literal password becomes a variable, whose name is said."""
     folder = tmp_path / "environments"
@@ -188,6 +200,34 @@ def test_secrets_are_not_in_it(tmp_path: Path) -> None:
     assert made.secrets == ("PGPASSWORD",)
     assert "canary" not in made.text
     assert 'os.environ["PGPASSWORD"]' in made.text
+
+
+@pytest.mark.parametrize(
+    ("settings", "variable"),
+    [
+        ("{url: {from_env: DATABASE_URL}}", "PGPASSWORD"),
+        ('{url: "${DATABASE_URL}"}', "PGPASSWORD"),
+        ("{url: {from_file: url}}", "PGPASSWORD"),
+        ("{url: {from_env: DATABASE_URL}, password: {from_env: APP_PW}}", "APP_PW"),
+        ('{host: db, user: app, dbname: d, password: "a${APP_PW}"}', "PGPASSWORD"),
+        ("{host: db, user: app, dbname: d, password: {from_file: pw}}", "PGPASSWORD"),
+    ],
+)
+def test_a_program_reads_the_password_and_nothing_else(
+    tmp_path: Path, settings: str, variable: str
+) -> None:
+    """Where no variable holds just that, it is libpq's own: a URL is never sent as a password."""
+    (tmp_path / "environments").mkdir()
+    (tmp_path / "environments" / "base.yaml").write_text(f"connection_settings: {settings}\n")
+    (tmp_path / "environments" / "qa.yaml").write_text("")
+    url = "postgresql://app:canary@db/d"
+    (tmp_path / "url").write_text(url)
+    (tmp_path / "pw").write_text("canary")
+    environ = {"DATABASE_URL": url, "APP_PW": "canary"}
+    made = program(load("qa", project=tmp_path, environ=environ), library="psycopg")
+    assert made.secrets == (variable,)
+    assert f'"password": os.environ["{variable}"]' in made.text
+    assert "canary" not in made.text
 
 
 def test_the_embedded_server_needs_pgstrata(tmp_path: Path) -> None:

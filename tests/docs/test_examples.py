@@ -23,6 +23,7 @@ ELSEWHERE = [
 ]
 # A tutorial begins with nothing: test_tutorial follows it in a folder of its own.
 SHOWN_HERE = [page for page in PAGES if page not in ELSEWHERE and page.parent.name != "tutorial"]
+EXIT_CODE = re.compile(r" # exit code (\d+)$")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -60,16 +61,19 @@ def run(command: list[str], project: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("block", blocks("console"))
 def test_commands_print_what_the_page_shows(block: str, project: Path) -> None:
-    """Each command of a console block gives the output below it; ``...`` stands for anything."""
+    """Each command of a console block gives the output below it, where ``...`` stands for anything,
+    and ends with the exit code that a comment behind it names, or else with 0.
+    """
     for example in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
         line, _, expected = example.partition("\n")
         program, *arguments = shlex.split(line, comments=True)
-        if program != "pgstrata":
-            continue
+        assert program == "pgstrata", "any other program's block is sh"
         done = run([sys.executable, "-m", "pgstrata", *arguments], project)
         flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
         matches = doctest.OutputChecker().check_output(expected, done.stdout, flags)
         assert matches, f"{line}\n{done.stdout}{done.stderr}"
+        said = EXIT_CODE.search(line)
+        assert done.returncode == int(said[1] if said else 0), f"{line}\n{done.stderr}"
 
 
 @pytest.mark.parametrize("block", blocks("python"))

@@ -52,6 +52,7 @@ def database(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch) ->
         ("export", "export notes out.csv"),
         ("copy", "copy notes --from development --to development --as copied"),
         ("local status", "local status"),
+        ("top", "top"),
     ],
 )
 def test_the_page_says_what_is_printed(

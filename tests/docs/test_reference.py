@@ -14,12 +14,18 @@ from pathlib import Path
 import click
 import pytest
 
+from pgstrata import pytest_plugin
 from pgstrata.check.registry import EXPLANATIONS
 from pgstrata.cli.group import commands
 from pgstrata.schema.keys import CONNECTION, POOL, SECTIONS
 
 ROOT = Path(__file__).parent.parent.parent
 RULE_IN_CODE = re.compile(r"(?:Finding|_report|_unknown|report)\(\s*\"([a-z]+(?:-[a-z]+)*)\"")
+# Modules whose ``__all__`` is for programs; that of a package's part is for pgstrata itself.
+PUBLIC = (
+    *("pgstrata", "pgstrata.tables", "pgstrata.local", "pgstrata.pgmonkey"),
+    *("pgstrata.observe.prometheus", "pgstrata.observe.otel"),
+)
 RULE_YIELDED = re.compile(r"yield \"([a-z-]+)\", \"(?:error|warning|info)\"")
 
 
@@ -68,18 +74,26 @@ EVERY = dict(every(commands))
 
 
 def prints_json(command: click.Command) -> bool:
-    """Whether `--format json` or `--as json` is one of a command's results about itself."""
+    """Whether `--format json` or `--as json` is among a command's results; `render` writes
+    settings.
+    """
     choices = [each.type.choices for each in command.params if isinstance(each.type, click.Choice)]
-    # `render` writes settings, and what `top` prints is not described yet.
-    return command.name not in {"render", "top"} and any("json" in each for each in choices)
+    return command.name != "render" and any("json" in each for each in choices)
 
 
-@pytest.mark.parametrize("module", ["pgstrata", "pgstrata.tables", "pgstrata.local"])
+@pytest.mark.parametrize("module", PUBLIC)
 def test_every_public_name_has_an_entry(module: str) -> None:
-    """A class or function on the page about Python; an error on its own, too."""
+    """A class or function in its module's section about Python; an error on its own page, too."""
     home = import_module(module)
     names = {name for name in home.__all__ if callable(getattr(home, name))}
-    assert names <= headings("python.md")
+    section = page("python.md").partition(f"\n## {module}\n")[2].partition("\n## ")[0]
+    assert names <= set(re.findall(r"^### (.+)$", section, re.MULTILINE))
+
+
+def test_every_fixture_has_an_entry() -> None:
+    """Of those that pytest finds in a project where pgstrata is installed."""
+    found = {name for name in vars(pytest_plugin) if name.startswith("pgstrata_")}
+    assert {"pgstrata_database", "pgstrata_schema"} <= found <= headings("python.md")
 
 
 def test_every_error_has_an_entry() -> None:

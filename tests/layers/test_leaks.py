@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 from tests.layers.project import ENVIRON, settings, write
 
+import pgstrata
 from pgstrata import PgstrataError, load, load_file, load_many, load_mapping
 from pgstrata.layers.urls import keywords
 from pgstrata.model import Secret
 
 CANARY = "CaNaRy"
+PACKAGE = str(Path(pgstrata.__file__).parent)
 
 
 def assert_silent(error: BaseException) -> None:
@@ -27,7 +29,7 @@ def assert_silent(error: BaseException) -> None:
         frames = traceback.StackSummary.extract(
             traceback.walk_tb(seen.__traceback__), capture_locals=True
         )
-        own = [frame for frame in frames if "pgstrata" in frame.filename]
+        own = [frame for frame in frames if frame.filename.startswith(PACKAGE)]
         shown += repr([(frame.name, frame.locals) for frame in own])
         assert CANARY not in shown
         seen = seen.__cause__ or seen.__context__

@@ -11,9 +11,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pgstrata.connect.references import Reference
 from pgstrata.errors import UsageError
 from pgstrata.render import flat
-from pgstrata.render.flat import Reference
 
 ANY = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 LINE = st.text(st.characters(exclude_characters="\0\r\n", exclude_categories=["Cs"]))

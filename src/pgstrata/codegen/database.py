@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from pgstrata.connect.conninfo import (
     ConnectionType,
     Conninfo,
+    Target,
     checks_on_checkout,
     conninfo,
     pool_options,
 )
+from pgstrata.connect.references import reference
 from pgstrata.errors import UsageError
 from pgstrata.model import Config, Secret
 from pgstrata.schema.keys import SYNC_TYPES
@@ -121,7 +123,8 @@ def by_psycopg(
             f"{made_with.name} is the embedded server, whose place only pgstrata knows",
             hint="choose another environment, or --library pgstrata",
         )
-    variables = secret_variables(made_with)
+    target = config.connection(connection)
+    variables = secret_variables(target, made_with)
     pooled = connection_type in ("pool", "async_pool")
     is_async = connection_type not in SYNC_TYPES
     await_ = "await " if is_async else ""
@@ -130,7 +133,6 @@ def by_psycopg(
         parts[f"configure{suffix}"] = _configure(made_with, suffix, is_async=is_async)
     parts[f"connect{suffix}"] = _connect(made_with, suffix, is_async=is_async)
     if pooled:
-        target = config.connection(connection)
         options = pool_options(target, connection_type)
         checks = checks_on_checkout(target, connection_type)
         parts[f"pool{suffix}"] = _pool(connection_type, made_with, suffix, options, checks=checks)
@@ -146,15 +148,15 @@ def by_psycopg(
     )
 
 
-def secret_variables(made_with: Conninfo) -> dict[str, str]:
+def secret_variables(target: Target, made_with: Conninfo) -> dict[str, str]:
     """Return the variable of each secret keyword: its own, or one that is named after libpq's."""
-    return {
-        name: value.source.removeprefix("env ")
-        if value.source.startswith("env ")
-        else f"PG{name.upper()}"
-        for name, value in made_with.keywords.items()
-        if isinstance(value, Secret)
-    }
+    found = {}
+    for name, value in made_with.keywords.items():
+        if isinstance(value, Secret):
+            place = reference(target, name, value)
+            own = place.operand if place and place.kind == "env" else ""
+            found[name] = own or f"PG{name.upper()}"
+    return found
 
 
 def _imports(connection_type: ConnectionType, secrets: bool) -> tuple[str, ...]:  # noqa: FBT001  # private

@@ -109,8 +109,11 @@ def _kinds(wanted: str, framework: str) -> tuple[ConnectionType, ...]:
     known = FRAMEWORKS[_known(framework, FRAMEWORKS, "framework")]
     if wanted == "all" and framework == "script":
         return ALL
-    if wanted == "all":
-        raise UsageError("the type all is for --framework script", hint="choose one type")
+    if wanted == "all":  # a web application or a suite has one way to its database
+        raise UsageError(
+            f"a program for {framework} connects in one way, and the type all is four",
+            hint=f"choose one of {', '.join(known.types)}; --framework script takes all",
+        )
     if _known(wanted, ALL, "connection type") not in known.types:
         raise UsageError(f"{framework} does not take the type {wanted}", hint=known.instead)
     return (cast(ConnectionType, wanted),)

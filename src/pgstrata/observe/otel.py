@@ -1,5 +1,5 @@
 """Metrics of pools for OpenTelemetry, by its semantic conventions for database clients
-(``db.client.connection.*``, status: development). Needs the extra ``otel``.
+(``db.client.connection.*``, status: development). Needs the extra ``binary`` or ``otel``.
 
 The conventions know no counters for what fails but time-outs, so those have names of pgstrata.
 """
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import Meter, MeterProvider
 
     from pgstrata.connect.manager import PGConnectionManager
+
+__all__ = ["instrument"]
 
 Measured: TypeAlias = "Iterator[tuple[int, dict[str, str]]]"
 

@@ -1,4 +1,4 @@
-"""Metrics of pools for Prometheus. Needs the extra ``prometheus``.
+"""Metrics of pools for Prometheus. Needs the extra ``binary`` or ``prometheus``.
 
 All is read when it is asked for, so it costs a checkout nothing.
 """
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
     from pgstrata.connect.manager import PGConnectionManager
+
+__all__ = ["PoolCollector"]
 
 _POOL = ("pool", "type")
 _LEVELS = {

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from pgstrata.connect.conninfo import checks_on_checkout, conninfo, pool_options
+from pgstrata.connect.references import Reference, reference
 from pgstrata.errors import PgstrataError, UsageError
 from pgstrata.model import Config, Secret, Setting
 from pgstrata.render import flat, libpq
-from pgstrata.render.flat import Reference, Value
+from pgstrata.render.flat import Value
 from pgstrata.schema.keys import SECTIONS
 from pgstrata.schema.libpq import make_conninfo
 
@@ -185,21 +186,6 @@ def _written(
         return value.reveal()
     found = reference(target, key, value)
     return found if found is not None and found.kind in kinds else None
-
-
-def reference(target: Target, key: str, secret: Secret) -> Reference | None:
-    """Return where the whole of a secret is, or None where no variable or file holds just that.
-
-    A password out of a URL has the URL's source, which is not the password's.
-    """
-    setting = target[f"connection_settings.{key}"]
-    whole = target.get("connection_settings.url")
-    if whole is not None and whole.origin == setting.origin:
-        return None
-    kind, _, operand = secret.source.partition(" ")
-    if kind == "env" and operand:
-        return Reference("env", operand)
-    return Reference("file", operand) if kind == "file" and operand else None
 
 
 def _settings(target: Target, *, reveal: bool) -> tuple[dict[str, Any], list[str]]:

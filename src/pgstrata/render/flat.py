@@ -10,21 +10,12 @@ import base64
 import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import yaml
 
+from pgstrata.connect.references import Reference
 from pgstrata.errors import UsageError
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """Where a secret is: the name of a variable, or the path of a file."""
-
-    kind: Literal["env", "file"]
-    operand: str
-
 
 Value: TypeAlias = "str | Reference"
 

@@ -24,7 +24,7 @@ FRAMEWORKS = ("script", "flask", "fastapi", "django", "sqlalchemy", "celery", "p
     "--type",
     "connection_type",
     type=click.Choice(TYPES),
-    help="Of the connection; all is for scripts [connection_type].",
+    help="Of the connection; all four are for --framework script alone [connection_type].",
 )
 @click.option(
     "--library",
