@@ -54,6 +54,10 @@ class _Shared:
         self._lock = threading.Lock()
         self._kept = weakref.WeakKeyDictionary()
 
+    def borrowed(self) -> tuple[()]:
+        """Leave it to the handle, which knows what is borrowed from it."""
+        return ()
+
     def at_exit(self) -> None:
         """Leave it to the finalizers, which close all that is kept."""
 
