@@ -44,6 +44,10 @@ connection_settings:
   sslmode: disable  # the embedded one has no TLS
   sslrootcert: null
   channel_binding: prefer
+connections:
+  analytics:
+    connection_settings:
+      host: {server.host}
 """
 
 
