@@ -262,7 +262,11 @@ def test_query_does_not_outlive_the_program(
         finally:
             process.kill()
     assert (process.returncode, rest) == (7, "ending\n"), errors
-    wait_for(lambda: not server.sql(left))
+    try:
+        wait_for(lambda: not server.sql(left))
+    finally:  # what was left would be found by the next test too
+        for (pid,) in server.sql(left):
+            server.sql(f"SELECT pg_terminate_backend({pid})")
 
 
 def running(comment: str) -> str:

@@ -35,6 +35,12 @@ def test_every_keyword_of_libpq_is_a_key() -> None:
     assert version() == psycopg.pq.version()
 
 
+def test_what_a_unix_socket_cannot_have_is_no_complaint() -> None:
+    """The oracle asks over one, whatever the host is; a misspelt value is still found."""
+    assert complain({"host": "db.example.com", "gssencmode": "require"}) == ""
+    assert "requre" in complain({"host": "db.example.com", "gssencmode": "requre"})
+
+
 def test_the_table_documents_what_this_libpq_knows() -> None:
     """Each key of the table has words, and its secrets are those of libpq and ours."""
     assert all(key.doc.endswith(".") for key in CONNECTION.values())

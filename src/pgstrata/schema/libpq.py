@@ -112,6 +112,8 @@ def _asked(settings: Mapping[str, str]) -> str:
         for name, text in settings.items()
         if name in keywords() and name not in _LOOKED_UP
     }
+    if given.get("gssencmode") == "require":  # which libpq refuses over any Unix socket
+        del given["gssencmode"]
     pq = _pq()
     # Given empty, hostaddr keeps PGHOSTADDR from making this a connection after all.
     given |= {"host": nowhere, "hostaddr": "", "passfile": "/nonexistent"}
