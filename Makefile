@@ -36,7 +36,7 @@ test-matrix: $(VENV)/dev.stamp  ## Install and test the wheel on every Python an
 	@$(BIN)/python tests/matrix.py $(FULL)
 	@$(BIN)/python -m pytest $(PARALLEL) -m matrix $(ARGS)
 
-test-pythons: $(VENV)/dev.stamp  ## Test the wheel on every Python that is here, against one PostgreSQL each.
+test-pythons: $(VENV)/dev.stamp  ## Test the wheel on every other Python that is here, against one PostgreSQL.
 	@$(BIN)/python tests/matrix.py --quick
 
 check: lint types  ## Lint, types, and the dependency rule.

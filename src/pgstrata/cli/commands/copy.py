@@ -82,7 +82,7 @@ def command(  # noqa: PLR0913  # those that are not handed on
     output: str,
     **given: Any,
 ) -> None:
-    """Copy tables, or what a query returns, from one environment's server to another's.
+    """Copy tables, or a query's rows, from one environment to another.
 
     Each TABLE is read as of one moment, and all are one transaction of the target. Rows stream
     through this process; what --mask hides never leaves the source. Both ends are shown before the
