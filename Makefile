@@ -51,8 +51,8 @@ types: $(VENV)/dev.stamp
 	@$(BIN)/mypy
 	@$(BIN)/pyright --pythonpath $(BIN)/python
 
-bench: $(VENV)/dev.stamp  ## Measure, and write the tables of docs/benchmarks.md.
-	@$(BIN)/python benchmarks/run.py
+bench: $(VENV)/dev.stamp  ## Measure, and write the tables of docs/benchmarks.md (ARGS=... for some).
+	@$(BIN)/python benchmarks/run.py $(ARGS)
 
 docs: $(VENV)/dev.stamp  ## Write the generated pages of docs/reference, and build the site into site/.
 	@$(BIN)/python docs/generate.py

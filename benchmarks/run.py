@@ -1,4 +1,4 @@
-"""Runs all benchmarks and writes docs/benchmarks.md. ``make bench`` runs it.
+"""Runs all benchmarks, or those named, and writes docs/benchmarks.md. ``make bench`` runs it.
 
 Each benchmark is a script of its own that prints a table in Markdown: paired runs, medians, ratios.
 """
@@ -36,22 +36,31 @@ Measured with Python {python} on {system}, {cores} cores.
 """
 
 
-def main() -> int:
-    """Run every benchmark and write the page. Return 1 if one of them missed its goal."""
-    missed = False
-    system = f"{platform.system()} {platform.machine()}"
-    parts = [HEAD.format(python=platform.python_version(), system=system, cores=os.cpu_count())]
-    for name, title in SUBJECTS.items():
+def main(names: list[str]) -> int:
+    """Run the benchmarks, or those that are named, and write their parts of the page. Return 1 if
+    one of them missed its goal.
+    """
+    missed, parts = False, _parts()
+    for name in names or SUBJECTS:
         command = [sys.executable, "-m", f"benchmarks.{name}"]
         done = subprocess.run(
             command, cwd=HERE.parent, check=False, stdout=subprocess.PIPE, text=True
         )
         missed |= done.returncode != 0
         print(done.stdout, flush=True)
-        parts.append(f"## {title}\n\n`python -m benchmarks.{name}`\n\n{done.stdout.strip()}\n")
-    PAGE.write_text("\n".join(parts), encoding="utf-8")
+        parts[SUBJECTS[name]] = f"\n`python -m benchmarks.{name}`\n\n{done.stdout.strip()}\n"
+    system = f"{platform.system()} {platform.machine()}"
+    head = HEAD.format(python=platform.python_version(), system=system, cores=os.cpu_count())
+    bodies = [f"## {title}\n{parts[title]}" for title in SUBJECTS.values() if title in parts]
+    PAGE.write_text("\n".join([head, *bodies]), encoding="utf-8")
     return int(missed)
 
 
+def _parts() -> dict[str, str]:
+    """Return what the page says now, by title."""
+    parts = PAGE.read_text(encoding="utf-8").split("\n## ")[1:] if PAGE.exists() else []
+    return {title: body for title, _, body in (part.partition("\n") for part in parts)}
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
