@@ -8,7 +8,7 @@ PARALLEL ?= -n 4 --dist loadfile
 BIN     = $(VENV)/bin
 PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow test-faults test-ha soak test-matrix test-pythons check lint types bench docs screenshots clean help
+.PHONY: demo test test-slow test-faults test-ha soak test-matrix test-pythons check lint mypy pyright bench docs screenshots clean help
 
 help:            ## Show the targets.
 	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -39,7 +39,7 @@ test-matrix: $(VENV)/dev.stamp  ## Install and test the wheel on every Python an
 test-pythons: $(VENV)/dev.stamp  ## Test the wheel on every other Python that is here, against one PostgreSQL.
 	@$(BIN)/python tests/matrix.py --quick
 
-check: lint types  ## Lint, types, and the dependency rule.
+check: lint mypy pyright  ## Lint, types, and the dependency rule.
 	@$(BIN)/python -m pytest -q tests/test_architecture.py
 	@$(BIN)/pgstrata check --all --skip-files --fail-on info
 
@@ -47,8 +47,10 @@ lint: $(VENV)/dev.stamp
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 
-types: $(VENV)/dev.stamp
+mypy: $(VENV)/dev.stamp
 	@$(BIN)/mypy
+
+pyright: $(VENV)/dev.stamp
 	@$(BIN)/pyright --pythonpath $(BIN)/python
 
 bench: $(VENV)/dev.stamp  ## Measure, and write the tables of docs/benchmarks.md (ARGS=... for some).

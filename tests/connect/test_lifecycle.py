@@ -36,10 +36,10 @@ def both(server: Server, database: str, **over: Any) -> dict[str, Any]:
 
 
 def active(server: Server, database: str) -> int:
-    """Return how many statements run in a database, besides the first one of a pool itself."""
+    """Return how many of the statements below run in a database; a pool has its own too."""
     query = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND datname = "
-    others = "query NOT LIKE '%pg_backend_pid()%'"
-    return int(server.sql(f"{query}'{database}' AND {others}")[0][0])
+    ours = "query ~ 'pg_sleep|pg_advisory_lock'"
+    return int(server.sql(f"{query}'{database}' AND {ours}")[0][0])
 
 
 def wait_until(true: Callable[[], object]) -> None:
