@@ -26,10 +26,10 @@ SERVERS = (13, 14, 15, 16, 17, 18)
 # What depends on the version of Python or PostgreSQL, and is quick. connect/test_lifecycle.py is
 # to be here too, once its test_fork_and_event_loops, which fails on Python 3.13, passes.
 QUICK = (
-    *(f"tests/check/test_{name}.py" for name in ("policy", "run", "transport")),
+    "tests/check/test_run.py",
     *(f"tests/layers/test_{name}.py" for name in ("leaks", "outline", "project")),
-    *(f"tests/schema/test_{name}.py" for name in ("decode", "libpq", "meaning", "names")),
-    *(f"tests/render/test_{name}.py" for name in ("flat", "libpq", "reports", "settings")),
+    "tests/schema/test_libpq.py",
+    "tests/render/test_settings.py",
     "tests/cli/test_show.py",
     *(f"tests/connect/test_{name}.py" for name in ("exit", "manager", "session")),
     "tests/connect/test_tls.py",
