@@ -59,6 +59,11 @@ class Cache:
         self._listeners: list[Listener] = []
         lifecycle.watch(self)
 
+    def known(self, name: object, state: object) -> Source | None:
+        """Return a configuration that was read when its ``state`` was this one, if there is one."""
+        known = self._sources.get(name)
+        return known if known is not None and known.state == state else None
+
     def source(
         self, name: object, state: object, read: Callable[[], Config], *, force_reload: bool = False
     ) -> Source:
@@ -68,8 +73,8 @@ class Cache:
         What the new one does not connect to any more is closed. Raises what ``read`` raises; the
         old configuration then stays.
         """
-        known = self._sources.get(name)
-        if known is not None and known.state == state and not force_reload:
+        known = self.known(name, state)
+        if known is not None and not force_reload:
             return known
         with self._lock:
             newest = self._sources.get(name)
@@ -96,15 +101,15 @@ class Cache:
         """Return the handle for a connection. Raises ``UsageError`` for an unknown type, and
         ``InvalidConfigError`` where a file that it needs cannot be used.
         """
-        handle = source.handles.get((connection, connection_type))
+        ask = (connection, connection_type)
+        handle = source.handles.get(ask)
         if handle is None:
             made = _checked_plan(source.config, connection, connection_type)
             with self._lock:
                 self.admit()
                 if made.key not in self._handles:
                     self._handles[made.key] = self._new(made)
-                handle = source.handles[connection, connection_type] = self._handles[made.key]
-        ask = (connection, connection_type)
+                handle = source.handles[ask] = self._handles[made.key]
         if ask not in self.ready and source is self._sources.get(ENVIRONMENT):
             with self._lock:  # neither may have been replaced meanwhile
                 if source is self._sources.get(ENVIRONMENT) and source.handles.get(ask) is handle:

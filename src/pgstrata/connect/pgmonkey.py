@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, overload
 
@@ -13,6 +13,7 @@ from pgstrata.loading import load, load_file, load_mapping
 from pgstrata.model import Config
 
 PathLike: TypeAlias = "str | os.PathLike[str]"
+FileName: TypeAlias = tuple[str, bool, bool]  # a path, and how references in it are resolved
 
 
 class PgmonkeyCalls:
@@ -149,8 +150,8 @@ class PgmonkeyCalls:
         if config_file_path is None:
             source = self._environment(force_reload=force_reload)
         else:
-            flags = (resolve_env, allow_sensitive_defaults)
-            source = self._file(os.fspath(config_file_path), flags, force_reload=force_reload)
+            name = (os.fspath(config_file_path), resolve_env, allow_sensitive_defaults)
+            source = self._file(name, force_reload=force_reload)
         return self._cache.handle(source, connection, connection_type)
 
     @overload
@@ -265,13 +266,21 @@ class PgmonkeyCalls:
     def _load(self) -> Config:
         return load(self._env, project=self._project, environ=self._environ)
 
-    def _file(self, path: str, flags: tuple[bool, bool], *, force_reload: bool) -> Source:
-        def read() -> Config:
-            return load_file(
-                path, resolve_env=flags[0], allow_sensitive_defaults=flags[1], environ=self._environ
-            )
+    def _file(self, name: FileName, *, force_reload: bool) -> Source:
+        state = _state(name[0])
+        known = None if force_reload else self._cache.known(name, state)
+        return known or self._cache.source(
+            name, state, self._reader(name), force_reload=force_reload
+        )
 
-        return self._cache.source((path, flags), _state(path), read, force_reload=force_reload)
+    def _reader(self, name: FileName) -> Callable[[], Config]:
+        path, resolve_env, allow_sensitive_defaults = name
+        return lambda: load_file(
+            path,
+            resolve_env=resolve_env,
+            allow_sensitive_defaults=allow_sensitive_defaults,
+            environ=self._environ,
+        )
 
 
 def _state(path: str) -> object:
