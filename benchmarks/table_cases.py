@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 
 from tests.servers import Server
 
+from benchmarks import pgmonkey
 from benchmarks.table_files import compress
 
 CONNECT = """
@@ -40,16 +42,18 @@ MEMORY = 64  # MiB
 
 @dataclass(frozen=True)
 class Case:
-    """A command, its baseline, the limit of their ratio, and the table to be emptied before it."""
+    """A command, its baseline, the limit of their ratio, and the table to be emptied before it;
+    ``memory`` limits its MiB. What is only shown has no limits.
+    """
 
     name: str
     server: Server
     command: list[str]
     baseline: str = ""
-    limit: float = 0.0
+    limit: float = inf
     table: str = "m"
     database: str = "one"
-    memory: int = 0
+    memory: float = inf
 
 
 def dsn(server: Server, database: str = "") -> str:
@@ -116,8 +120,29 @@ def leaving(server: Server, folder: Path) -> list[Case]:
     return [
         Case("psql export", server, to_file, table=""),
         Case("export", server, ours(server, EXPORT.format(file=out)), "psql export", 1.05, ""),
-        Case("pg_dump piped to psql", server, ["sh", "-c", piped], "", 0.0, *both),
+        Case("pg_dump piped to psql", server, ["sh", "-c", piped], "", inf, *both),
         Case("copy", server, ours(server, COPY), "pg_dump piped to psql", ratio, *both),
+    ]
+
+
+def monkeys(server: Server, file: Path, folder: Path) -> list[Case]:
+    """Return the cases of pgmonkey, which can only fill columns of text, where it can be had."""
+    place = pgmonkey.install(folder)
+    if place is None:
+        return []
+    connect = ("--connconfig", str(pgmonkey.settings(folder, server, "one")))
+    out, psql_out = str(folder / "monkey.csv"), str(folder / "psql.csv")
+    load = psql(server, f"\\copy texts from '{file}' (format csv, header)")
+    leave = psql(server, f"\\copy full_m to '{psql_out}' (format csv, header)")
+    loads = ("pgimport", "--import_file", str(file), "--table", "texts")
+    leaves = ("pgexport", "--table", "full_m", "--export_file", out)
+    base, base_out = "psql import, columns of text", "psql export, for pgmonkey"
+    theirs, theirs_out = (pgmonkey.command(place, *words, *connect) for words in (loads, leaves))
+    return [
+        Case(base, server, load, table="texts"),
+        Case("pgmonkey import, columns of text", server, theirs, base, table="texts"),
+        Case(base_out, server, leave, table=""),
+        Case("pgmonkey export", server, theirs_out, base_out, table=""),
     ]
 
 
