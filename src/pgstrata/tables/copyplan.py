@@ -25,6 +25,7 @@ from pgstrata.tables.catalog import (
 from pgstrata.tables.errors import InputError
 from pgstrata.tables.header import matched
 from pgstrata.tables.results import CopyPlan, Endpoint
+from pgstrata.tables.sequences import doubt
 from pgstrata.tables.session import refused
 from pgstrata.tables.steps import AnyConnection, Steps, query
 
@@ -86,6 +87,7 @@ def planned(copy: Copy) -> Steps[tuple[CopyPlan, Table, Table]]:
     goal, ddl = yield from _goal(copy, origin, columns)
     yield from _refuse_same(copy, origin, goal)
     placed = matched([column.name for column in columns], goal)
+    lag = "" if ddl or copy.options.sync_sequences else doubt(goal, placed)
     plan = CopyPlan(
         source=endpoint(copy.source),
         target=endpoint(copy.target),
@@ -95,6 +97,7 @@ def planned(copy: Copy) -> Steps[tuple[CopyPlan, Table, Table]]:
         format=_form(columns, [goal.column(name) for name in placed]),
         masks=dict(copy.options.masks),
         ddl=ddl,
+        doubts=(lag,) if lag else (),
     )
     return plan, origin, goal
 
