@@ -24,7 +24,7 @@ PARALLEL = (
     + "cs = [c() for _ in range({jobs})]; import_csv(cs[0], '{table}', {file!r}, workers=cs[1:])"
 )
 EXPORT = CONNECT + "export_csv(c(), 'full_m', {file!r}, ExportOptions(overwrite=True))"
-COPY = CONNECT + "copy_table(c(), c('two'), 'full_m')"
+COPY = CONNECT + "copy_table(c(), c('two'), {table!r})"
 EARLY = (
     CONNECT
     + """
@@ -112,17 +112,22 @@ def rejecting(server: Server, files: dict[int, Path], limits: tuple[float, ...])
 def leaving(server: Server, folder: Path) -> list[Case]:
     """Return the cases of an export and of a copy to another database."""
     out = str(folder / "out.csv")
-    programs, there = server.bindir, dsn(server, "two")
-    dumped = f"{programs}/pg_dump -a -t full_m '{dsn(server, 'one')}'"
-    piped = f"{dumped} | {programs}/psql -qX '{there}' >{os.devnull}"
     to_file = psql(server, f"\\copy full_m to '{out}' (format csv, header)")
-    ratio, both = 0.55, ("full_m", "two")
     return [
         Case("psql export", server, to_file, table=""),
         Case("export", server, ours(server, EXPORT.format(file=out)), "psql export", 1.05, ""),
-        Case("pg_dump piped to psql", server, ["sh", "-c", piped], "", inf, *both),
-        Case("copy", server, ours(server, COPY), "pg_dump piped to psql", ratio, *both),
+        *moving(server, "full_m"),
     ]
+
+
+def moving(server: Server, table: str, size: str = "", memory: float = inf) -> list[Case]:
+    """Return the cases of a copy to another database."""
+    there, both = dsn(server, "two"), (table, "two")
+    dumped = f"{server.bindir}/pg_dump -a -t {table} '{dsn(server, 'one')}'"
+    piped = f"{dumped} | {server.bindir}/psql -qX '{there}' >{os.devnull}"
+    base = Case(f"pg_dump piped to psql{size}", server, ["sh", "-c", piped], "", inf, *both)
+    copied = ours(server, COPY.format(table=table))
+    return [base, Case(f"copy{size}", server, copied, base.name, 0.55, *both, memory)]
 
 
 def monkeys(server: Server, file: Path, folder: Path) -> list[Case]:
@@ -163,4 +168,5 @@ def large(server: Server, big: Path) -> list[Case]:
         Case(f"import, {size}, 4 jobs", server, four, base.name, 0.7, memory=MEMORY),
         psql_export,
         Case(f"export, {size}", server, leave, psql_export.name, 1.05, "", memory=MEMORY),
+        *moving(server, "m", f", {size}", MEMORY),
     ]
