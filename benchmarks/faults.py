@@ -26,6 +26,8 @@ from tests.faults.rows import ROWS, Row
 from tests.faults.stage import CONF, Outcome, Stage
 from tests.servers import Server, embedded_bindir
 
+from benchmarks import pgmonkey
+
 TIMES = 5
 LEGEND = """\
 Medians of up to 5 plays: the seconds until the first success after the fault was over, or until
@@ -43,14 +45,15 @@ def main(times: int = TIMES, names: Sequence[str] = tuple(ROWS)) -> int:
     met = True
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        monkey = install(folder)
+        if monkey := pgmonkey.install(folder):
+            sys.path.append(str(monkey))
         print(LEGEND)
         print("| fault | pgstrata | psycopg_pool | pgmonkey | must reach |")
         print("|---|---|---|---|---|")
         for name in names:
             row = ROWS[name]
             with Server.running(bindir, conf=CONF) as server:
-                met &= line(row, server, folder, times, monkey=monkey)
+                met &= line(row, server, folder, times, monkey=monkey is not None)
     return int(not met)
 
 
@@ -111,27 +114,6 @@ def reached(row: Row, outcomes: list[Outcome]) -> bool:
         and median(outcome.failed for outcome in outcomes) <= row.errors
         and not any(outcome.wrong for outcome in outcomes)
     )
-
-
-def install(folder: Path) -> bool:
-    """Install pgmonkey where only this process finds it; tell whether that succeeded."""
-    target = folder / "pgmonkey"
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--no-deps",
-        "--target",
-        str(target),
-    ]
-    done = subprocess.run([*command, "pgmonkey==4.0.0"], check=False, capture_output=True)
-    if done.returncode:
-        print("pgmonkey cannot be installed here, so it is left out.\n")
-        return False
-    sys.path.append(str(target))
-    return True
 
 
 if __name__ == "__main__":

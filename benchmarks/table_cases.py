@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 
 from tests.servers import Server
 
+from benchmarks import pgmonkey
 from benchmarks.table_files import compress
 
 CONNECT = """
@@ -22,7 +24,7 @@ PARALLEL = (
     + "cs = [c() for _ in range({jobs})]; import_csv(cs[0], '{table}', {file!r}, workers=cs[1:])"
 )
 EXPORT = CONNECT + "export_csv(c(), 'full_m', {file!r}, ExportOptions(overwrite=True))"
-COPY = CONNECT + "copy_table(c(), c('two'), 'full_m')"
+COPY = CONNECT + "copy_table(c(), c('two'), {table!r})"
 EARLY = (
     CONNECT
     + """
@@ -40,16 +42,18 @@ MEMORY = 64  # MiB
 
 @dataclass(frozen=True)
 class Case:
-    """A command, its baseline, the limit of their ratio, and the table to be emptied before it."""
+    """A command, its baseline, the limit of their ratio, and the table to be emptied before it;
+    ``memory`` limits its MiB. What is only shown has no limits.
+    """
 
     name: str
     server: Server
     command: list[str]
     baseline: str = ""
-    limit: float = 0.0
+    limit: float = inf
     table: str = "m"
     database: str = "one"
-    memory: int = 0
+    memory: float = inf
 
 
 def dsn(server: Server, database: str = "") -> str:
@@ -108,16 +112,42 @@ def rejecting(server: Server, files: dict[int, Path], limits: tuple[float, ...])
 def leaving(server: Server, folder: Path) -> list[Case]:
     """Return the cases of an export and of a copy to another database."""
     out = str(folder / "out.csv")
-    programs, there = server.bindir, dsn(server, "two")
-    dumped = f"{programs}/pg_dump -a -t full_m '{dsn(server, 'one')}'"
-    piped = f"{dumped} | {programs}/psql -qX '{there}' >{os.devnull}"
     to_file = psql(server, f"\\copy full_m to '{out}' (format csv, header)")
-    ratio, both = 0.55, ("full_m", "two")
     return [
         Case("psql export", server, to_file, table=""),
         Case("export", server, ours(server, EXPORT.format(file=out)), "psql export", 1.05, ""),
-        Case("pg_dump piped to psql", server, ["sh", "-c", piped], "", 0.0, *both),
-        Case("copy", server, ours(server, COPY), "pg_dump piped to psql", ratio, *both),
+        *moving(server, "full_m"),
+    ]
+
+
+def moving(server: Server, table: str, size: str = "", memory: float = inf) -> list[Case]:
+    """Return the cases of a copy to another database."""
+    there, both = dsn(server, "two"), (table, "two")
+    dumped = f"{server.bindir}/pg_dump -a -t {table} '{dsn(server, 'one')}'"
+    piped = f"{dumped} | {server.bindir}/psql -qX '{there}' >{os.devnull}"
+    base = Case(f"pg_dump piped to psql{size}", server, ["sh", "-c", piped], "", inf, *both)
+    copied = ours(server, COPY.format(table=table))
+    return [base, Case(f"copy{size}", server, copied, base.name, 0.55, *both, memory)]
+
+
+def monkeys(server: Server, file: Path, folder: Path) -> list[Case]:
+    """Return the cases of pgmonkey, which can only fill columns of text, where it can be had."""
+    place = pgmonkey.install(folder)
+    if place is None:
+        return []
+    connect = ("--connconfig", str(pgmonkey.settings(folder, server, "one")))
+    out, psql_out = str(folder / "monkey.csv"), str(folder / "psql.csv")
+    load = psql(server, f"\\copy texts from '{file}' (format csv, header)")
+    leave = psql(server, f"\\copy full_m to '{psql_out}' (format csv, header)")
+    loads = ("pgimport", "--import_file", str(file), "--table", "texts")
+    leaves = ("pgexport", "--table", "full_m", "--export_file", out)
+    base, base_out = "psql import, columns of text", "psql export, for pgmonkey"
+    theirs, theirs_out = (pgmonkey.command(place, *words, *connect) for words in (loads, leaves))
+    return [
+        Case(base, server, load, table="texts"),
+        Case("pgmonkey import, columns of text", server, theirs, base, table="texts"),
+        Case(base_out, server, leave, table=""),
+        Case("pgmonkey export", server, theirs_out, base_out, table=""),
     ]
 
 
@@ -138,4 +168,5 @@ def large(server: Server, big: Path) -> list[Case]:
         Case(f"import, {size}, 4 jobs", server, four, base.name, 0.7, memory=MEMORY),
         psql_export,
         Case(f"export, {size}", server, leave, psql_export.name, 1.05, "", memory=MEMORY),
+        *moving(server, "m", f", {size}", MEMORY),
     ]

@@ -12,7 +12,8 @@ import zstandard
 
 DDL = "(id int, big bigint, txt text, amount numeric, ts timestamptz, flag bool, uid uuid, opt int)"
 WORDS = ("alpha", "beta, gamma", 'say ""q""', "line\nbreak", "kůň", "plain text for a while", "x")
-HEADER = "id,big,txt,amount,ts,flag,uid,opt\n"
+COLUMNS = ("id", "big", "txt", "amount", "ts", "flag", "uid", "opt")
+HEADER = ",".join(COLUMNS) + "\n"
 
 
 def make_file(path: Path, rows: int, bad: int = 0) -> Path:

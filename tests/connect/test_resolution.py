@@ -10,6 +10,7 @@ import asyncio
 import socket
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -75,6 +76,21 @@ def test_addresses(given: str, found: str, monkeypatch: pytest.MonkeyPatch) -> N
     for name in ("PGHOST", "PGHOSTADDR", "PGPORT"):
         monkeypatch.delenv(name, raising=False)
     assert both(conninfo_to_dict(given)) == conninfo_to_dict(found or given)
+
+
+@pytest.mark.usefixtures("names")
+def test_a_host_that_a_service_file_names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It is stronger than a variable, as for libpq, and weaker than what is given."""
+    file = tmp_path / "services"
+    file.write_text("[far]\nhost=two.test\nport=7\n")
+    monkeypatch.setenv("PGSERVICEFILE", str(file))
+    monkeypatch.setenv("PGHOST", "one.test")
+    found = both({"service": "far"})
+    assert found["hostaddr"] == "::1,127.0.0.1"
+    assert (found["host"], found["port"]) == ("two.test,two.test", "7,7")
+    monkeypatch.setenv("PGSERVICE", "far")
+    assert both({})["host"] == "two.test,two.test"
+    assert both({"host": "one.test"})["hostaddr"] == "127.0.0.1"
 
 
 @pytest.mark.usefixtures("names")

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
+from tests.servers import embedded_bindir
+from tests.standby import replicating
 
 from pgstrata.errors import UsageError
 from pgstrata.model import Secret
@@ -270,6 +272,22 @@ def test_the_same_table_is_refused(source: psycopg.Connection[Any], server: Serv
             copy_table(source, other, "people")
         with pytest.raises(UsageError, match=r"same connection"):
             copy_table(source, source, "people")
+
+
+def test_a_standby_is_no_source_for_its_primary() -> None:
+    """Its rows are the target's own; once promoted it is another server, with rows of its own."""
+    with replicating(embedded_bindir()) as (primary, standby):
+        primary.sql("CREATE TABLE rows (n int); INSERT INTO rows VALUES (1)")
+        with (
+            psycopg.connect(**standby.keywords()) as source,
+            psycopg.connect(**primary.keywords()) as target,
+        ):
+            with pytest.raises(InputError, match=r"the source is a standby of the target"):
+                copy_table(source, target, "rows")
+            primary.sql("ALTER SYSTEM RESET synchronous_standby_names")
+            primary.reload()
+            standby.promote()
+            assert copy_table(source, target, "rows").rows_loaded == 1
 
 
 def test_what_on_plan_raises_stops_the_copy(

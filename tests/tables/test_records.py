@@ -52,6 +52,15 @@ def test_blocks_know_their_lines(rows: list[list[str]], size: int) -> None:
         assert block.lines == block.data.count(b"\n")
 
 
+@given(tables)
+def test_the_first_record_ends_where_a_split_has_it(rows: list[list[str]]) -> None:
+    """Without the newline it does not end."""
+    scanner, data = Scanner(Dialect()), written(rows)
+    first = len(scanner.split(data)[0]) if rows else 0
+    assert scanner.first_end(data) == first
+    assert scanner.first_end(data[: max(first - 1, 0)]) == 0
+
+
 @given(tables, st.integers(0, 8))
 def test_a_block_can_be_cut_behind_any_record(rows: list[list[str]], count: int) -> None:
     """Both halves are blocks in their own right."""

@@ -136,6 +136,43 @@ def test_awkward_names(either: psycopg.Connection[Any], csv_file: Any, header: s
     assert rows(either, "awkward") == [(1, "x")]
 
 
+def test_a_name_of_two_lines(either: psycopg.Connection[Any], csv_file: Any) -> None:
+    """It is a name; the lines of the file go on behind it."""
+    either.execute('CREATE TABLE tall ("one\ntwo" int, b text)')
+    with pytest.raises(RowError, match=r"(?s)people.csv:4: record 2, .*value 'x'"):
+        import_csv(either, "tall", csv_file('"one\ntwo",b\n1,y\nx,y\n'))
+    import_csv(either, "tall", csv_file('"one\ntwo",b\n1,x\n'))
+    assert rows(either, "tall") == [(1, "x")]
+
+
+def test_as_many_columns_as_a_table_can_have(
+    either: psycopg.Connection[Any], csv_file: Any, tmp_path: Path
+) -> None:
+    """They come back as they were, and a bad value in the last one is found."""
+    names = [f"c{n}" for n in range(1600)]
+    either.execute(f"CREATE TABLE wide ({', '.join(f'{name} int' for name in names)})".encode())
+    text = f"{','.join(names)}\n{','.join(map(str, range(1600)))}\n"
+    path = csv_file(text)
+    assert import_csv(either, "wide", path).rows_loaded == 1
+    export_csv(either, "wide", tmp_path / "out.csv")
+    assert (tmp_path / "out.csv").read_text() == text
+    with pytest.raises(RowError, match=r'record 1, column "c1599", value \'x\''):
+        import_csv(either, "wide", csv_file(text.replace(",1599", ",x")))
+
+
+def test_an_error_within_a_value(
+    either: psycopg.Connection[Any], csv_file: Any, tmp_path: Path
+) -> None:
+    """JSON has lines of its own, of which the server speaks first."""
+    either.execute("CREATE TABLE docs (a int, doc json)")
+    path = csv_file('a,doc\n1,{}\n2,"[1,\nx]"\n3,[]\n')
+    with pytest.raises(RowError, match=r'people.csv:3: record 2, column "doc"'):
+        import_csv(either, "docs", path)
+    options = ImportOptions(rejects=tmp_path / "rejects.csv")
+    assert import_csv(either, "docs", path, options).rows_loaded == 2
+    assert (tmp_path / "rejects.csv").read_text() == 'a,doc\n2,"[1,\nx]"\n'
+
+
 @pytest.mark.parametrize(
     ("header", "said"),
     [("a,a", "2 times"), ("a,", 'no column for the field ""'), ("a,xmin", '"xmin"')],

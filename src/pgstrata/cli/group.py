@@ -9,6 +9,7 @@ from typing import NoReturn
 import click
 
 from pgstrata._version import __version__
+from pgstrata.cli.collecting import collect_no_more, collect_seldom
 from pgstrata.cli.failure import exit_code_of
 from pgstrata.cli.lazy import LazyGroup
 from pgstrata.cli.memory import keep_memory_private
@@ -55,9 +56,12 @@ def commands(context: click.Context, project: Path | None, *, verbose: bool) -> 
 
 def main() -> NoReturn:
     """Run the command line and end the process with its exit code."""
+    collect_seldom()
     accept_all_characters()
     keep_memory_private()
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    collect_no_more()
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:

@@ -64,6 +64,9 @@ _WRITING = (
     click.option(
         "--key", metavar="A,B", callback=names_of, help="What rows exist by [the primary key]."
     ),
+    click.option(
+        "--sync-sequences", is_flag=True, help="Let identities go on behind what was loaded."
+    ),
     click.option("--dry-run", is_flag=True, help="Do everything but commit."),
     click.option("--yes-protected", metavar="ENV", help="Write into this protected environment."),
 )

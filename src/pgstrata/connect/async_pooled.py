@@ -6,17 +6,17 @@ import asyncio
 import threading
 import weakref
 from collections.abc import Generator
-from contextlib import suppress
 from functools import partial
 from time import monotonic
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal
 
-from psycopg.pq import TransactionStatus
-from psycopg_pool import AsyncConnectionPool, PoolClosed
+from psycopg_pool import AsyncConnectionPool
 
 from pgstrata.connect import lifecycle
+from pgstrata.connect.async_block import AsyncPoolBlock
 from pgstrata.connect.async_connection import AsyncConnection
+from pgstrata.connect.async_ending import Loop, abandon, close_all, end_workers
 from pgstrata.connect.async_pool import AsyncPool
 from pgstrata.connect.blocks import Enter, Exit
 from pgstrata.connect.connection import Connection
@@ -26,13 +26,10 @@ from pgstrata.connect.outage import Outage
 from pgstrata.connect.plan import Plan
 from pgstrata.connect.pooled import not_opened
 from pgstrata.connect.pooler import PID, suspects, warn_of_pooler
-from pgstrata.connect.state import untouched
 
 if TYPE_CHECKING:
     import psycopg
     from typing_extensions import Self
-
-Loop: TypeAlias = asyncio.AbstractEventLoop
 
 
 class AsyncPoolHandle:
@@ -57,7 +54,7 @@ class AsyncPoolHandle:
         self._refuses = threading.Event()
         self.meter = Meter(Pooled(self.plan.name, self.connection_type), self.listeners)
         self._outage = Outage(self.plan.name, self.plan.patience, self.meter)
-        self._finalizer = weakref.finalize(self, _close_all, self._made)
+        self._finalizer = weakref.finalize(self, close_all, self._made)
         self._finalizer.atexit = False  # at_exit does more
 
     @property
@@ -168,7 +165,7 @@ class AsyncPoolHandle:
             loop = self._made.pop(pool, None)
             if loop is not None and self._pools.get(loop) is pool:
                 del self._pools[loop]
-        _abandon(pool)
+        abandon(pool)
 
     def connection(self) -> AsyncPoolBlock:
         """Return one block. Entering raises ``ConnectionFailedError`` or ``PoolTimeoutError``."""
@@ -196,7 +193,7 @@ class AsyncPoolHandle:
 
     def discard(self, pools: dict[Loop, AsyncPool]) -> None:
         """Close what was prepared."""
-        _close_all({pool: loop for loop, pool in pools.items()})
+        close_all({pool: loop for loop, pool in pools.items()})
 
     def replace(self, plan: Plan, pools: dict[Loop, AsyncPool]) -> None:
         """Go on with another plan. What is borrowed is given back to the old pools; who waits there
@@ -211,7 +208,7 @@ class AsyncPoolHandle:
                 self._keep(loop, pool)
             if self._refuses.is_set():
                 closing = self._give_up()
-        _close_all(closing)
+        close_all(closing)
 
     async def aclose(self) -> None:
         """Close the pool of the running loop and wait; see to it that those of other loops are
@@ -220,7 +217,7 @@ class AsyncPoolHandle:
         here = asyncio.get_running_loop()
         with self._lock:
             closing = self._give_up()
-        _close_all({pool: loop for pool, loop in closing.items() if loop is not here})
+        close_all({pool: loop for pool, loop in closing.items() if loop is not here})
         for pool in [pool for pool, loop in closing.items() if loop is here]:
             await pool.close()
 
@@ -230,7 +227,7 @@ class AsyncPoolHandle:
         """
         with self._lock:
             closing = self._give_up()
-        _close_all(closing)
+        close_all(closing)
 
     def refuse(self) -> None:
         """Give out no connections any more. What is borrowed may be used until ``close``."""
@@ -267,7 +264,7 @@ class AsyncPoolHandle:
         """
         for pool, loop in list(self._made.items()):
             if not loop.is_running() and not loop.is_closed():
-                loop.run_until_complete(_end_workers(pool))
+                loop.run_until_complete(end_workers(pool))
         self.close()
 
     if TYPE_CHECKING:
@@ -284,58 +281,6 @@ class AsyncPoolHandle:
         __aenter__, __aexit__ = Enter("__aenter__"), Exit("__aexit__")
 
 
-class AsyncPoolBlock:
-    """One block of an ``AsyncPoolHandle``."""
-
-    __slots__ = ("_connection", "_handle", "_pool")
-
-    def __init__(self, handle: AsyncPoolHandle) -> None:
-        self._handle = handle
-
-    async def __aenter__(self) -> psycopg.AsyncConnection:
-        self._pool = pool = await self._handle.open()
-        try:
-            self._connection = await pool.getconn()
-        except PoolClosed:
-            if not self._handle.replaced(pool):
-                raise
-        else:
-            return self._connection
-        return await self.__aenter__()
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        try:
-            if kind is not None or not untouched(self._connection):
-                await self._end(self._connection, kind, error, trace)
-        finally:
-            await self._give_back()
-
-    async def _end(self, connection: AsyncConnection, kind: Any, error: Any, trace: Any) -> None:
-        try:
-            if kind is not None:
-                await connection.__aexit__(kind, error, trace)
-            elif not connection.closed:
-                await connection.commit()
-        finally:
-            if connection.closed:
-                self._pool.lost()
-
-    async def _give_back(self) -> None:
-        """Return the connection to its pool. One that the pool must first roll back is returned by
-        a task of its own, as a second cancellation would lose it on the way.
-        """
-        returning = self._pool.putconn(self._connection)
-        if self._connection.pgconn.transaction_status == TransactionStatus.IDLE:
-            await returning
-        else:
-            await asyncio.shield(returning)
-
-
 async def _probe(plan: Plan) -> None:
     probe = await AsyncConnection.connect(made_with=plan.conninfo)
     try:
@@ -345,40 +290,7 @@ async def _probe(plan: Plan) -> None:
         await probe.close()
 
 
-def _close_all(pools: dict[AsyncPool, Loop]) -> None:
-    """Close pools: each by its own loop, where that runs. It is not forgotten before that, as the
-    loop may end before. What is left of a loop that is gone are the pool's connections.
-    """
-    for pool, loop in list(pools.items()):
-        if not loop.is_running():
-            _abandon(pool)
-        with suppress(RuntimeError):  # the loop is closed, or closes at this moment
-            loop.call_soon_threadsafe(_begin_closing, pool)
-
-
 def _forget(handle: weakref.ref[AsyncPoolHandle], pool: weakref.ref[AsyncPool]) -> None:
     known, its = handle(), pool()
     if known is not None and its is not None:
         known.forget(its)
-
-
-def _abandon(pool: AsyncPool) -> None:
-    """Close the idle connections of a pool, without awaiting anything: its loop may not run any
-    more, or come to an end before a task is done.
-    """
-    idle = pool._pool  # noqa: SLF001  # psycopg_pool cannot close without a loop
-    with suppress(IndexError):  # none is left
-        while True:
-            idle.popleft().pgconn.finish()
-
-
-def _begin_closing(pool: AsyncPool) -> None:
-    _abandon(pool)
-    lifecycle.begin(pool.close()).add_done_callback(lambda _: _abandon(pool))
-
-
-async def _end_workers(pool: AsyncPool) -> None:
-    workers = [*pool._workers, pool._sched_runner]  # noqa: SLF001  # close() waits, and complains
-    left = [worker for worker in workers if worker is not None and worker.cancel()]
-    if left:
-        await asyncio.wait(left, timeout=1)

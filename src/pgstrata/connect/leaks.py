@@ -41,7 +41,7 @@ _BETWEEN = frozenset(
     (
         *(
             str(Path(__file__).with_name(name))
-            for name in ("pool.py", "pooled.py", "async_pool.py", "async_pooled.py", "blocks.py")
+            for name in ("pool.py", "pooled.py", "async_pool.py", "async_block.py", "blocks.py")
         ),
         *(module.__file__ for module in (pool, pool_async, contextlib)),
     )

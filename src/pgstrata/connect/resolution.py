@@ -19,7 +19,10 @@ from typing import Any, TypeAlias
 import psycopg
 from psycopg.conninfo import timeout_from_conninfo
 
+from pgstrata.layers.ambient import of_service
+
 Arguments: TypeAlias = dict[str, Any]  # of psycopg.connect
+_PLACE = ("host", "port", "hostaddr")
 Addresses: TypeAlias = "list[str] | Future[list[str]]"  # of one host; [""] is for a socket
 
 
@@ -44,17 +47,24 @@ async def resolved_async(arguments: Arguments) -> Arguments:
     return _with_addresses(arguments, hosts) if pending else arguments
 
 
-def _given(arguments: Arguments, name: str) -> str:
-    """Return a keyword's value as psycopg finds it: of the arguments, or of the environment."""
-    return str(arguments.get(name, os.environ.get(f"PG{name.upper()}", "")))
+def _given(arguments: Arguments) -> tuple[str, str, str]:
+    """Return host, port and hostaddr as libpq finds them: of the arguments, of a service file, or
+    of the environment.
+    """
+    variables = {name: os.environ.get(f"PG{name.upper()}", "") for name in _PLACE}
+    service = {name: str(leaf.value) for name, leaf in of_service(arguments, os.environ)}
+    known = {**variables, **service, **arguments}
+    host, port, hostaddr = (str(known[name]) for name in _PLACE)
+    return host, port, hostaddr
 
 
 def _hosts(arguments: Arguments) -> list[tuple[str, str, Addresses]]:
     """Return the name and port of each host, and its addresses, or the look-up for them: nothing
     where they are given, or where psycopg has an error to tell.
     """
-    names, ports = (_given(arguments, name).split(",") for name in ("host", "port"))
-    if _given(arguments, "hostaddr") or len(ports) not in (1, len(names)):
+    host, port, hostaddr = _given(arguments)
+    names, ports = host.split(","), port.split(",")
+    if hostaddr or len(ports) not in (1, len(names)):
         return []
     ports = ports * len(names) if len(ports) == 1 else ports
     return [(host, port, _addresses(host, port)) for host, port in zip(names, ports, strict=True)]

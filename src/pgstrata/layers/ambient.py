@@ -29,7 +29,7 @@ def ambient(settings: Mapping[str, Value], environ: Mapping[str, str]) -> dict[s
     password file at the end.
     """
     found: dict[str, list[Leaf]] = {}
-    for name, leaf in (*_service(settings, environ), *_variables(environ)):
+    for name, leaf in (*of_service(settings, environ), *_variables(environ)):
         found.setdefault(name, []).append(leaf)
     known: dict[str, Any] = {name: leaves[0].value for name, leaves in found.items()}
     if password := _passfile({**known, **settings}, environ):
@@ -44,9 +44,10 @@ def _variables(environ: Mapping[str, str]) -> Iterator[tuple[str, Leaf]]:
             yield keyword.name, _leaf(keyword.name, environ[keyword.variable], origin)
 
 
-def _service(
+def of_service(
     settings: Mapping[str, Value], environ: Mapping[str, str]
 ) -> Iterator[tuple[str, Leaf]]:
+    """Yield the keywords that a service file gives for these settings, if they name a service."""
     service = settings.get("service") or environ.get("PGSERVICE")
     if not isinstance(service, str):
         return

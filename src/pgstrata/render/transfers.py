@@ -81,7 +81,8 @@ def copy_plan(plan: CopyPlan) -> list[str]:
     if plan.masks:
         masks = ", ".join(f"{column} by {mask}" for column, mask in plan.masks.items())
         lines.append(f"  masked: {masks}")
-    return lines + [f"  {line}" for line in plan.ddl.splitlines()]
+    lines += [f"  {line}" for line in plan.ddl.splitlines()]
+    return lines + [f"  doubt: {doubt}" for doubt in plan.doubts]
 
 
 def copy_summary(result: CopyResult, *, dry_run: bool = False) -> str:

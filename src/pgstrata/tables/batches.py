@@ -20,7 +20,14 @@ from pgstrata.tables.errors import (
     PartialTransferError,
     TransferError,
 )
-from pgstrata.tables.importing import Fitted, Run, close_files, fit_files, ready_table
+from pgstrata.tables.importing import (
+    Fitted,
+    Run,
+    close_files,
+    fit_files,
+    follow_sequences,
+    ready_table,
+)
 from pgstrata.tables.ledger import Begun, Ledger, State, ids_of
 from pgstrata.tables.load import load_file
 from pgstrata.tables.modes import Merge, empty, merge_for
@@ -222,7 +229,7 @@ class _File:
         return replace(new, rejected=count, rejects_size=sizes[0], details_size=sizes[1])
 
     def _end(self) -> Steps[State]:
-        yield from ()
+        yield from follow_sequences(self._run, self._run.connection, self._table)
         return replace(self.state, done=True)
 
 

@@ -49,7 +49,10 @@ SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull,
   a.atthasdef OR a.attidentity <> '' OR t.typdefault IS NOT NULL,
   a.attidentity::text, a.attgenerated::text,
   t.typname, tn.nspname = 'pg_catalog', t.typcategory::text, a.atttypmod,
-  t.typsend <> 0 AND t.typreceive <> 0, coalesce(e.typname, '')
+  t.typsend <> 0 AND t.typreceive <> 0, coalesce(e.typname, ''),
+  coalesce(CASE WHEN t.typname IN ('int2', 'int4', 'int8')
+    AND (a.atthasdef OR a.attidentity <> '') THEN pg_catalog.pg_get_serial_sequence(
+      a.attrelid::pg_catalog.regclass::text, a.attname) END, '')
 FROM pg_catalog.pg_attribute a
 JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
 JOIN pg_catalog.pg_namespace tn ON tn.oid = t.typnamespace
@@ -80,7 +83,9 @@ _PLAIN = re.compile(r'(?:[\w.$]|"[^"]*")+')
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """``type`` is written out with its modifier; ``builtin`` types are PostgreSQL's own."""
+    """``type`` is written out with its modifier; ``builtin`` types are PostgreSQL's own. A column
+    that counts has its ``sequence``, by name as SQL has it.
+    """
 
     name: str
     type: str
@@ -94,6 +99,7 @@ class Column:
     modifier: int
     binary: bool
     element: str
+    sequence: str = ""
 
     @property
     def required(self) -> bool:

@@ -10,7 +10,7 @@ import psycopg
 from psycopg import sql
 
 from pgstrata.errors import UsageError
-from pgstrata.tables import definition, wire
+from pgstrata.tables import sequences, wire
 from pgstrata.tables.catalog import Column, Table, names
 from pgstrata.tables.copyplan import Copy, chosen, planned
 from pgstrata.tables.errors import TransferError, VerificationError
@@ -93,8 +93,8 @@ def _filled(copy: Copy, *, committed: bool) -> Steps[CopyResult]:
     read = _plain(origin, chosen(origin, options), options) or selected
     rows = yield from _piped(copy, read, into, plan.format)
     merged = yield from close_target(target, goal, into, merge, rows)
-    if plan.ddl:
-        yield from definition.count_on(target, goal)
+    if plan.ddl or (options.sync_sequences and not options.dry_run):
+        yield from sequences.follow(target, goal, plan.columns)
     proof = (yield from _verified(copy, selected, goal, plan.columns)) if options.verify else ""
     copy.tally.tell()
     return CopyResult(

@@ -25,6 +25,7 @@ from pgstrata.tables.catalog import (
 from pgstrata.tables.errors import InputError
 from pgstrata.tables.header import matched
 from pgstrata.tables.results import CopyPlan, Endpoint
+from pgstrata.tables.sequences import doubt
 from pgstrata.tables.session import refused
 from pgstrata.tables.steps import AnyConnection, Steps, query
 
@@ -44,9 +45,18 @@ _OWN = (
     "money",
 )  # meant for one server, or its locale
 # Not the system identifier: a staging server that was cloned from production has the same one.
-_IDENTITY = (
-    "SELECT pg_catalog.date_part('epoch', pg_catalog.pg_postmaster_start_time())::text, oid"
+_SERVER = (
+    "SELECT pg_catalog.date_part('epoch', pg_catalog.pg_postmaster_start_time())::text,"
+    " pg_catalog.pg_is_in_recovery(), oid,"
+    " pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'execute')"
+    " AND pg_catalog.has_function_privilege('pg_catalog.pg_control_checkpoint()', 'execute')"
     " FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()"
+)
+# A standby has that of its primary, and so has a clone; but a clone that was promoted, as it has to
+# be to follow nobody, is on a timeline of its own.
+_CLUSTER = (
+    "SELECT system_identifier, timeline_id"
+    " FROM pg_catalog.pg_control_system(), pg_catalog.pg_control_checkpoint()"
 )
 
 
@@ -77,6 +87,7 @@ def planned(copy: Copy) -> Steps[tuple[CopyPlan, Table, Table]]:
     goal, ddl = yield from _goal(copy, origin, columns)
     yield from _refuse_same(copy, origin, goal)
     placed = matched([column.name for column in columns], goal)
+    lag = "" if ddl or copy.options.sync_sequences else doubt(goal, placed)
     plan = CopyPlan(
         source=endpoint(copy.source),
         target=endpoint(copy.target),
@@ -86,6 +97,7 @@ def planned(copy: Copy) -> Steps[tuple[CopyPlan, Table, Table]]:
         format=_form(columns, [goal.column(name) for name in placed]),
         masks=dict(copy.options.masks),
         ddl=ddl,
+        doubts=(lag,) if lag else (),
     )
     return plan, origin, goal
 
@@ -115,10 +127,28 @@ def _goal(copy: Copy, origin: Table, columns: Sequence[Column]) -> Steps[tuple[T
 
 
 def _refuse_same(copy: Copy, origin: Table, goal: Table) -> Steps[None]:
-    here = yield from query(copy.source, _IDENTITY)
-    there = yield from query(copy.target, _IDENTITY)
-    if here == there and origin.oid == goal.oid:
+    if origin.oid != goal.oid:
+        return
+    (here,) = yield from query(copy.source, _SERVER)
+    (there,) = yield from query(copy.target, _SERVER)
+    if here == there:
         raise InputError(f"source and target are the same table, {origin}, of the same server")
+    (start, standby, *database), (other, also, *other_database) = here, there
+    if standby and not also and start != other and database == other_database:
+        yield from _refuse_replica(copy, origin, readable=bool(database[-1]))
+
+
+def _refuse_replica(copy: Copy, origin: Table, *, readable: bool) -> Steps[None]:
+    """Refuse to copy the rows of a standby's table into its primary, where they came from."""
+    if not readable:
+        return
+    here = yield from query(copy.source, _CLUSTER)
+    there = yield from query(copy.target, _CLUSTER)
+    if here == there:
+        raise InputError(
+            f"the source is a standby of the target, so {origin} holds the target's own rows",
+            hint="if the target is a clone that was never promoted, copy with a query",
+        )
 
 
 def _form(source: Sequence[Column], target: Sequence[Column]) -> Literal["binary", "text"]:

@@ -2,8 +2,7 @@
 
 Columns, types, NOT NULL, defaults, identity, generated columns, keys and checks come along. Foreign
 keys, further indexes, triggers, grants and owners do not: they belong to the database it came from.
-A
-default that counts up a sequence becomes an identity, because the sequence stays where it is.
+A default that counts up a sequence becomes an identity, because the sequence stays where it is.
 Constraints get new names: the old ones may be taken there.
 """
 
@@ -33,10 +32,6 @@ SELECT pg_catalog.pg_get_constraintdef(k.oid),
 FROM pg_catalog.pg_constraint k WHERE k.conrelid = %s AND k.contype IN ('p', 'u', 'c')
 ORDER BY k.conname
 """
-_COUNT_ON = """
-SELECT pg_catalog.setval(pg_catalog.pg_get_serial_sequence({table}, {name}), max({column}))
-FROM {relation} HAVING max({column}) > 0
-"""
 _IDENTITY = {"a": "ALWAYS", "d": "BY DEFAULT"}
 
 
@@ -51,19 +46,6 @@ def of(connection: AnyConnection, table: Table, columns: Sequence[Column], name:
     fields = [_field(c, defaults.get(c.name, "")) for c in whole if c.name in kept]
     fields += [text for text, used in constraints if set(used) <= kept]
     return f"CREATE TABLE {name} (\n  " + ",\n  ".join(fields) + "\n)"
-
-
-def count_on(connection: AnyConnection, table: Table) -> Steps[None]:
-    """Let the identities of a filled table go on behind the values that it has."""
-    for column in table.columns:
-        if column.identity:
-            text = sql.SQL(_COUNT_ON).format(
-                table=sql.Literal(table.identifier.as_string(None)),
-                name=sql.Literal(column.name),
-                column=sql.Identifier(column.name),
-                relation=table.identifier,
-            )
-            yield from query(connection, text)
 
 
 def _field(column: Column, default: str) -> str:

@@ -103,9 +103,11 @@ def guess_quote(sample: str) -> str:
     swallow the records up to the next one.
     """
     lines = sample[: sample.rfind("\n") + 1] or sample  # the last may be cut off
+    if '"' in lines or "'" not in lines:
+        return '"'
     quoted = re.compile(r"(?:^|(?<=[,;\t|]))'(?:[^'\r\n]|'')*'(?=[,;\t|\r\n]|$)", re.MULTILINE)
     bare, fields = quoted.subn("", lines)
-    return "'" if fields and not {"'", '"'} & set(bare) and '"' not in lines else '"'
+    return "'" if fields and "'" not in bare else '"'
 
 
 def guess_delimiter(records: Sequence[str], dialect: Dialect, names: Sequence[str]) -> str | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
+from pgstrata.tables import sequences
 from pgstrata.tables.catalog import Table, find_table, get_table
 from pgstrata.tables.errors import InputError, TransferError
 from pgstrata.tables.header import IGNORED, is_header, matched, positional
@@ -169,12 +170,20 @@ def _whole(run: Run, *, nested: bool) -> Steps[ImportResult]:
         merge = replace(merge, mode="append")
     if before is not None:
         yield from prove(run, table, before)
+    yield from follow_sequences(run, run.connection, table)
     if options.dry_run and not nested:  # else only the commit would find what is deferred
         yield from query(run.connection, "SET CONSTRAINTS ALL IMMEDIATE")
     result = run.result(committed=not options.dry_run and not nested)
     if run.rejects:
         yield Local(run.rejects.seal)
     return result
+
+
+def follow_sequences(run: Run, connection: AnyConnection, table: Table) -> Steps[None]:
+    """Let the sequences of what was loaded follow, if they are to. It has to come last."""
+    if run.options.sync_sequences and not run.options.dry_run:
+        loaded = {column for fitted in run.files for column in fitted.columns}
+        yield from sequences.follow(connection, table, loaded)
 
 
 def ready_table(run: Run) -> Steps[Table]:
@@ -244,6 +253,7 @@ def _fit_opened(run: Run, table: Table, file: Opened) -> Fitted:
     else:
         names = []
         columns = positional(len(file.first), table, options.columns)
+    lag = "" if options.sync_sequences else sequences.doubt(table, columns)
     plan = ImportPlan(
         file=file.name,
         table=str(table),
@@ -254,6 +264,6 @@ def _fit_opened(run: Run, table: Table, file: Opened) -> Fitted:
         dialect=file.dialect,
         header=header,
         ddl=run.ddl,
-        doubts=tuple(d for d in (*file.doubts, doubt) if d),
+        doubts=tuple(d for d in (*file.doubts, doubt, lag) if d),
     )
     return Fitted(file, columns, plan)

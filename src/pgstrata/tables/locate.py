@@ -94,16 +94,16 @@ def of_row(error: psycopg.Error) -> bool:
 def complaint(error: psycopg.Error, target: Target) -> Complaint:
     """Read the context of an error: ``COPY name, line 5, column x: "value"``, in any language.
 
-    Triggers and JSON values put lines of their own before it.
+    Triggers and JSON values put lines of their own before it. Names and values may be of several.
     """
     context = error.diag.context or ""
-    found = re.search(rf"^COPY {re.escape(target.name)}, \S+ (\d+)(.*)$", context, re.MULTILINE)
+    found = re.search(rf"^COPY {re.escape(target.name)}, \S+ (\d+)", context, re.MULTILINE)
     if not found:
         return Complaint(0, error.diag.column_name or "")
-    rest = found[2]
-    named = (c for c in target.columns if re.match(rf", \S+ {re.escape(c)}(?::|$)", rest))
+    rest = context[found.end() :]
+    named = (c for c in target.columns if re.match(rf", \S+ {re.escape(c)}(?:[:\n]|$)", rest))
     column = max(named, key=len, default=error.diag.column_name or "")
-    quoted = re.search(r'[:\uff1a] ["„«»“](.*)["“»«”]$', rest)
+    quoted = re.search(r'[:\uff1a] ["„«»“](.*)["“»«”]$', rest, re.DOTALL)
     return Complaint(int(found[1]), column, quoted[1] if quoted else "")
 
 

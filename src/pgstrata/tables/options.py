@@ -36,7 +36,8 @@ class ImportOptions:
     the last of them; ``import_id`` names the import, else the table, the file's name and its
     columns do.
     ``rejects`` is where bad records go, at most ``max_rejects`` of them; ``overwrite`` allows to
-    replace that file.
+    replace that file. ``sync_sequences`` lets the sequences of loaded columns go on behind what is
+    in the table then, which no rollback undoes.
 
     ``verify`` counts the table before and after, reads the files once more and compares what they
     hold with what the table has gained. ``dry_run`` does it all and rolls back.
@@ -65,6 +66,7 @@ class ImportOptions:
     rejects: str | os.PathLike[str] | None = None
     max_rejects: int = 100
     overwrite: bool = False
+    sync_sequences: bool = False
     verify: bool = False
     dry_run: bool = False
 
@@ -132,8 +134,9 @@ class CopyOptions:
     are the rows of a query, and the target has to be named. ``columns`` and ``where`` (SQL, without
     the keyword) choose, ``masks`` maps columns to what hides them: see ``masks.MASKS``. ``salt``
     makes masks agree between copies, else it is random. ``create`` makes the table from the
-    source's definition if it is missing. ``mode``, ``on_conflict``, ``key``, ``verify`` and
-    ``dry_run`` as in ``ImportOptions``; ``verify`` compares checksums of both ends.
+    source's definition if it is missing. ``mode``, ``on_conflict``, ``key``,
+    ``sync_sequences``, ``verify`` and ``dry_run`` as in ``ImportOptions``; ``verify`` compares
+    checksums of both ends.
     """
 
     target: str | None = None
@@ -145,6 +148,7 @@ class CopyOptions:
     mode: Mode = "append"
     on_conflict: OnConflict = "error"
     key: Sequence[str] = ()
+    sync_sequences: bool = False
     verify: bool = False
     dry_run: bool = False
     query: bool = False

@@ -25,7 +25,14 @@ from pgstrata.tables.errors import (
     TransferError,
 )
 from pgstrata.tables.hierarchy import OwnKey, own_keys
-from pgstrata.tables.importing import Fitted, Run, close_files, fit_files, ready_table
+from pgstrata.tables.importing import (
+    Fitted,
+    Run,
+    close_files,
+    fit_files,
+    follow_sequences,
+    ready_table,
+)
 from pgstrata.tables.job import Job
 from pgstrata.tables.load import teller
 from pgstrata.tables.modes import Merge, Merged, close_target, open_target
@@ -163,6 +170,8 @@ def _load(run: Run, connections: list[AnyConnection]) -> Steps[list[list[Range]]
             raise _explained(errors[0], keys)
         read = sum(outcome for outcome in outcomes if isinstance(outcome, int))
         run.count(read, Merged(read))
+    for connection in connections:  # none sees the others' rows
+        yield from follow_sequences(run, connection, table)
     return ranges
 
 

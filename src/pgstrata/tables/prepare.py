@@ -59,9 +59,9 @@ class Opened:
 
     def take_header(self) -> None:
         """Step over the first record."""
-        record = Scanner(self.dialect).split(self.head[: self._first_length()])[0]
+        length = _first_end(self.head, self.dialect) or len(self.head)
+        record, self.head = self.head[:length], self.head[length:]
         self.before += record
-        self.head = self.head[len(record) :]
         self.line += record.count(b"\r" if self.dialect.newline == "\r" else b"\n")
 
     @property
@@ -82,9 +82,6 @@ class Opened:
     def text(self, data: bytes) -> str:
         """Return bytes as a person reads them."""
         return data.decode(self.encoding.sent, "replace")
-
-    def _first_length(self) -> int:
-        return _first_end(self.head, self.dialect) or len(self.head)
 
 
 def open_file(source: Source | Replay, options: ImportOptions, names: Sequence[str] = ()) -> Opened:
@@ -202,9 +199,8 @@ def _newline(head: bytes, dialect: Dialect) -> Newline:
 
 def _first_end(head: bytes, dialect: Dialect) -> int:
     """Return the offset behind the first record, or 0 if it is not complete."""
-    records = Scanner(dialect).split(head)
-    end = dialect.newline.encode()
-    return len(records[0]) if records and records[0].endswith(end) else 0
+    end = Scanner(dialect).first_end(head)
+    return end if head[:end].endswith(dialect.newline.encode()) else 0
 
 
 def _complete(head: bytes, dialect: Dialect) -> list[bytes]:

@@ -139,6 +139,16 @@ class Scanner:
         parts = self.blank(data).translate(None, self._keep_out).split(self.quote)
         return b"".join(parts[::2]).count(self.end)
 
+    def first_end(self, data: bytes) -> int:
+        """Return the offset behind the first record of ``data``, or 0 where it does not end."""
+        plain, quotes, start = self.blank(data), 0, 0
+        while (newline := plain.find(self.end, start)) >= 0:
+            quotes += plain.count(self.quote, start, newline)
+            start = newline + 1
+            if not quotes & 1:
+                return start
+        return 0
+
     def last_end(self, data: bytes) -> int:
         """Return the offset behind the last record that ends in ``data``, which begins with one, or
         0.

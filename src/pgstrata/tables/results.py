@@ -151,6 +151,7 @@ class CopyPlan:
     format: Literal["binary", "text"]
     masks: dict[str, str]
     ddl: str = ""
+    doubts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

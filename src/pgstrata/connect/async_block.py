@@ -1,0 +1,70 @@
+"""One block that borrows from an asynchronous pool."""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from psycopg.pq import TransactionStatus
+from psycopg_pool import PoolClosed
+
+from pgstrata.connect.async_connection import AsyncConnection
+from pgstrata.connect.state import untouched
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from pgstrata.connect.async_pooled import AsyncPoolHandle
+
+
+class AsyncPoolBlock:
+    """One block of an ``AsyncPoolHandle``."""
+
+    __slots__ = ("_connection", "_handle", "_pool")
+
+    def __init__(self, handle: AsyncPoolHandle) -> None:
+        self._handle = handle
+
+    async def __aenter__(self) -> psycopg.AsyncConnection:
+        self._pool = pool = await self._handle.open()
+        try:
+            self._connection = await pool.getconn()
+        except PoolClosed:
+            if not self._handle.replaced(pool):
+                raise
+        else:
+            return self._connection
+        return await self.__aenter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if kind is not None or not untouched(self._connection):
+                await self._end(self._connection, kind, error, trace)
+        finally:
+            await self._give_back()
+
+    async def _end(self, connection: AsyncConnection, kind: Any, error: Any, trace: Any) -> None:
+        try:
+            if kind is not None:
+                await connection.__aexit__(kind, error, trace)
+            elif not connection.closed:
+                await connection.commit()
+        finally:
+            if connection.closed:
+                self._pool.lost()
+
+    async def _give_back(self) -> None:
+        """Return the connection to its pool. One that the pool must first roll back is returned by
+        a task of its own, as a second cancellation would lose it on the way.
+        """
+        returning = self._pool.putconn(self._connection)
+        if self._connection.pgconn.transaction_status == TransactionStatus.IDLE:
+            await returning
+        else:
+            await asyncio.shield(returning)
