@@ -10,7 +10,10 @@ import yaml
 from tests.servers import PASSWORD, Server
 
 NEEDED = ("pgmonkey==4.0.0", "chardet<6", "tqdm<5")
-RUN = "import sys; sys.path.append({place!r}); from pgmonkey.cli.cli import main; main()"
+RUN = (  # its progress bar would be in the way of the table
+    "import os, sys; sys.path.append({place!r}); os.dup2(os.open(os.devnull, os.O_WRONLY), 2);"
+    " from pgmonkey.cli.cli import main; main()"
+)
 SIDECAR = {"has_headers": True, "auto_create_table": False, "encoding": "utf-8", "delimiter": ","}
 
 
