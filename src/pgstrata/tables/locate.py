@@ -6,7 +6,7 @@ import re
 from bisect import bisect_left
 from collections import deque
 from dataclasses import dataclass, replace
-from itertools import accumulate
+from itertools import accumulate, repeat
 from typing import TYPE_CHECKING
 
 from pgstrata.tables.dialect import split
@@ -121,28 +121,30 @@ def split_block(block: Piece, scanner: Scanner) -> list[Record]:
 def records_at(block: Piece, marks: Sequence[int], scanner: Scanner) -> list[Record]:
     """Return the records that end on the given marks of a block, which count from 1 and ascend.
 
-    Only these are looked at: the line of a mark is where its record ends; lines before it belong
-    to the record for as long as the number of quotes is odd.
+    The line of a mark is where its record ends; lines before it belong to the record for as long as
+    the number of quotes up to them is odd.
     """
     held = block.data
     plain = scanner.blank(held)
-    if plain.count(scanner.quote) & 1:  # at the end of a file: the last record is never closed
+    lines = plain.split(scanner.mark)
+    quotes = list(accumulate(map(bytes.count, lines, repeat(scanner.quote))))
+    if quotes[-1] & 1:  # at the end of a file: the last record is never closed
         records = split_block(block, scanner)
         counts = list(accumulate(record.data.count(scanner.mark) for record in records))
         return [records[min(bisect_left(counts, mark), len(records) - 1)] for mark in marks]
-    lines = plain.split(scanner.mark)
-    lengths = list(accumulate(map(len, lines)))  # without the marks between them
+    ended = [not count & 1 for count in quotes]
+    numbers = list(accumulate(ended, initial=block.record))
+    lengths = list(accumulate(map(len, lines), initial=0))  # without the marks between them
     after = int(scanner.mark != scanner.end)  # the line feed behind a carriage return
-    found, number, line, start = [], block.record, block.line, 0
+    found, line, start = [], block.line, 0
     for mark in marks:
         first = last = min(mark, len(lines)) - 1
-        while first and b"".join(lines[first : last + 1]).count(scanner.quote) & 1:
+        while first and not ended[first - 1]:
             first -= 1
-        before, start = start, lengths[first - 1] + first + after if first else 0
-        number += scanner.count(plain[before:start])
+        before, start = start, lengths[first] + first + after if first else 0
         line += plain.count(scanner.end, before, start)
-        data = held[start : lengths[last] + last + 1 + after]
-        found.append(Record(data, number, line, block.offset + start))
+        data = held[start : lengths[last + 1] + last + 1 + after]
+        found.append(Record(data, numbers[first], line, block.offset + start))
     return found
 
 

@@ -7,14 +7,17 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from pgstrata.tables.locate import Complaint, Record, value_of
+from pgstrata.tables.pieces import Lines
 from pgstrata.tables.results import Reject
 from pgstrata.tables.steps import Steps, query
+from pgstrata.tables.strict import check_count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pgstrata.tables.catalog import Table
     from pgstrata.tables.job import Job
+    from pgstrata.tables.records import Piece, Scanner
 
 _REASONS = """
 SELECT e.sql_error_code, e.message
@@ -30,21 +33,48 @@ def place(notice: str, columns: tuple[str, ...]) -> Complaint:
     return Complaint(int(line[0]) if line else 0, column[1] if column else "")
 
 
-def explained(
-    job: Job, table: Table, notices: Sequence[str], rows: Sequence[tuple[Record, str]]
-) -> Steps[list[Reject]]:
-    """Return what is to be reported of skipped records, given with the column that is wrong.
-
-    The notices do not say why, so the server is asked about each value again.
+class Skipped:
+    """The records of one COPY that the server has skipped. They are looked for while it reads on,
+    which takes no time then.
     """
-    columns, file = job.target.columns, job.file
-    values = [value_of(file, record, columns, column) for record, column in rows]
+
+    def __init__(self, job: Job, scanner: Scanner) -> None:
+        self.notices: list[str] = []
+        self._job, self._lines = job, Lines(scanner)
+        self._places: list[Complaint] = []
+        self._values: list[str | None] = []
+
+    def look(self, sent: Sequence[Piece], *, all_told: bool = False) -> None:
+        """Find what the notices speak of that have come, or are all that will come."""
+        file, columns = self._job.file, self._job.target.columns
+        self._places += [place(said, columns) for said in self.notices[len(self._places) :]]
+        self._lines.find(sent, [said.line for said in self._places], all_told=all_told)
+        for record in self._lines.found[len(self._values) :]:
+            column = self._places[len(self._values)].column
+            self._values.append(value_of(file, record, columns, column))
+
+    def rejects(self, table: Table, sent: Sequence[Piece]) -> Steps[list[Reject]]:
+        """Return what is to be reported of them."""
+        if not self.notices:
+            return []
+        self.look(sent, all_told=True)
+        check_count(self._job, len(self._places), len(self._lines.found))
+        columns = [said.column for said in self._places]
+        found = list(zip(self._lines.found, columns, self._values, strict=True))
+        return (yield from _explained(self._job, table, self.notices, found))
+
+
+def _explained(
+    job: Job, table: Table, notices: Sequence[str], found: Sequence[tuple[Record, str, str | None]]
+) -> Steps[list[Reject]]:
+    """Ask the server about each value once more, as the notices do not say what is wrong."""
     types = {column.name: column.type for column in table.columns}
-    asked = [types.get(column, "text") for _, column in rows]
+    asked = [types.get(column, "text") for _, column, _ in found]
+    values = [value for *_, value in found]
     reasons = yield from query(job.connection, _REASONS, values, asked)
     return [
         Reject(
-            file=file.name,
+            file=job.file.name,
             line=record.line,
             record=record.number,
             offset=record.offset,
@@ -54,8 +84,8 @@ def explained(
             value=value,
             data=record.data,
         )
-        for notice, (record, column), value, (sqlstate, message) in zip(
-            notices, rows, values, reasons, strict=True
+        for notice, (record, column, value), (sqlstate, message) in zip(
+            notices, found, reasons, strict=True
         )
     ]
 

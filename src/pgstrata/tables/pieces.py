@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from bisect import bisect_right
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -106,16 +107,29 @@ def divided(pieces: list[Piece], size: int, scanner: Scanner) -> tuple[list[Piec
     return pieces, []
 
 
-def on_lines(pieces: Sequence[Piece], lines: list[int], scanner: Scanner) -> list[Record]:
-    """Return the records that end on the server's lines, which ascend behind a header line."""
-    found: list[Record] = []
-    before, place = 1, 0
-    for piece in pieces:
-        after = before + piece.marks if piece is not pieces[-1] else sys.maxsize
-        wanted = [line - before for line in lines[place:] if line <= after]
-        found += records_at(piece, wanted, scanner) if wanted else []
-        before, place = before + piece.marks, place + len(wanted)
-    return found
+class Lines:
+    """Finds the records of pieces by the server's lines, which ascend behind a header line."""
+
+    def __init__(self, scanner: Scanner) -> None:
+        self.found: list[Record] = []
+        self._scanner = scanner
+        self._before, self._place = 1, 0  # lines before the next piece, and which that is
+
+    def find(self, pieces: Sequence[Piece], lines: Sequence[int], *, all_told: bool) -> None:
+        """Find what ends on some of the ``lines``: on all of them if those are all there will be,
+        else in the pieces that a later line has left behind.
+        """
+        while self._place < len(pieces):
+            piece, left = pieces[self._place], lines[len(self.found) :]
+            ends = self._before + piece.marks
+            if all_told and self._place == len(pieces) - 1:
+                ends = sys.maxsize
+            here = bisect_right(left, ends)
+            if here == len(left) and not all_told:
+                return
+            marks = [line - self._before for line in left[:here]]
+            self.found += records_at(piece, marks, self._scanner) if marks else []
+            self._before, self._place = self._before + piece.marks, self._place + 1
 
 
 def _runs(records: Sequence[Record], good: Iterable[bool], scanner: Scanner) -> list[Piece]:

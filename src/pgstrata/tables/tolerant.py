@@ -26,8 +26,8 @@ from pgstrata.tables.locate import (
     split_block,
     value_of,
 )
-from pgstrata.tables.notices import explained, place
-from pgstrata.tables.pieces import PART, Reader, around, divided, on_lines, without
+from pgstrata.tables.notices import Skipped
+from pgstrata.tables.pieces import PART, Lines, Reader, around, divided, without
 from pgstrata.tables.session import refused
 from pgstrata.tables.steps import Local, Steps, Wire, query
 from pgstrata.tables.strict import accepted, begin, check_count, give_up
@@ -61,15 +61,14 @@ class Sieve:
         self.job = job
         self.loaded = 0
         self.rejects: list[Reject] = []
-        self._table, self._meanwhile = table, meanwhile
+        self._table, self._meanwhile, self._scanner = table, meanwhile, job.scanner
         self._lenient = job.server >= 17  # noqa: PLR2004  # the module's docstring says it
         self._statement = job.statement(lenient=self._lenient)
         self._before = b"SAVEPOINT pgstrata_part; "
-        self._notices: list[str] = []
+        self._skipped = Skipped(job, self._scanner)
         self._own_keys = own_keys
         self._waiting = Waiting()
         self._gap, self._last_bad = PART, 0  # bytes from one bad record to the next, and its offset
-        self._scanner = job.scanner
 
     def load(self, pieces: Iterator[Piece]) -> Steps[bool]:
         """Load one part; return whether a bad row has undone it, so that it went in pieces."""
@@ -99,7 +98,7 @@ class Sieve:
         """Take note of the rows that the server says it has skipped."""
         source, text = diagnostic.source_file or "", diagnostic.message_primary or ""
         if source.endswith("copyfromparse.c"):
-            self._notices.append(text)
+            self._skipped.notices.append(text)
 
     def end(self) -> Steps[None]:
         """End the last savepoint."""
@@ -120,10 +119,10 @@ class Sieve:
         if not self._waits(error):
             yield from self._sift(sent, error)
             return
-        if self._notices:  # the server has seen all the rows, and these will never do
+        if self._skipped.notices:  # the server has seen all the rows, and these will never do
             yield from query(self.job.connection, _UNDO)
             known = len(self.rejects)
-            yield from self._skipped(sent)
+            self.rejects += yield from self._skipped.rejects(self._table, sent)
             skipped = {bad.record for bad in self.rejects[known:]}
             sent = without(sent, skipped, self._scanner)
         yield Local(partial(self._waiting.add, sent))
@@ -141,7 +140,7 @@ class Sieve:
     def _attempt(self, pieces: Iterator[Piece], sent: list[Piece]) -> Steps[psycopg.Error | None]:
         """Send pieces in one COPY; return the error if one of the rows made it fail."""
         job, connection = self.job, self.job.connection
-        self._notices.clear()
+        self._skipped = skipped = Skipped(job, self._scanner)
         yield from begin(job, self._before + self._statement)
         spoke = False
         try:
@@ -152,7 +151,8 @@ class Sieve:
                     spoke = yield Wire(connection, wire.write(connection.pgconn, data))
             yield Wire(connection, wire.end(connection.pgconn))
             yield Local(self._meanwhile)
-            taken = yield Wire(connection, wire.taken(connection.pgconn))
+            look = partial(skipped.look, sent)
+            taken = yield Wire(connection, wire.taken(connection.pgconn, look))
             if job.deferrable:
                 yield from query(connection, "SET CONSTRAINTS ALL IMMEDIATE")
         except psycopg.Error as error:
@@ -213,8 +213,9 @@ class Sieve:
 
     def _culprit(self, part: list[Piece], place: Complaint) -> Record | None:
         """Return the record that a complaint means, if its value is the one complained of."""
-        found = on_lines(part, [place.line], self._scanner) if place.line else [None]
-        record = found[0]
+        lines = Lines(self._scanner)
+        lines.find(part, [place.line] if place.line else [], all_told=True)
+        record = lines.found[0] if lines.found else None
         if record is None or not (place.column and place.value):
             return record
         value = value_of(self.job.file, record, self.job.target.columns, place.column)
@@ -223,18 +224,9 @@ class Sieve:
     def _count(self, sent: list[Piece], taken: int) -> Steps[None]:
         """Count what the server took, and reject what it skipped."""
         records = sum(piece.records for piece in sent)
-        check_count(self.job, records, taken + len(self._notices))
+        check_count(self.job, records, taken + len(self._skipped.notices))
         self.loaded += taken
-        if self._notices:
-            yield from self._skipped(sent)
-
-    def _skipped(self, sent: list[Piece]) -> Steps[None]:
-        """Reject the rows that the server's notices speak of."""
-        places = [place(notice, self.job.target.columns) for notice in self._notices]
-        found = on_lines(sent, [said.line for said in places], self._scanner)
-        check_count(self.job, len(places), len(found))
-        rows = [(record, said.column) for record, said in zip(found, places, strict=True)]
-        self.rejects += yield from explained(self.job, self._table, self._notices, rows)
+        self.rejects += yield from self._skipped.rejects(self._table, sent)
 
 
 def _size(pieces: list[Piece]) -> int:

@@ -16,8 +16,15 @@ from psycopg.errors import error_from_result
 from psycopg.waiting import Ready, Wait
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from psycopg.abc import PQGen
     from psycopg.pq.abc import PGconn, PGresult
+
+
+def _nothing() -> None:
+    pass
+
 
 _COPYING = (pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT)
 _NONE_YET, _END = (0, b""), -1  # what get_copy_data returns for a row, and for its length
@@ -122,11 +129,13 @@ def _received(pgconn: PGconn) -> tuple[list[tuple[int, bytes | memoryview]], boo
     return rows, False
 
 
-def taken(pgconn: PGconn) -> PQGen[int]:
-    """Wait for the end of a COPY; return how many rows the server says it was."""
+def taken(pgconn: PGconn, meanwhile: Callable[[], None] = _nothing) -> PQGen[int]:
+    """Wait for the end of a COPY; return how many rows the server says it was. ``meanwhile`` is
+    called whenever something has come, such as a notice.
+    """
     failure: PGresult | None = None
     count = 0
-    while (result := (yield from _result(pgconn))) is not None:
+    while (result := (yield from _result(pgconn, meanwhile))) is not None:
         if result.status in _FAILED:
             failure = result
         else:
@@ -141,8 +150,9 @@ def _drain(pgconn: PGconn) -> PQGen[None]:
         pass
 
 
-def _result(pgconn: PGconn) -> PQGen[PGresult | None]:
+def _result(pgconn: PGconn, meanwhile: Callable[[], None] = _nothing) -> PQGen[PGresult | None]:
     while pgconn.is_busy():
+        meanwhile()
         if (yield Wait.R):
             pgconn.consume_input()
     return pgconn.get_result()
