@@ -24,11 +24,14 @@ class Proxy:
 
     ``listener`` may be given, e.g. one that was made in another network namespace. ``delay`` is
     added to each piece that passes, in seconds. After a piece with ``last_words``, if there are
-    any, it swallows all.
+    any, it swallows all. ``keepalives`` end a connection whose client has vanished, as those of a
+    server do.
     """
 
-    def __init__(self, target: Address, listener: socket.socket | None = None) -> None:
-        self.target, self.delay = target, 0.0
+    def __init__(
+        self, target: Address, listener: socket.socket | None = None, *, keepalives: bool = False
+    ) -> None:
+        self.target, self.delay, self.keepalives = target, 0.0, keepalives
         self._listener = listener or socket.create_server(("127.0.0.1", 0))
         self.host, self.port = self._listener.getsockname()[:2]
         self._flows = threading.Event()
@@ -86,6 +89,8 @@ class Proxy:
         with suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
+                if self.keepalives:
+                    keep_alive(client)
                 threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
@@ -123,6 +128,14 @@ class Proxy:
         with suppress(OSError):
             half.shutdown(socket.SHUT_RDWR)
         half.close()
+
+
+def keep_alive(connection: socket.socket) -> None:
+    """End it some seconds after its other end has vanished, where the system can do that."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (("TCP_KEEPIDLE", 2), ("TCP_KEEPINTVL", 1), ("TCP_KEEPCNT", 3)):
+        if hasattr(socket, name):
+            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def unanswering() -> tuple[socket.socket, list[socket.socket]]:

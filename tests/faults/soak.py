@@ -73,8 +73,13 @@ class Soak:
         self.password = PASSWORD
 
     def way(self, server: Server) -> Proxy:
-        """Return a proxy to a server, at the far end of the network where there is one."""
-        return Proxy(address(server), self.network.listener() if self.network else None)
+        """Return a proxy to a server, at the far end of the network where there is one.
+
+        A client that gave up while packets were lost cannot say so: its session would stay, with
+        its locks, for as long as the far end lets it.
+        """
+        listener = self.network.listener() if self.network else None
+        return Proxy(address(server), listener, keepalives=True)
 
     def restart(self) -> float:
         """Stop and start the primary."""
