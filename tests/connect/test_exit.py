@@ -304,15 +304,7 @@ ENDS = {"exit": "", "shutdown": "manager.shutdown(0)"}
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
 @pytest.mark.parametrize(
     "environ",
-    [
-        "libpq of psycopg",
-        pytest.param(
-            "old libpq",
-            marks=pytest.mark.skipif(
-                sys.version_info[:2] == (3, 12), reason="Python 3.12 begins no threads at its end"
-            ),
-        ),
-    ],
+    ["libpq of psycopg", "old libpq"],
     indirect=True,
 )
 def test_silent_connections_delay_the_end_together(

@@ -16,6 +16,8 @@ from typing import Any
 import psycopg
 from psycopg import capabilities, pq
 
+from pgstrata.connect.answering import answering
+
 CANCEL_SECONDS = 1.0
 
 _EVENTS = {pq.PollingStatus.READING: EVENT_READ, pq.PollingStatus.WRITING: EVENT_WRITE}
@@ -69,14 +71,15 @@ def _cancel_in_threads(connections: Iterable[Any], seconds: float) -> None:
         threading.Thread(target=_cancel, args=(connection,), daemon=True)
         for connection in connections
     ]
-    for thread in threads:
-        try:
+    try:
+        for thread in threads:
             thread.start()
-        except RuntimeError:  # Python 3.12 ends; a silent server then holds it up
-            thread.run()
+    except RuntimeError:  # Python 3.12 ends: a silent server would hold it up
+        for connection in answering(connections, until):
+            _cancel(connection)
+        return
     for thread in threads:
-        if thread.ident is not None:
-            thread.join(max(until - monotonic(), 0))
+        thread.join(max(until - monotonic(), 0))
 
 
 def _cancel(connection: Any) -> None:
