@@ -6,7 +6,6 @@ thread while the program ends, and the loop of an asynchronous connection may no
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable
 from contextlib import suppress
 from selectors import EVENT_READ, EVENT_WRITE, BaseSelector, DefaultSelector
@@ -40,7 +39,7 @@ def cancel(
     if capabilities.has_cancel_safe():
         _cancel_together(active, seconds)
     else:
-        _cancel_in_threads(active, seconds)
+        _cancel_those_that_answer(active, seconds)
 
 
 def _cancel_together(connections: Iterable[Any], seconds: float) -> None:
@@ -64,24 +63,10 @@ def _go_on(selector: BaseSelector, request: pq.abc.PGcancelConn) -> None:
         selector.register(request.socket, event, request)
 
 
-def _cancel_in_threads(connections: Iterable[Any], seconds: float) -> None:
-    """Do it with a libpq older than 17, which can only wait for the server."""
-    until = monotonic() + seconds
-    threads = [
-        threading.Thread(target=_cancel, args=(connection,), daemon=True)
-        for connection in connections
-    ]
-    try:
-        for thread in threads:
-            thread.start()
-    except RuntimeError:  # Python 3.12 ends: a silent server would hold it up
-        for connection in answering(connections, until):
-            _cancel(connection)
-        return
-    for thread in threads:
-        thread.join(max(until - monotonic(), 0))
-
-
-def _cancel(connection: Any) -> None:
-    with suppress(psycopg.Error):
-        connection.cancel()
+def _cancel_those_that_answer(connections: Iterable[Any], seconds: float) -> None:
+    """Do it with a libpq older than 17, which can only wait for the server, and with some versions
+    of psycopg lets no other thread run meanwhile.
+    """
+    for connection in answering(connections, monotonic() + seconds):
+        with suppress(psycopg.Error):
+            connection.cancel()
