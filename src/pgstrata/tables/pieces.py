@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from bisect import bisect_right
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -121,10 +120,8 @@ class Lines:
         """
         while self._place < len(pieces):
             piece, left = pieces[self._place], lines[len(self.found) :]
-            ends = self._before + piece.marks
-            if all_told and self._place == len(pieces) - 1:
-                ends = sys.maxsize
-            here = bisect_right(left, ends)
+            last = self._place == len(pieces) - 1  # whose last record may lack its newline
+            here = len(left) if last else bisect_right(left, self._before + piece.marks)
             if here == len(left) and not all_told:
                 return
             marks = [line - self._before for line in left[:here]]
