@@ -65,6 +65,11 @@ def in_child(work: Callable[[], object]) -> int:
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 # A fork while other threads run is what is tested; Python 3.12 warns of it.
 forking = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+# psycopg's C part keeps the interpreter while it is in OpenSSL, so no fork comes in between.
+# Without it another thread may hold a lock of OpenSSL, which nobody in the child gives back.
+while_others_connect = pytest.mark.skipif(
+    psycopg.pq.__impl__ == "python", reason="a fork meets a thread that is within OpenSSL"
+)
 
 
 @forks
@@ -114,6 +119,7 @@ def test_fork_in_a_block(server: Server, database: str, kind: str) -> None:
 
 @forks
 @forking
+@while_others_connect
 def test_fork_under_load(server: Server, database: str) -> None:
     """Children that are forked while threads work get right rows, and cost the parent none."""
     manager = PGConnectionManager()
@@ -147,6 +153,7 @@ def test_fork_under_load(server: Server, database: str) -> None:
 
 @forks
 @forking
+@while_others_connect
 def test_fork_and_event_loops(server: Server, database: str) -> None:
     """The pools of a parent's event loops are not the child's either."""
     manager = PGConnectionManager()
