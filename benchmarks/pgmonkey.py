@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import yaml
-from tests.servers import PASSWORD, Server
+from tests.servers import Server
 
 NEEDED = ("pgmonkey==4.0.0", "chardet<6", "tqdm<5")
 RUN = (  # its progress bar would be in the way of the table
@@ -30,8 +30,7 @@ def install(folder: Path) -> Path | None:
 
 def settings(folder: Path, server: Server, database: str) -> Path:
     """Write what it needs to connect to a throw-away server."""
-    keywords = {"host": server.host, "port": server.port, "dbname": database}
-    keywords |= {"user": server.superuser, "password": PASSWORD}
+    keywords = server.keywords(dbname=database)
     path = folder / "connection.yaml"
     path.write_text(yaml.safe_dump({"connection_type": "normal", "connection_settings": keywords}))
     return path

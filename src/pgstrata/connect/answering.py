@@ -26,13 +26,19 @@ def answering(connections: Iterable[Any], until: float) -> Iterator[Any]:
             for connection in connections:
                 with suppress(OSError, AttributeError, psycopg.Error):  # unknown here, or lost
                     _begin(selector, connection)
-            while selector.get_map() and (left := until - monotonic()) > 0:
-                for key, _ in selector.select(left):
-                    if _answers(selector, key):
-                        yield key.data
+            for key in ready(selector, until):
+                if _answers(selector, key):
+                    yield key.data
         finally:
             for key in list(selector.get_map().values()):
                 _end(selector, key)
+
+
+def ready(selector: BaseSelector, until: float) -> Iterator[SelectorKey]:
+    """Yield what can go on, until nothing is registered any more or the time is over."""
+    while selector.get_map() and (left := until - monotonic()) > 0:
+        for key, _ in selector.select(left):
+            yield key
 
 
 def _begin(selector: BaseSelector, connection: Any) -> None:

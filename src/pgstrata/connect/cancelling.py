@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 from psycopg import capabilities, pq
 
-from pgstrata.connect.answering import answering
+from pgstrata.connect.answering import answering, ready
 
 CANCEL_SECONDS = 1.0
 
@@ -50,11 +50,10 @@ def _cancel_together(connections: Iterable[Any], seconds: float) -> None:
                 request = connection.pgconn.cancel_conn()
                 request.start()
                 _go_on(selector, request)
-        while selector.get_map() and (left := until - monotonic()) > 0:
-            for key, _ in selector.select(left):
-                selector.unregister(key.fileobj)
-                with suppress(psycopg.Error):
-                    _go_on(selector, key.data)
+        for key in ready(selector, until):
+            selector.unregister(key.fileobj)
+            with suppress(psycopg.Error):
+                _go_on(selector, key.data)
 
 
 def _go_on(selector: BaseSelector, request: pq.abc.PGcancelConn) -> None:

@@ -25,7 +25,7 @@ from pgstrata.tables.catalog import (
 from pgstrata.tables.errors import InputError
 from pgstrata.tables.header import matched
 from pgstrata.tables.results import CopyPlan, Endpoint
-from pgstrata.tables.sequences import doubt
+from pgstrata.tables.sequences import doubts
 from pgstrata.tables.session import refused
 from pgstrata.tables.steps import AnyConnection, Steps, query
 
@@ -87,7 +87,7 @@ def planned(copy: Copy) -> Steps[tuple[CopyPlan, Table, Table]]:
     goal, ddl = yield from _goal(copy, origin, columns)
     yield from _refuse_same(copy, origin, goal)
     placed = matched([column.name for column in columns], goal)
-    lag = "" if ddl or copy.options.sync_sequences else doubt(goal, placed)
+    lag = () if ddl or copy.options.sync_sequences else doubts(goal, placed)
     plan = CopyPlan(
         source=endpoint(copy.source),
         target=endpoint(copy.target),
@@ -97,7 +97,7 @@ def planned(copy: Copy) -> Steps[tuple[CopyPlan, Table, Table]]:
         format=_form(columns, [goal.column(name) for name in placed]),
         masks=dict(copy.options.masks),
         ddl=ddl,
-        doubts=(lag,) if lag else (),
+        doubts=lag,
     )
     return plan, origin, goal
 
@@ -133,15 +133,13 @@ def _refuse_same(copy: Copy, origin: Table, goal: Table) -> Steps[None]:
     (there,) = yield from query(copy.target, _SERVER)
     if here == there:
         raise InputError(f"source and target are the same table, {origin}, of the same server")
-    (start, standby, *database), (other, also, *other_database) = here, there
-    if standby and not also and start != other and database == other_database:
-        yield from _refuse_replica(copy, origin, readable=bool(database[-1]))
+    (_, standby, database, readable), (_, also, other, other_readable) = here, there
+    if standby and not also and database == other and readable and other_readable:
+        yield from _refuse_replica(copy, origin)
 
 
-def _refuse_replica(copy: Copy, origin: Table, *, readable: bool) -> Steps[None]:
+def _refuse_replica(copy: Copy, origin: Table) -> Steps[None]:
     """Refuse to copy the rows of a standby's table into its primary, where they came from."""
-    if not readable:
-        return
     here = yield from query(copy.source, _CLUSTER)
     there = yield from query(copy.target, _CLUSTER)
     if here == there:

@@ -253,7 +253,7 @@ def _fit_opened(run: Run, table: Table, file: Opened) -> Fitted:
     else:
         names = []
         columns = positional(len(file.first), table, options.columns)
-    lag = "" if options.sync_sequences else sequences.doubt(table, columns)
+    lag = () if options.sync_sequences else sequences.doubts(table, columns)
     plan = ImportPlan(
         file=file.name,
         table=str(table),
@@ -264,6 +264,6 @@ def _fit_opened(run: Run, table: Table, file: Opened) -> Fitted:
         dialect=file.dialect,
         header=header,
         ddl=run.ddl,
-        doubts=tuple(d for d in (*file.doubts, doubt, lag) if d),
+        doubts=tuple(d for d in (*file.doubts, doubt, *lag) if d),
     )
     return Fitted(file, columns, plan)

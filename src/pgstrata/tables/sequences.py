@@ -44,9 +44,8 @@ def counted(table: Table, columns: Collection[str]) -> list[Column]:
     return [column for column in table.columns if column.sequence and column.name in columns]
 
 
-def doubt(table: Table, columns: Collection[str]) -> str:
-    """Return what is to be said where sequences are not told to follow, else nothing."""
+def doubts(table: Table, columns: Collection[str]) -> tuple[str, ...]:
+    """Return what is to be said where sequences are not told to follow."""
     names = ", ".join(column.name for column in counted(table, columns))
-    if not names:
-        return ""
-    return f"the next INSERT may get a value of {names} that is taken (--sync-sequences)"
+    said = f"the next INSERT may get a value of {names} that is taken (--sync-sequences)"
+    return (said,) if names else ()

@@ -21,14 +21,13 @@ if TYPE_CHECKING:
     from psycopg.abc import PQGen
     from psycopg.pq.abc import PGconn, PGresult
 
-
-def _nothing() -> None:
-    pass
-
-
 _COPYING = (pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT)
 _NONE_YET, _END = (0, b""), -1  # what get_copy_data returns for a row, and for its length
 _FAILED = (pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.BAD_RESPONSE)
+
+
+def _nothing() -> None:
+    pass
 
 
 def start(pgconn: PGconn, statement: bytes) -> PQGen[None]:
