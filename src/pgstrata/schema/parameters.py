@@ -57,7 +57,9 @@ def names() -> tuple[str, ...]:
 
 
 # Letters beyond ASCII are allowed: the server looks at bytes, and all of theirs have the high bit.
-_PART = r"[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_$\x80-\U0010ffff]*"
+# The ASCII characters that are not allowed are named, since Python compiles a range of all others
+# in 20 ms, which every command would pay for.
+_PART = r"[^\x00-@\[-^`{-\x7f][^\x00-#%-/:-@\[-^`{-\x7f]*"
 _CUSTOM = re.compile(rf"{_PART}(\.{_PART})+")
 
 

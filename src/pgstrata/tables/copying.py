@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from pgstrata.tables.results import CopyPlan, OnProgress
     from pgstrata.tables.statement import Target
 
-BLOCK = 32 * 1024  # bytes; larger ones fall out of the processor's cache and are slower
+BLOCK = 64 * 1024  # bytes; larger ones fall out of the processor's cache, and are slower
 _GIVING, _TAKING = READING | MONEY, WRITING | MONEY
 
 

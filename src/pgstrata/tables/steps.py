@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 AnyConnection: TypeAlias = "psycopg.Connection[Any] | psycopg.AsyncConnection[Any]"
+_INTERVAL = 0.01  # seconds that a wait for much goes on when less is there; see wire.read
 Text: TypeAlias = "LiteralString | sql.SQL | sql.Composed"
 
 
@@ -155,7 +156,7 @@ def _perform(step: Step) -> Any:
         return connection.cancel_safe()
     if isinstance(step, Wire):
         with connection.lock:
-            return connection.wait(step.generator)
+            return connection.wait(step.generator, _INTERVAL)
     with connection.cursor(row_factory=tuple_row) as cursor:
         if isinstance(step, Describe):
             return _columns(cursor.execute(_as_query(step.text)))
@@ -175,7 +176,7 @@ async def _perform_async(step: Step) -> Any:
         return await connection.cancel_safe()
     if isinstance(step, Wire):
         async with connection.lock:
-            return await connection.wait(step.generator)
+            return await connection.wait(step.generator, _INTERVAL)
     async with connection.cursor(row_factory=tuple_row) as cursor:
         if isinstance(step, Describe):
             return _columns(await cursor.execute(_as_query(step.text)))

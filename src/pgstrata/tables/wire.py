@@ -7,7 +7,11 @@ looks at an error only when all has been sent, which for a large file is hours l
 
 from __future__ import annotations
 
+import os
+import socket
+import sys
 from functools import partial
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -21,8 +25,9 @@ if TYPE_CHECKING:
     from psycopg.abc import PQGen
     from psycopg.pq.abc import PGconn, PGresult
 
+GULP = 256 * 1024  # bytes
 _COPYING = (pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT)
-_NONE_YET, _END = (0, b""), -1  # what get_copy_data returns for a row, and for its length
+_NONE_YET, _DATA = (0, b""), itemgetter(1)  # of what get_copy_data returns: length and row
 _FAILED = (pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.BAD_RESPONSE)
 
 
@@ -100,28 +105,47 @@ def read(pgconn: PGconn, size: int) -> PQGen[tuple[bytes, int, int]]:
     count = length = 0
     while True:
         rows, ended = _received(pgconn)
-        blocks.append(b"".join([row for _, row in rows]))
+        blocks.append(b"".join(rows))
         count, length = count + len(rows), length + len(blocks[-1])
         if ended:
             total = yield from taken(pgconn)
             return b"".join(blocks), count, total
         if length >= size:
             return b"".join(blocks), count, -1
-        yield Wait.R
+        if not rows:
+            yield from _gulp(pgconn)
         pgconn.consume_input()
 
 
-def _received(pgconn: PGconn) -> tuple[list[tuple[int, bytes | memoryview]], bool]:
-    """Return the rows that have arrived, with their lengths, and whether they were the last.
+def _gulp(pgconn: PGconn) -> PQGen[None]:
+    """Wait until ``GULP`` bytes are there, or for the interval of the connection's wait.
+
+    The server hands over 8 KB at a time. If each of them woke this process, both would spend a good
+    part of their time on that. Sockets of other systems, and local ones, wake at the first byte.
+    """
+    if sys.platform != "linux":
+        yield Wait.R
+        return
+    with socket.socket(fileno=os.dup(pgconn.socket)) as own:
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, GULP)
+        try:
+            yield Wait.R
+        finally:  # whoever waits next may wait for less
+            own.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
+
+
+def _received(pgconn: PGconn) -> tuple[list[bytes | memoryview], bool]:
+    """Return the rows that have arrived, and whether they were the last.
 
     A loop in Python over every row would take as long as the server does. ``extend`` stops by
-    itself at what stands for "none yet"; the call after the end of the data fails.
+    itself at what stands for "none yet"; the call after the end of the data fails. Rows are never
+    empty, as what stands for the end is.
     """
-    rows: list[tuple[int, bytes | memoryview]] = []
+    rows: list[bytes | memoryview] = []
     try:
-        rows.extend(iter(partial(pgconn.get_copy_data, 1), _NONE_YET))
+        rows.extend(map(_DATA, iter(partial(pgconn.get_copy_data, 1), _NONE_YET)))
     except psycopg.OperationalError:
-        if not rows or rows[-1][0] != _END:
+        if not rows or rows[-1]:
             raise
         rows.pop()
         return rows, True
