@@ -212,3 +212,38 @@ def test_the_rows_of_a_query(
     assert cli("copy", *query, *ENDS).code == 2
     assert cli("copy", "people", *query, *ENDS).code == 2
     assert cli("copy", *ENDS).code == 2
+
+
+def test_a_copy_in_batches_is_resumed(
+    cli: Cli, source: psycopg.Connection[Any], target: psycopg.Connection[Any]
+) -> None:
+    """What failed in part says so with its exit code, and goes on when that is mended."""
+    target.execute(f"{DDL}; ALTER TABLE people ADD CONSTRAINT odd CHECK (id <> 3)")
+    arguments = ("copy", "people", *ENDS, "--batch", "1", "--mask", "email=null")
+    done = cli(*arguments)
+    assert done.code == 5
+    assert "2 rows of public.people are committed; the next batch failed" in done.err
+    target.execute("ALTER TABLE people DROP CONSTRAINT odd")
+    done = cli(*arguments)
+    assert done.code == 2
+    assert "--resume goes on with it" in done.err
+    done = cli(*arguments, "--resume", "--format", "json")
+    assert done.code == 0
+    assert (done.json["rows_loaded"], done.json["rows_resumed"]) == (1, 2)
+    assert rows(target) == [(1, "Ada", None), (2, None, None), (3, "", None)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("people", "--mask", "name=hash"), "batches with masks need a salt"),
+        (("people", "orders", "--copy-id", "x"), "go with one table only"),
+    ],
+)
+def test_what_batches_cannot_do_is_refused(
+    cli: Cli, source: psycopg.Connection[Any], arguments: tuple[str, ...], said: str
+) -> None:
+    """Before anything is connected."""
+    done = cli("copy", *arguments, *ENDS, "--batch", "10")
+    assert done.code == 2
+    assert said in done.err

@@ -71,10 +71,40 @@ def test_newlines_of_another_kind_in_quotes_are_data(
     assert rows(pair) == [(1, "x\ny\r\nz\r"), (2, "end")]
 
 
-def test_mixed_ends_of_records(pair: psycopg.Connection[Any], csv_file: Any) -> None:
-    """The line is named; a file like that was glued together from two."""
-    with pytest.raises(RowError, match=r"people.csv:3: record 2.*carriage return"):
-        import_csv(pair, "pair", csv_file("a,b\n1,x\n2,y\r\n3,z\n"))
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [("a,b\n1,x\n2,y\r\n3,z\n", "carriage return"), ("a,b\r\n1,x\r\n2,y\n3,z\r\n", "newline")],
+)
+def test_mixed_ends_of_records(
+    pair: psycopg.Connection[Any], csv_file: Any, text: str, what: str
+) -> None:
+    """The line is named, and what helps; a file like that was glued together from two."""
+    with pytest.raises(RowError, match=rf"people.csv:3: record 2.*{what}") as caught:
+        import_csv(pair, "pair", csv_file(text))
+    assert "--normalize-eol" in caught.value.hint
+
+
+@pytest.mark.parametrize("first", ["\n", "\r\n"])
+@pytest.mark.parametrize("mode", ["one", "rejects", "batches", "verified"])
+def test_mixed_ends_of_records_may_be_taken_for_one(
+    pair: psycopg.Connection[Any], csv_file: Any, tmp_path: Path, first: str, mode: str
+) -> None:
+    """On every way in; what stands in quotes stays, and so do the bytes of what is rejected."""
+    ways: dict[str, dict[str, Any]] = {
+        "one": {},
+        "rejects": {"rejects": tmp_path / "bad.csv"},
+        "batches": {"batch": 2},
+        "verified": {"verify": True},
+    }
+    bad = "bad,row\r\n" if mode == "rejects" else ""
+    text = f'a,b{first}1,"x\ny\r\nz"\r\n2,end\n{bad}3,"q"\r\n4,last'
+    chosen = ImportOptions(normalize_eol=True, **ways[mode])
+    result = import_csv(pair, "pair", csv_file(text), chosen)
+    assert (result.rows_loaded, result.rows_rejected) == (4, len(bad[:1]))
+    assert rows(pair) == [(1, "x\ny\r\nz"), (2, "end"), (3, "q"), (4, "last")]
+    if bad:
+        assert (tmp_path / "bad.csv").read_bytes() == f"a,b{first}{bad}".encode()
+        assert json.loads((tmp_path / "bad.csv.jsonl").read_text())["line"] == 6
 
 
 @pytest.mark.parametrize("bad", [b"2,\x00\n", b"2,caf\xe9\n"])

@@ -54,10 +54,7 @@ def import_summary(result: ImportResult, *, dry_run: bool = False) -> str:
     ]
     pace = _pace(result.rows_read, result.bytes, result.seconds)
     lines = [f"{result.table}: {_counted(counts)}, of {_rows(result.rows_read)} read; {pace}"]
-    if result.rows_updated:
-        lines.append(f"updated: {_rows(result.rows_updated)} of the loaded ones")
-    if result.rows_resumed:
-        lines.append(f"resumed: {_rows(result.rows_resumed)} were in from before")
+    lines += _earlier(result)
     if result.rejects_file:
         lines.append(f"rejects: {result.rejects_file}, reasons: {result.rejects_file}.jsonl")
     return "\n".join([*lines, *_proof(result.verified, result.checksum), *_dry(dry_run)])
@@ -90,8 +87,7 @@ def copy_summary(result: CopyResult, *, dry_run: bool = False) -> str:
     counts = [(result.rows_loaded, "loaded"), (result.rows_skipped, "skipped")]
     pace, name = _pace(result.rows_read, result.bytes, result.seconds), result.plan.target_table
     lines = [f"{name}: {_counted(counts)}, of {_rows(result.rows_read)} read; {pace}"]
-    if result.rows_updated:
-        lines.append(f"updated: {_rows(result.rows_updated)} of the loaded ones")
+    lines += _earlier(result)
     return "\n".join([*lines, *_proof("", result.checksum), *_dry(dry_run)])
 
 
@@ -139,6 +135,16 @@ def _counted(counts: Iterable[tuple[int, str]]) -> str:
     (first, what), *others = counts
     said = [f"{_rows(first)} {what}", *(f"{count:,} {name}" for count, name in others if count)]
     return ", ".join(said)
+
+
+def _earlier(result: ImportResult | CopyResult) -> list[str]:
+    """Return what a transfer says of rows that were there before."""
+    lines = []
+    if result.rows_updated:
+        lines.append(f"updated: {_rows(result.rows_updated)} of the loaded ones")
+    if result.rows_resumed:
+        lines.append(f"resumed: {_rows(result.rows_resumed)} were in from before")
+    return lines
 
 
 def _rows(count: int) -> str:

@@ -12,13 +12,12 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from pgstrata.errors import PgstrataError, UsageError
+from pgstrata.errors import UsageError
 from pgstrata.tables.errors import (
     InputError,
     Interrupted,
-    OutcomeUnknownError,
-    PartialTransferError,
     TransferError,
+    part_kept,
 )
 from pgstrata.tables.importing import (
     Fitted,
@@ -131,7 +130,7 @@ def _loaded(run: Run, files: list[_File]) -> Steps[ImportResult]:
     except Exception as error:  # also what nobody has foreseen
         if not (run.tally.committed or run.ddl or run.emptied):
             raise
-        raise _partial(run, error) from error
+        raise part_kept(_kept(run), error) from error
     except KeyboardInterrupt as error:
         raise _interrupted(run, error) from error
 
@@ -263,15 +262,6 @@ def _interrupted(run: Run, error: KeyboardInterrupt) -> Interrupted:
     if isinstance(error, Interrupted) and error.committed:
         run.tally.committed = run.loaded + run.resumed
     return Interrupted(f"{_kept(run)}; it can be resumed")
-
-
-def _partial(run: Run, error: Exception) -> PgstrataError:
-    """Return the error that says what is committed."""
-    message = f"{_kept(run)}; the next batch failed: {error}"
-    if isinstance(error, OutcomeUnknownError):
-        return OutcomeUnknownError(message, xid=error.xid, hint=error.hint)
-    hint = "mend what is wrong and resume: it goes on after the last committed record"
-    return PartialTransferError(message, hint=hint)
 
 
 def _kept(run: Run) -> str:

@@ -13,7 +13,7 @@ from pgstrata.errors import UsageError
 from pgstrata.tables import sequences, wire
 from pgstrata.tables.catalog import Column, Table, names
 from pgstrata.tables.copyplan import Copy, chosen, planned
-from pgstrata.tables.errors import TransferError, VerificationError
+from pgstrata.tables.errors import TransferError, VerificationError, part_kept
 from pgstrata.tables.job import Tally
 from pgstrata.tables.masks import SALT, masked
 from pgstrata.tables.modes import close_target, merge_for, open_target
@@ -39,17 +39,21 @@ if TYPE_CHECKING:
     from pgstrata.tables.statement import Target
 
 BLOCK = 64 * 1024  # bytes; larger ones fall out of the processor's cache, and are slower
-_GIVING, _TAKING = READING | MONEY, WRITING | MONEY
+GIVING, TAKING = READING | MONEY, WRITING | MONEY  # the settings of both ends
 
 
 def copy_steps(copy: Copy) -> Steps[CopyResult]:
     """Copy; see ``copy_table``."""
     if copy.source is copy.target:
         raise UsageError("source and target are the same connection")
+    if copy.options.batch:
+        from pgstrata.tables.copybatches import in_batches
+
+        return (yield from transaction(copy.source, in_batches(copy), GIVING, read_only=True))
     keep = not copy.options.dry_run
     committed = keep and not in_transaction(copy.target)
-    written = transaction(copy.target, _filled(copy, committed=committed), _TAKING, keep=keep)
-    return (yield from transaction(copy.source, written, _GIVING, read_only=True))
+    written = transaction(copy.target, _filled(copy, committed=committed), TAKING, keep=keep)
+    return (yield from transaction(copy.source, written, GIVING, read_only=True))
 
 
 def copy_all_steps(
@@ -66,10 +70,12 @@ def copy_all_steps(
     ]
     if len(copies) == 1:
         return ((yield from copy_steps(copies[0])),)
+    if any(copy.options.batch for copy in copies):
+        return tuple((yield from transaction(source, _in_turn(copies), GIVING, read_only=True)))
     keep = not copies[0].options.dry_run
     committed = keep and not in_transaction(target)
-    written = transaction(target, _each(copies), _TAKING, keep=keep)
-    results = yield from transaction(source, written, _GIVING, read_only=True)
+    written = transaction(target, _each(copies), TAKING, keep=keep)
+    results = yield from transaction(source, written, GIVING, read_only=True)
     return tuple(replace(result, committed=committed) for result in results)
 
 
@@ -81,21 +87,36 @@ def _each(copies: Sequence[Copy]) -> Steps[list[CopyResult]]:
     return results
 
 
+def _in_turn(copies: Sequence[Copy]) -> Steps[list[CopyResult]]:
+    """Copy tables of which each is committed by itself."""
+    results: list[CopyResult] = []
+    for copy in copies:
+        try:
+            result = yield from copy_steps(copy)
+        except Exception as error:
+            if not results:
+                raise
+            done = ", ".join(result.plan.target_table for result in results)
+            raise part_kept(f"complete: {done}", error, "the next table failed") from error
+        results.append(result)
+    return results
+
+
 def _filled(copy: Copy, *, committed: bool) -> Steps[CopyResult]:
     source, target, options = copy.source, copy.target, copy.options
     plan, origin, goal = yield from planned(copy)
-    selected = _selected(origin, chosen(origin, options), options)
+    rows_of = selected(origin, chosen(origin, options), options)
     if copy.on_plan:
         copy.on_plan(plan)
-    yield from _salt(source, options)
+    yield from salt(source, options)
     merge = merge_for(goal, options.mode, options.on_conflict, options.key)
     into = yield from open_target(target, goal, plan.columns, merge)
-    read = _plain(origin, chosen(origin, options), options) or selected
-    rows = yield from _piped(copy, read, into, plan.format)
+    read = _plain(origin, chosen(origin, options), options) or rows_of
+    rows = yield from piped(copy, read, into, plan.format)
     merged = yield from close_target(target, goal, into, merge, rows)
     if plan.ddl or (options.sync_sequences and not options.dry_run):
         yield from sequences.follow(target, goal, plan.columns)
-    proof = (yield from _verified(copy, selected, goal, plan.columns)) if options.verify else ""
+    proof = (yield from _verified(copy, rows_of, goal, plan.columns)) if options.verify else ""
     copy.tally.tell()
     return CopyResult(
         plan=plan,
@@ -110,26 +131,37 @@ def _filled(copy: Copy, *, committed: bool) -> Steps[CopyResult]:
     )
 
 
-def _salt(source: AnyConnection, options: CopyOptions) -> Steps[None]:
+def salt(source: AnyConnection, options: CopyOptions) -> Steps[None]:
+    """Hand the source the salt of its masks."""
     if options.masks:
-        salt = options.salt.reveal() if options.salt else secrets.token_hex(16)
-        yield from apply(source, {SALT: salt})
+        text = options.salt.reveal() if options.salt else secrets.token_hex(16)
+        yield from apply(source, {SALT: text})
 
 
-def _selected(table: Table, columns: Sequence[Column], options: CopyOptions) -> sql.Composed:
-    """Return the query in parentheses."""
+def selected(
+    table: Table,
+    columns: Sequence[Column],
+    options: CopyOptions,
+    within: Sequence[sql.Composable] = (),
+) -> sql.Composed:
+    """Return the query for the rows, or for those ``within`` some conditions, in parentheses."""
     fields = [
         masked(column, options.masks[column.name])
         if column.name in options.masks
         else sql.Identifier(column.name)
         for column in columns
     ]
-    where = f" WHERE {options.where}\n" if options.where else ""
     return sql.SQL("(SELECT {} FROM {}{})").format(
-        sql.SQL(", ").join(fields),
-        table.identifier,
-        sql.SQL(where),
+        sql.SQL(", ").join(fields), table.identifier, conditions(options, within)
     )
+
+
+def conditions(options: CopyOptions, within: Sequence[sql.Composable] = ()) -> sql.Composable:
+    """Return the WHERE of the rows to copy, which is empty for all of them."""
+    own = [sql.SQL(f"({options.where}\n)")] if options.where else []
+    if not (every := [*own, *within]):
+        return sql.SQL("")
+    return sql.SQL(" WHERE {}").format(sql.SQL(" AND ").join(every))
 
 
 def _plain(table: Table, columns: Sequence[Column], options: CopyOptions) -> sql.Composed | None:
@@ -143,11 +175,11 @@ def _plain(table: Table, columns: Sequence[Column], options: CopyOptions) -> sql
     return sql.SQL("{} ({})").format(table.identifier, names([column.name for column in columns]))
 
 
-def _piped(copy: Copy, selected: sql.Composed, into: Target, form: str) -> Steps[int]:
+def piped(copy: Copy, rows: sql.Composed, into: Target, form: str) -> Steps[int]:
     """Move all rows; return how many, which both servers have to agree on."""
     source, target = copy.source, copy.target
-    yield from _begun(copy, selected, into, form)
-    sent, spoke = -1, False
+    yield from _begun(copy, rows, into, form)
+    before, sent, spoke = copy.tally.rows, -1, False
     try:
         while sent < 0 and not spoke:
             data, count, sent = yield Wire(source, wire.read(source.pgconn, BLOCK))
@@ -166,12 +198,12 @@ def _piped(copy: Copy, selected: sql.Composed, into: Target, form: str) -> Steps
             f"the source sent {sent} rows, but the target took {taken}; nothing was kept",
             hint="a trigger of the table may drop rows",
         )
-    copy.tally.rows = taken
+    copy.tally.rows = before + taken  # a binary COPY has a trailer, which came as a row
     return taken
 
 
-def _begun(copy: Copy, selected: sql.Composed, into: Target, form: str) -> Steps[None]:
-    give = sql.SQL("COPY {} TO STDOUT (FORMAT {})").format(selected, sql.SQL(form))
+def _begun(copy: Copy, rows: sql.Composed, into: Target, form: str) -> Steps[None]:
+    give = sql.SQL("COPY {} TO STDOUT (FORMAT {})").format(rows, sql.SQL(form))
     take = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT {})").format(
         into.relation,
         names(into.columns),

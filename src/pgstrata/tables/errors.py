@@ -83,6 +83,15 @@ class Interrupted(KeyboardInterrupt):  # as the one it is
         self.committed = committed
 
 
+def part_kept(kept: str, error: Exception, failed: str = "the next batch failed") -> PgstrataError:
+    """Return the error of a transfer that commits as it goes: ``kept`` says what is committed."""
+    message = f"{kept}; {failed}: {error}"
+    if isinstance(error, OutcomeUnknownError):
+        return OutcomeUnknownError(message, xid=error.xid, hint=error.hint)
+    hint = "mend what is wrong and resume: it goes on after the last committed record"
+    return PartialTransferError(message, hint=hint)
+
+
 def shorten(text: str) -> str:
     """Return ``text``, cut to what a message may show of a value."""
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}… ({len(text)} characters)"

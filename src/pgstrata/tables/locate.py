@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
+    from pgstrata.tables.dialect import Newline
     from pgstrata.tables.prepare import Opened
     from pgstrata.tables.records import Block, Piece, Scanner
     from pgstrata.tables.statement import Target
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 KEPT = 8 * 2**20  # bytes; the server was never seen to lag behind by more than half of it
 # SQLSTATEs that speak of a row; 45 is what triggers raise on their own account.
 _ROW_CLASSES = ("22", "23", "44", "45", "54", "P0", "42804")
+_REJECTS = "a file for rejects (--rejects) takes the bad rows and lets the good ones in"
+_ENDS = "--normalize-eol takes a file of which some records end in LF and some in CRLF"
 PLACES = 1024  # blocks of which only the place is kept, where several connections share KEPT
 
 
@@ -172,12 +175,18 @@ def value_of(file: Opened, record: Record, columns: Sequence[str], column: str) 
     return fields[place] if place < len(fields) else None
 
 
-def row_error(bad: Reject) -> RowError:
+def row_error(bad: Reject, newline: Newline, scanner: Scanner) -> RowError:
     """Return the error of a strict import, with the advice that fits."""
-    hint = {
+    ends = {_end_of(record) for record in scanner.split(bad.data)} - {""}
+    mixed = newline != "\r" and not ends <= {newline}
+    advice = {
         "22021": likely(bad.data),
+        "22P04": _ENDS if mixed else "",
         "23505": IN_THE_WAY,
-    }.get(
-        bad.sqlstate, "a file for rejects (--rejects) takes the bad rows and lets the good ones in"
-    )
-    return RowError(bad, hint=hint)
+    }
+    return RowError(bad, hint=advice.get(bad.sqlstate) or _REJECTS)
+
+
+def _end_of(record: bytes) -> str:
+    """Return the newline of a record, as far as it has one."""
+    return next((end for end in ("\r\n", "\n", "\r") if record.endswith(end.encode())), "")

@@ -24,7 +24,8 @@ class ImportOptions:
     The file: ``delimiter``, ``quote``, ``escape`` (one ASCII character each), ``header``,
     ``encoding`` (a name that Python knows), ``compression`` (gz, zst, xz, bz2, none), ``skip``
     (physical lines before the header), ``null`` (the unquoted text of NULL), ``empty_as_null``
-    (quoted empty text is NULL too), ``datestyle`` (of ambiguous dates; else the session's).
+    (quoted empty text is NULL too), ``datestyle`` (of ambiguous dates; else the session's),
+    ``normalize_eol`` (records may end in LF or in CRLF, one so and one so).
 
     The columns: ``columns`` are the fields to load, by name of field or column; without a header
     they name every field in order. ``rename`` maps fields to columns. ``create`` makes the table if
@@ -53,6 +54,7 @@ class ImportOptions:
     null: str = ""
     empty_as_null: bool = False
     datestyle: str | None = None
+    normalize_eol: bool = False
     columns: Sequence[str] | None = None
     rename: Mapping[str, str] = field(default_factory=dict)
     create: bool = False
@@ -73,12 +75,8 @@ class ImportOptions:
     def __post_init__(self) -> None:
         for wrong, message in (
             (self.skip < 0, "skip must not be negative"),
-            (self.batch is not None and self.batch < 1, "batch must be at least 1"),
             (self.max_rejects < 1, "max_rejects must be at least 1"),
-            (self.resume and not self.batch, "resume goes with batch only"),
-            (bool(self.batch) and self.mode == "replace", "replace is one transaction: no batch"),
-            (bool(self.batch) and self.verify, "verify is one transaction: no batch"),
-            (bool(self.batch) and self.dry_run, "a dry run commits nothing: no batch"),
+            *_batches(self),
             (self.mode == "replace" and self.on_conflict != "error", "replace meets no conflicts"),
             (bool(self.key) and self.on_conflict == "error", "key goes with on_conflict only"),
             (any(c in self.null for c in "\r\n"), "null must not hold a newline"),
@@ -136,7 +134,9 @@ class CopyOptions:
     makes masks agree between copies, else it is random. ``create`` makes the table from the
     source's definition if it is missing. ``mode``, ``on_conflict``, ``key``,
     ``sync_sequences``, ``verify`` and ``dry_run`` as in ``ImportOptions``; ``verify`` compares
-    checksums of both ends.
+    checksums of both ends. ``batch`` commits after so many rows, in the order of the source's
+    primary key, and ``resume`` goes on behind the last key that is committed; ``copy_id`` is what
+    it goes on by, else that is what is copied from where.
     """
 
     target: str | None = None
@@ -148,15 +148,39 @@ class CopyOptions:
     mode: Mode = "append"
     on_conflict: OnConflict = "error"
     key: Sequence[str] = ()
+    batch: int | None = None
+    resume: bool = False
+    copy_id: str = ""
     sync_sequences: bool = False
     verify: bool = False
     dry_run: bool = False
     query: bool = False
 
     def __post_init__(self) -> None:
-        if self.query and not self.target:
-            raise UsageError("the rows of a query need a table to go into (--as)")
-        if self.mode == "replace" and self.on_conflict != "error":
-            raise UsageError("replace meets no conflicts")
+        for wrong, message in (
+            (self.query and not self.target, "the rows of a query need a table to go into (--as)"),
+            (self.mode == "replace" and self.on_conflict != "error", "replace meets no conflicts"),
+            *_batches(self),
+            (bool(self.batch) and self.query, "the rows of a query have no key to batch them by"),
+        ):
+            if wrong:
+                raise UsageError(message)
+        if self.batch and self.salt is None and any(m != "null" for m in self.masks.values()):
+            raise UsageError(
+                "batches with masks need a salt, or a copy that goes on would mask differently",
+                hint="--salt-file names a file with a long random text",
+            )
         if self.verify and (self.mode == "append" or self.on_conflict != "error"):
             raise UsageError("verify compares whole tables: it goes with mode truncate or replace")
+
+
+def _batches(options: ImportOptions | CopyOptions) -> list[tuple[bool, str]]:
+    """Return what batches cannot go with, and whether it is asked for."""
+    batch = bool(options.batch)
+    return [
+        (options.batch is not None and options.batch < 1, "batch must be at least 1"),
+        (options.resume and not batch, "resume goes with batch only"),
+        (batch and options.mode == "replace", "replace is one transaction: no batch"),
+        (batch and options.verify, "verify is one transaction: no batch"),
+        (batch and options.dry_run, "a dry run commits nothing: no batch"),
+    ]

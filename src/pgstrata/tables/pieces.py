@@ -70,16 +70,15 @@ class Reader:
         return _runs(records, good, self._scanner), bad
 
 
-def without(pieces: list[Piece], rejected: set[int], scanner: Scanner) -> list[Piece]:
-    """Return the pieces without some records, which are given by number."""
-    if not rejected:
-        return pieces
-    kept: list[Piece] = []
+def without(pieces: Iterable[Piece], rejected: set[int], scanner: Scanner) -> Iterator[Piece]:
+    """Yield the pieces without some records, which are given by number."""
     for piece in pieces:
+        here = range(piece.record, piece.record + piece.records)
+        if rejected.isdisjoint(here):
+            yield piece
+            continue
         records = split_block(piece, scanner)
-        good = [record.number not in rejected for record in records]
-        kept += [piece] if all(good) else _runs(records, good, scanner)
-    return kept
+        yield from _runs(records, [r.number not in rejected for r in records], scanner)
 
 
 def around(

@@ -32,7 +32,8 @@ class Opened:
     """A file whose dialect is known, standing before its first record.
 
     ``first`` are the fields of that record, ``head`` the bytes from there to the end of the sample,
-    ``before`` what came earlier (BOM and skipped lines), ``rest`` what follows the head.
+    ``before`` what came earlier (BOM and skipped lines), ``rest`` what follows the head. With
+    ``normalize_eol`` some records may end in CRLF though the dialect's newline is LF.
     """
 
     source: Source | Replay
@@ -45,6 +46,7 @@ class Opened:
     line: int
     first: list[str | None]
     doubts: list[str]
+    normalize_eol: bool = False
 
     @property
     def name(self) -> str:
@@ -157,6 +159,7 @@ def _looked_at(
         options.skip + 1,
         first,
         [d for d in (encoding.doubt, doubt) if d],
+        options.normalize_eol,
     )
 
 
@@ -183,7 +186,9 @@ def _dialect(head: bytes, encoding: Encoding, options: ImportOptions) -> tuple[D
         null=options.null,
     )
     said = f"fields look quoted with {quote}" if quote != '"' and not options.quote else ""
-    return replace(dialect, newline=_newline(head, dialect)), said
+    newline = _newline(head, dialect)
+    lf = options.normalize_eol and newline == "\r\n"
+    return replace(dialect, newline="\n" if lf else newline), said
 
 
 def _newline(head: bytes, dialect: Dialect) -> Newline:

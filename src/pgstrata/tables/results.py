@@ -156,7 +156,9 @@ class CopyPlan:
 
 @dataclass(frozen=True, slots=True)
 class CopyResult:
-    """``rows_skipped`` and ``rows_updated`` as in ``ImportResult``; ``bytes`` as sent."""
+    """``rows_skipped``, ``rows_updated`` and ``rows_resumed`` as in ``ImportResult``; ``bytes`` as
+    sent.
+    """
 
     plan: CopyPlan
     rows_read: int
@@ -165,6 +167,7 @@ class CopyResult:
     seconds: float
     rows_skipped: int = 0
     rows_updated: int = 0
+    rows_resumed: int = 0
     committed: bool = True
     checksum: str = ""
 

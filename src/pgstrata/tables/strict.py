@@ -58,14 +58,21 @@ def begin(job: Job, statements: bytes) -> Steps[None]:
 def accepted(data: bytes, job: Job, scanner: Scanner) -> bytes:
     r"""Return a block as the server reads it rightly.
 
-    Before 18 it takes a record that is only ``\.`` for the end of all data, silently: quote it.
+    Before 18 it takes a record that is only ``\.`` for the end of all data, silently: quote it. And
+    it wants all records to end as the first does, so if that is asked for they all end in LF.
     """
+    if job.file.normalize_eol and b"\r\n" in data:
+        data = b"".join(map(_ending_in_lf, scanner.split(data)))
     # One byte is looked for first: that takes a tenth of the time, and is mostly enough.
     if job.server >= 18 or b"\\" not in data or b"\\." not in data:  # noqa: PLR2004  # see above
         return data
     mark, quoted = b"\\.", scanner.quote + b"\\." + scanner.quote
     records = scanner.split(data)
     return b"".join(r.replace(mark, quoted) if r.rstrip(b"\r\n") == mark else r for r in records)
+
+
+def _ending_in_lf(record: bytes) -> bytes:
+    return record[:-2] + b"\n" if record.endswith(b"\r\n") else record
 
 
 def give_up(connection: AnyConnection) -> Steps[None]:
@@ -121,4 +128,5 @@ def _explained(error: psycopg.Error, job: Job, sent: Sent) -> TransferError:
             record = sent.find(place.line, job.scanner)
     if record is None:
         return refused(error, f"{job.file.name}: nothing was loaded")
-    return row_error(reject(job.file, record, job.target, error, place.column))
+    bad = reject(job.file, record, job.target, error, place.column)
+    return row_error(bad, job.file.dialect.newline, job.scanner)

@@ -34,7 +34,7 @@ from pgstrata.tables.strict import accepted, begin, check_count, give_up
 from pgstrata.tables.waiting import Waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from pgstrata.tables.catalog import Table
     from pgstrata.tables.job import Job
@@ -119,13 +119,14 @@ class Sieve:
         if not self._waits(error):
             yield from self._sift(sent, error)
             return
+        wait: Iterable[Piece] = sent
         if self._skipped.notices:  # the server has seen all the rows, and these will never do
             yield from query(self.job.connection, _UNDO)
             known = len(self.rejects)
             self.rejects += yield from self._skipped.rejects(self._table, sent)
             skipped = {bad.record for bad in self.rejects[known:]}
-            sent = without(sent, skipped, self._scanner)
-        yield Local(partial(self._waiting.add, sent))
+            wait = without(sent, skipped, self._scanner)
+        yield Local(partial(self._waiting.add, wait))
 
     def _without_orphans(self, pieces: list[Piece]) -> Steps[list[Piece]]:
         job, scanner = self.job, self._scanner
@@ -135,7 +136,9 @@ class Sieve:
         records = enumerate(record for piece in pieces for record in split_block(piece, scanner))
         found = [(record, lost[index]) for index, record in records if index in lost]
         self.rejects += [orphan(job, record, key) for record, key in found]
-        return without(pieces, {record.number for record, _ in found}, scanner)
+        others = without(pieces, {record.number for record, _ in found}, scanner)
+        kept: list[Piece] = yield Local(lambda: list(map(self._waiting.stored, others)))
+        return kept
 
     def _attempt(self, pieces: Iterator[Piece], sent: list[Piece]) -> Steps[psycopg.Error | None]:
         """Send pieces in one COPY; return the error if one of the rows made it fail."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pgstrata.tables.errors import TransferError
 from pgstrata.tables.pieces import PART
-from pgstrata.tables.records import Piece, Stored
+from pgstrata.tables.records import Block, Piece, Stored
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,10 +25,16 @@ class Waiting:
 
     def add(self, pieces: Iterable[Piece]) -> None:
         """Let pieces wait. Raises ``TransferError`` if there is no room for them."""
+        for piece in pieces:
+            self._pieces.append(self.stored(piece))
+            self.count += piece.records
+
+    def stored(self, piece: Piece) -> Stored:
+        """Return a piece of which the data are on the disk. Raises ``TransferError`` as ``add``."""
+        if isinstance(piece, Stored):
+            return piece
         try:
-            for piece in pieces:
-                self._pieces.append(self._stored(piece))
-                self.count += piece.records
+            return self._written(piece)
         except OSError as error:
             folder = tempfile.gettempdir()
             raise TransferError(
@@ -45,7 +51,7 @@ class Waiting:
         """Drop all data."""
         self._file.close()
 
-    def _stored(self, piece: Piece) -> Stored:
+    def _written(self, piece: Block) -> Stored:
         data = piece.data
         self._file.seek(0, os.SEEK_END)
         read = partial(self._read, self._file.tell(), len(data))

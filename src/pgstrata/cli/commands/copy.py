@@ -65,6 +65,13 @@ if TYPE_CHECKING:
 )
 @click.option("--create", is_flag=True, help="Make the table if it is missing, as the source's.")
 @writing
+@click.option(
+    "--batch", type=int, metavar="ROWS", help="Commit after every so many, by the primary key."
+)
+@click.option("--resume", is_flag=True, help="Go on after the last committed batch.")
+@click.option(
+    "--copy-id", default="", metavar="TEXT", help="What to resume by [what is copied from where]."
+)
 @click.option("--verify", is_flag=True, help="Compare the checksums of both ends.")
 @options.output("text", "json")
 @click.pass_obj
@@ -84,9 +91,9 @@ def command(  # noqa: PLR0913  # those that are not handed on
 ) -> None:
     """Copy tables, or a query's rows, from one environment to another.
 
-    Each TABLE is read as of one moment, and all are one transaction of the target. Rows stream
-    through this process; what --mask hides never leaves the source. Both ends are shown before the
-    first row moves.
+    Each TABLE is read as of one moment, and all are one transaction of the target, or one for each
+    --batch. Rows stream through this process; what --mask hides never leaves the source. Both ends
+    are shown before the first row moves.
     """
     if bool(table) == bool(query):
         raise UsageError("name tables to copy, or give a --query")
@@ -107,8 +114,9 @@ def command(  # noqa: PLR0913  # those that are not handed on
 
 
 def _totals(tables: list[dict[str, Any]]) -> dict[str, object]:
-    counts = ("rows_read", "rows_loaded", "rows_skipped", "rows_updated", "bytes", "seconds")
-    return {**{name: sum(t[name] for t in tables) for name in counts}, "tables": tables}
+    counts = ("rows_read", "rows_loaded", "rows_skipped", "rows_updated", "rows_resumed")
+    sums = {name: sum(t[name] for t in tables) for name in (*counts, "bytes", "seconds")}
+    return {**sums, "tables": tables}
 
 
 def _options(  # noqa: PLR0913  # those that say one thing in several ways
@@ -128,12 +136,12 @@ def _options(  # noqa: PLR0913  # those that say one thing in several ways
     """Return the library's options for each table."""
     from pgstrata.tables import CopyOptions
 
-    if len(set(tables)) > 1 and (name or columns or given["where"]):
-        raise UsageError("--as, --columns and --where go with one table only")
+    if len(set(tables)) > 1 and (name or columns or given["where"] or given["copy_id"]):
+        raise UsageError("--as, --columns, --where and --copy-id go with one table only")
     rows = meeting(
         truncate=truncate, replace=replace, upsert=upsert, on_conflict=on_conflict, key=key
     )
-    salt = _salt(salt_file)
+    salt = None if given["batch"] and not salt_file else _salt(salt_file)
     return {
         table: CopyOptions(
             target=name,

@@ -55,6 +55,7 @@ if TYPE_CHECKING:
 @click.option(
     "--datestyle", metavar="STYLE", help="What 1/2/2026 is: MDY, DMY or YMD [the session's]."
 )
+@click.option("--normalize-eol", is_flag=True, help="Records may end in LF or CRLF, as they come.")
 @click.option(
     "--columns",
     metavar="A,B",

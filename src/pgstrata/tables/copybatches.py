@@ -1,0 +1,248 @@
+"""A copy that commits as it goes, in the order of the source's primary key.
+
+A batch is what lies between two keys, so one that was not committed is copied again, whatever other
+rows have come or gone since; and the transaction of a batch also notes its last key in the target.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import psycopg
+from psycopg import sql
+
+from pgstrata.errors import UsageError
+from pgstrata.tables import sequences
+from pgstrata.tables.catalog import Table, names
+from pgstrata.tables.copying import TAKING, conditions, piped, salt, selected
+from pgstrata.tables.copyledger import CopyLedger, State
+from pgstrata.tables.copyplan import Copy, chosen, planned
+from pgstrata.tables.errors import Interrupted, TransferError, part_kept
+from pgstrata.tables.modes import Merge, Merged, close_target, empty, merge_for, open_target
+from pgstrata.tables.results import CopyPlan, CopyResult
+from pgstrata.tables.session import in_transaction, refused, transaction
+from pgstrata.tables.steps import Steps, query
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pgstrata.tables.options import CopyOptions
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """The key of its last row, None where no row is left, and whether it is the last batch."""
+
+    last: tuple[str, ...] | None
+    ends: bool
+
+
+@dataclass(slots=True)
+class _Run:
+    """A copy in batches while it runs.
+
+    ``state`` is what is committed, and ``next`` what the transaction that is open would make of it;
+    the rest counts what this run has committed.
+    """
+
+    copy: Copy
+    plan: CopyPlan
+    origin: Table
+    goal: Table
+    merge: Merge
+    ledger: CopyLedger
+    state: State
+    next: State
+    emptied: bool = False
+    resumed: int = 0
+    read: int = 0
+    merged: Merged = field(default_factory=lambda: Merged(0))
+
+
+def in_batches(copy: Copy) -> Steps[CopyResult]:
+    """Copy with a commit after every ``options.batch`` rows; the source is as of one moment.
+
+    Raises ``PartialTransferError`` if some batches are committed and then something fails.
+    """
+    if in_transaction(copy.target):
+        raise UsageError("the target's connection is in a transaction: no batch could be committed")
+    run = yield from transaction(copy.target, _begun(copy), TAKING)
+    try:
+        yield from salt(copy.source, copy.options)
+        ended = False
+        while not ended:
+            batch = yield from _next_batch(run)
+            counts = yield from transaction(copy.target, _moved(run, batch), TAKING)
+            _count(run, *counts)
+            ended = batch.ends
+        return _result(run)
+    except Interrupted as error:
+        if error.committed:
+            run.state = run.next
+        raise Interrupted(f"{_kept(run)}; it can be resumed") from error
+    except KeyboardInterrupt as error:  # while the source was asked
+        raise Interrupted(f"{_kept(run)}; it can be resumed") from error
+    except Exception as error:  # also what nobody has foreseen
+        if not (run.state.loaded or run.plan.ddl or run.emptied):
+            raise
+        raise part_kept(_kept(run), error) from error
+
+
+def _begun(copy: Copy) -> Steps[_Run]:
+    """Find out where to begin, and empty the table if that is at the beginning.
+
+    All in one transaction: a table that is emptied belongs to a copy that is begun.
+    """
+    plan, origin, goal = yield from planned(copy)
+    options = copy.options
+    _refuse_unordered(origin, options)
+    merge = merge_for(goal, "append", options.on_conflict, options.key)
+    ledger = CopyLedger(copy, plan, goal.schema)
+    yield from ledger.create()
+    known = yield from _known(copy, ledger)
+    state = known or State()
+    run = _Run(copy, plan, origin, goal, merge, ledger, state, state, resumed=state.loaded)
+    yield from ledger.write(state)
+    if options.mode == "truncate" and run.state.after is None:
+        yield from empty(copy.target, goal)
+        run.emptied = True
+    if copy.on_plan:
+        copy.on_plan(plan)
+    return run
+
+
+def _refuse_unordered(origin: Table, options: CopyOptions) -> None:
+    """Raise ``UsageError`` where no key orders all rows, or where the target may not know it."""
+    if not origin.key or (origin.kind == "r" and origin.has_children):
+        what = "tables that inherit from it" if origin.key else "no primary key"
+        raise UsageError(
+            f"{origin} has {what}: there is no order to commit batches by",
+            hint="copy it in one transaction, without batches",
+        )
+    seen = {column.name for column in chosen(origin, options)} - set(options.masks)
+    if hidden := [name for name in origin.key if name not in seen]:
+        raise UsageError(
+            f"batches note the last key in the target, where {', '.join(hidden)} must not be seen",
+            hint="copy the key too and unmasked, or all in one transaction, without batches",
+        )
+
+
+def _known(copy: Copy, ledger: CopyLedger) -> Steps[State | None]:
+    """Return what an earlier run has committed, if this one goes on with it.
+
+    Raises ``UsageError`` for a copy that was begun and is not to be resumed, or for another one.
+    """
+    known = yield from ledger.read()
+    if copy.options.resume:
+        others = (yield from ledger.begun()) if known is None and not copy.options.copy_id else []
+        if others:
+            raise UsageError(
+                f"no copy with these options was begun, but one of {others[0].source} has committed"
+                f" {others[0].loaded} rows and not ended",
+                hint=f"--copy-id {others[0].id} goes on with it; without --resume this begins anew",
+            )
+        return known
+    if known and known.after is not None and not known.done:
+        raise UsageError(
+            f"an earlier copy of {ledger.source} has committed {known.loaded} rows and not ended",
+            hint="--resume goes on with it, another --copy-id begins anew",
+        )
+    return None
+
+
+def _next_batch(run: _Run) -> Steps[_Batch]:
+    """Return the next batch: so many rows behind what is committed, or all that are left."""
+    full = yield from _key_at(run, sql.SQL("ASC"), (run.copy.options.batch or 1) - 1)
+    if full is not None:
+        return _Batch(full, ends=False)
+    return _Batch((yield from _key_at(run, sql.SQL("DESC"), 0)), ends=True)
+
+
+def _key_at(run: _Run, order: sql.SQL, place: int) -> Steps[tuple[str, ...] | None]:
+    """Return the key at a place, from 0, among the rows behind what is committed, if there is."""
+    key = [sql.Identifier(name) for name in run.origin.key]
+    # Ordered inside, where a name is that of the column: outside, that of the text.
+    text = "SELECT {} FROM (SELECT {} FROM {}{} ORDER BY {} OFFSET {} LIMIT 1) AS q"
+    composed = sql.SQL(text).format(
+        sql.SQL(", ").join(sql.SQL("{}::text").format(part) for part in key),
+        names(run.origin.key),
+        run.origin.identifier,
+        conditions(run.copy.options, _within(run, None)),
+        sql.SQL(", ").join(sql.SQL("{} {}").format(part, order) for part in key),
+        sql.Literal(place),
+    )
+    try:
+        rows = yield from query(run.copy.source, composed)
+    except psycopg.Error as error:
+        raise refused(error, f"cannot read {run.copy.table}") from error
+    return tuple(rows[0]) if rows else None
+
+
+def _within(run: _Run, last: tuple[str, ...] | None) -> list[sql.Composable]:
+    """Return the conditions for the rows behind what is committed, up to a last key."""
+    bounds = ((">", run.state.after), ("<=", last))
+    return [_bound(run.origin, sign, key) for sign, key in bounds if key is not None]
+
+
+def _bound(table: Table, sign: str, key: Sequence[str]) -> sql.Composable:
+    values = [
+        sql.SQL("{}::{}").format(sql.Literal(text), sql.SQL(table.column(name).type))
+        for name, text in zip(table.key, key, strict=True)
+    ]
+    return sql.SQL("({}) {} ({})").format(
+        names(table.key), sql.SQL(sign), sql.SQL(", ").join(values)
+    )
+
+
+def _moved(run: _Run, batch: _Batch) -> Steps[tuple[int, Merged]]:
+    """Copy one batch, and note in the same transaction how far that is."""
+    copy, options = run.copy, run.copy.options
+    if (yield from run.ledger.read()) != run.state:
+        raise TransferError(
+            f"another run has gone on with the copy into {run.goal}",
+            hint="let it end, and resume then if that is still necessary",
+        )
+    into = yield from open_target(copy.target, run.goal, run.plan.columns, run.merge)
+    within = _within(run, batch.last)
+    rows_of = selected(run.origin, chosen(run.origin, options), options, within)
+    rows = yield from piped(copy, rows_of, into, run.plan.format)
+    merged = yield from close_target(copy.target, run.goal, into, run.merge, rows)
+    if batch.ends and (run.plan.ddl or options.sync_sequences):
+        yield from sequences.follow(copy.target, run.goal, run.plan.columns)
+    loaded = run.state.loaded + merged.loaded
+    run.next = State(batch.last or run.state.after, loaded, done=batch.ends)
+    yield from run.ledger.write(run.next)
+    return rows, merged
+
+
+def _count(run: _Run, rows: int, merged: Merged) -> None:
+    """Note what has been committed."""
+    run.state, before = run.next, run.merged
+    run.read += rows
+    run.merged = Merged(
+        before.loaded + merged.loaded,
+        before.skipped + merged.skipped,
+        before.updated + merged.updated,
+    )
+    run.copy.tally.committed = run.state.loaded
+    run.copy.tally.tell()
+
+
+def _result(run: _Run) -> CopyResult:
+    return CopyResult(
+        plan=run.plan,
+        rows_read=run.read,
+        rows_loaded=run.merged.loaded,
+        rows_skipped=run.merged.skipped,
+        rows_updated=run.merged.updated,
+        rows_resumed=run.resumed,
+        bytes=run.copy.tally.bytes,
+        seconds=run.copy.tally.seconds,
+    )
+
+
+def _kept(run: _Run) -> str:
+    before = "created" if run.plan.ddl else "emptied" if run.emptied else ""
+    said = f", and the table was {before} before" if before else ""
+    return f"{run.state.loaded} rows of {run.plan.target_table} are committed{said}"
