@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from pgstrata.tables import ImportOptions, import_csv, pieces
+from pgstrata.tables import ImportOptions, TransferError, import_csv, pieces
 from pgstrata.tables.locate import records_at, split_block
 from pgstrata.tables.prepare import open_file
 from pgstrata.tables.records import Scanner, Stored
@@ -89,6 +89,44 @@ def test_rows_of_an_earlier_import_count(staff: psycopg.Connection[Any], csv_fil
     result = load(staff, path)
     assert (result.rows_loaded, result.rows_rejected) == (103, 1)
     assert path.with_suffix(".bad").read_text() == HEADER + "3,4\n"
+
+
+@pytest.mark.parametrize(
+    "options", [{"mode": "replace"}, {"on_conflict": "update"}, {"on_conflict": "skip"}]
+)
+def test_orphans_are_rejected_where_rows_meet_others(
+    staff: psycopg.Connection[Any], csv_file: Any, options: dict[str, Any]
+) -> None:
+    """All rows move at once, so only those that refer to none are left out; one refers to an old
+    row, which a replaced table has no more.
+    """
+    staff.execute("INSERT INTO staff VALUES (1, NULL), (200, 1)")
+    staff.commit()
+    kept = options.get("mode") != "replace"
+    lines = [f"{n},{n + 1}\n" for n in range(200, 299)] + ["299,299\n", "301,302\n", "302,301\n"]
+    bad = ["x,1\n", "401,9999\n", "402,401\n", "403,402\n"]
+    old = ["500,1\n"]
+    path = csv_file(HEADER + "".join([*bad[:2], *lines, *bad[2:], *old]))
+    result = load(staff, path, **options)
+    rejected = bad if kept else bad + old
+    assert path.with_suffix(".bad").read_text() == HEADER + "".join(rejected)
+    assert result.rows_rejected == len(rejected)
+    assert result.rows_loaded + result.rows_skipped == 102 + kept
+    assert set(ids(staff)) == {*range(200, 300), 301, 302} | ({1, 500} if kept else set())
+    details = [json.loads(line) for line in path.with_suffix(".bad.jsonl").read_text().splitlines()]
+    assert [d["value"] for d in details][1:4] == ["9999", "401", "402"]
+
+
+def test_another_refusal_of_rows_that_have_to_move_together(
+    staff: psycopg.Connection[Any], csv_file: Any
+) -> None:
+    """Undoes all of them, and names the key."""
+    staff.execute("CREATE TABLE place (id int PRIMARY KEY)")
+    staff.execute("ALTER TABLE staff ADD COLUMN place int CONSTRAINT there REFERENCES place")
+    staff.commit()
+    with pytest.raises(TransferError, match="there"):
+        load(staff, csv_file("id,boss,place\n2,3,\n3,,7\n"), mode="replace")
+    assert ids(staff) == []
 
 
 def test_a_key_to_another_table_is_still_told_apart(

@@ -72,18 +72,27 @@ def orphans(
     for block in chain([job.header], data):
         yield Wire(job.connection, wire.write(pgconn, block))
     yield Wire(job.connection, wire.finish(pgconn))
+    found = yield from take_orphans(job.connection, table, staging, keys)
+    yield from drop_target(job.connection, staging)
+    return sorted((number - 1, key) for number, key in found.items())
+
+
+def take_orphans(
+    connection: AnyConnection, table: Table, staging: Target, keys: Iterable[OwnKey]
+) -> Steps[dict[int, OwnKey]]:
+    """Delete the staged rows that refer to rows which are neither in the table nor staged; return
+    their numbers, and the key of each.
+    """
     found: dict[int, OwnKey] = {}
     known = [key for key in keys if {*key.columns} <= {*staging.columns}]
     more = True
     while more:  # those who refer to an orphan become one
         more = False
         for key in known:
-            statement = _delete(table, staging, key)
-            rows = yield from query(job.connection, statement)
-            found.update((number - 1, key) for (number,) in rows)
+            rows = yield from query(connection, _delete(table, staging, key))
+            found.update((number, key) for (number,) in rows)
             more = more or bool(rows)
-    yield from drop_target(job.connection, staging)
-    return sorted(found.items())
+    return found
 
 
 def orphan(job: Job, record: Record, key: OwnKey) -> Reject:

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
     from pgstrata.tables.catalog import Table
     from pgstrata.tables.importing import Fitted, Run
+    from pgstrata.tables.locate import Record
     from pgstrata.tables.records import Block
+    from pgstrata.tables.refusals import Refused
     from pgstrata.tables.results import Reject
 
 
@@ -49,12 +51,9 @@ def _tolerantly(
     run: Run, table: Table, merge: Merge, fitted: Fitted, blocks: Iterator[Block]
 ) -> Steps[int]:
     from pgstrata.tables import tolerant
-    from pgstrata.tables.hierarchy import own_keys
 
     file = fitted.file
     numbered = merge.staged(fitted.columns) and file.repeatable
-    if numbered:  # in parts, rows could not wait for those that they refer to
-        numbered = not (yield from own_keys(run.connection, table))
     target = yield from open_target(run.connection, table, fitted.columns, merge, numbered=numbered)
     job = Job(run.connection, target, file, run.options.empty_as_null, table.deferrable)
     start: list[Block] = []
@@ -93,18 +92,29 @@ def _moved(  # what is known of the rows that are staged
     staged: int,
 ) -> Steps[Merged]:
     """Move staged rows into the table, and reject those that it refuses."""
+    from pgstrata.tables.hierarchy import own_keys
     from pgstrata.tables.refusals import found_again, move_rows, places_of
 
     assert run.rejects is not None
     connection, file, target = job.connection, job.file, job.target
-    merged, refused = yield from move_rows(connection, table, target, merge, run.rejects.room)
+    keys = yield from own_keys(connection, table)
+    room = run.rejects.room
+    merged, refused = yield from move_rows(connection, table, target, merge, keys, room)
     if refused:
         places = yield from places_of(connection, table, target, merge, refused)
         records = yield Local(partial(found_again, file, start, bad, places))
-        rejects = [
-            reject(file, record, target, one.error, one.error.diag.column_name or "")
-            for record, one in zip(records, refused, strict=True)
-        ]
+        pairs = zip(records, refused, strict=True)
+        rejects = [_refusal(job, record, one) for record, one in pairs]
         yield Local(partial(run.reject, rejects, file))
     yield from drop_target(connection, target)
     return all_moved(table, merge, staged - len(refused), merged)
+
+
+def _refusal(job: Job, record: Record, refused: Refused) -> Reject:
+    """Return what is to be reported of a record whose staged row the table refused."""
+    from pgstrata.tables.hierarchy import orphan
+
+    if refused.key:
+        return orphan(job, record, refused.key)
+    column = refused.error.diag.column_name or ""
+    return reject(job.file, record, job.target, refused.error, column)

@@ -2,7 +2,8 @@
 
 Such an error comes when all rows move at once, and names no line. So the rows are numbered as they
 are staged, and moved in halves of halves, each under a savepoint, until the bad ones stand alone.
-Their records are then read again from the file.
+Their records are then read again from the file. Where rows refer to others of their own table, all
+have to move at once; only those that refer to none are taken out.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import psycopg
 from psycopg import sql
 
 from pgstrata.tables.errors import InputError
+from pgstrata.tables.hierarchy import OwnKey, take_orphans
 from pgstrata.tables.locate import Record, of_row, split_block
 from pgstrata.tables.modes import Merge, Merged, empty, move, unmoved
 from pgstrata.tables.prepare import chunks_again
@@ -31,16 +33,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The number of a staged row, and why the table did not take it."""
+    """The number of a staged row, and why the table did not take it: an error, of a ``key`` to
+    itself if it is one.
+    """
 
     number: int
     error: psycopg.Error
+    key: OwnKey | None = None
 
 
 def move_rows(
-    connection: AnyConnection, table: Table, target: Target, merge: Merge, most: int
+    connection: AnyConnection,
+    table: Table,
+    target: Target,
+    merge: Merge,
+    keys: Collection[OwnKey],
+    most: int,
 ) -> Steps[tuple[Merged, list[Refused]]]:
-    """Move what the table takes; return that, and the rows it refuses, in their order.
+    """Move what the table takes, which has such ``keys`` to itself; return that, and the rows it
+    refuses, in their order.
 
     It stops at once when those are more than ``most``. Raises ``TransferError`` for what is not the
     fault of a row.
@@ -51,6 +62,8 @@ def move_rows(
     rows = yield from query(
         connection, text.format(target.relation, n=sql.Identifier(target.number))
     )
+    if keys:
+        return (yield from _move_together(connection, table, target, merge, keys, rows[0]))
     parts = [rows[0]]
     loaded = updated = 0
     refused: list[Refused] = []
@@ -69,6 +82,26 @@ def move_rows(
     return Merged(loaded, updated=updated), refused
 
 
+def _move_together(
+    connection: AnyConnection,
+    table: Table,
+    target: Target,
+    merge: Merge,
+    keys: Collection[OwnKey],
+    part: tuple[int, int],
+) -> Steps[tuple[Merged, list[Refused]]]:
+    """Move all rows but those that refer to none. Raises ``TransferError`` for other bad rows."""
+    outcome = yield from _attempt(connection, table, target, merge, part)
+    refused: list[Refused] = []
+    if isinstance(outcome, psycopg.errors.ForeignKeyViolation):
+        lost = yield from take_orphans(connection, table, target, keys)
+        refused = [Refused(number, outcome, key) for number, key in sorted(lost.items())]
+        outcome = yield from _attempt(connection, table, target, merge, part)
+    if isinstance(outcome, psycopg.Error):
+        raise unmoved(outcome, table, merge) from outcome
+    return Merged(outcome[0], updated=outcome[1]), refused
+
+
 def places_of(
     connection: AnyConnection, table: Table, target: Target, merge: Merge, refused: list[Refused]
 ) -> Steps[list[int]]:
@@ -77,10 +110,12 @@ def places_of(
     Raises ``TransferError`` if it is no row that is refused, but every statement.
     """
     text = sql.SQL(
-        "SELECT place FROM (SELECT {number}, row_number() OVER (ORDER BY {number}) AS place"
-        " FROM {staging}) AS s WHERE {number} = ANY (%s) ORDER BY place"
-    ).format(number=sql.Identifier(target.number), staging=target.relation)
-    rows = yield from query(connection, text, [one.number for one in refused])
+        "SELECT place FROM (SELECT n, row_number() OVER (ORDER BY n) AS place"
+        " FROM (SELECT {} AS n FROM {} UNION SELECT pg_catalog.unnest(%s::bigint[])) AS u) AS s"
+        " WHERE n = ANY (%s) ORDER BY place"
+    ).format(sql.Identifier(target.number), target.relation)
+    gone = [one.number for one in refused if one.key]
+    rows = yield from query(connection, text, gone, [one.number for one in refused])
     if len(rows) < len(refused):
         raise unmoved(refused[0].error, table, merge) from refused[0].error
     return [place for (place,) in rows]
