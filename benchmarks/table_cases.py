@@ -18,6 +18,15 @@ import sys, psycopg
 from pgstrata.tables import *
 def c(database="one"): return psycopg.connect(sys.argv[1] + " dbname=" + database)
 """
+# What a program that runs already waits for: without the start of Python, imports and log-ins.
+RUNNING = """
+import time
+from pgstrata.tables import copying, exporting, importing, parallel  # noqa
+connections = [c(name) for name in {databases!r}]
+start = time.perf_counter()
+{what}
+print(time.perf_counter() - start)
+"""
 IMPORT = CONNECT + "import_csv(c(), '{table}', {file!r}, ImportOptions({options}))"
 PARALLEL = (
     CONNECT
@@ -43,7 +52,8 @@ MEMORY = 64  # MiB
 @dataclass(frozen=True)
 class Case:
     """A command, its baseline, the limit of their ratio, and the table to be emptied before it;
-    ``memory`` limits its MiB. What is only shown has no limits.
+    ``memory`` limits its MiB. What is only shown has no limits. A ``running`` command prints the
+    seconds that count.
     """
 
     name: str
@@ -54,6 +64,7 @@ class Case:
     table: str = "m"
     database: str = "one"
     memory: float = inf
+    running: bool = False
 
 
 def dsn(server: Server, database: str = "") -> str:
@@ -72,6 +83,15 @@ def psql(server: Server, text: str) -> list[str]:
     return [str(server.bindir / "psql"), "-qX", dsn(server, "one"), "-c", text]
 
 
+def running(server: Server, name: str, what: str, baseline: Case, databases: str = "one") -> Case:
+    """Return a case of what a running program does with ``connections``."""
+    text = CONNECT + RUNNING.format(what=what, databases=databases.split())
+    into = baseline.table, baseline.database
+    command = ours(server, text)
+    named = f"{name}, in a running program"
+    return Case(named, server, command, baseline.name, inf, *into, running=True)
+
+
 def importing(server: Server, file: Path) -> list[Case]:
     """Return the cases of one clean file, plain and compressed."""
     gz, zst = compress(file)
@@ -84,10 +104,15 @@ def importing(server: Server, file: Path) -> list[Case]:
         return ours(server, IMPORT.format(file=str(path), options="", table=table))
 
     keyed = "psql import, primary key"
+    base = Case("psql import", server, psql(server, copy.format("m", plain)))
+    one = f"import_csv(connections[0], 'm', {plain!r})"
+    two = f"import_csv(connections[0], 'm', {plain!r}, workers=connections[1:])"
     return [
-        Case("psql import", server, psql(server, copy.format("m", plain))),
+        base,
         Case("import", server, single(file), "psql import", 1.05),
+        running(server, "import", one, base),
         Case("import, 2 jobs", server, parallel(2), "psql import", 0.7),
+        running(server, "import, 2 jobs", two, base, "one one"),
         Case("import .gz", server, single(gz), "import", 1.05),
         Case("import .zst", server, single(zst), "import", 1.05),
         Case(keyed, server, psql(server, copy.format("keyed", plain)), table="keyed"),
@@ -113,10 +138,15 @@ def leaving(server: Server, folder: Path) -> list[Case]:
     """Return the cases of an export and of a copy to another database."""
     out = str(folder / "out.csv")
     to_file = psql(server, f"\\copy full_m to '{out}' (format csv, header)")
+    base = Case("psql export", server, to_file, table="")
+    what = f"export_csv(connections[0], 'full_m', {out!r}, ExportOptions(overwrite=True))"
+    moved = moving(server, "full_m")
     return [
-        Case("psql export", server, to_file, table=""),
+        base,
         Case("export", server, ours(server, EXPORT.format(file=out)), "psql export", 1.05, ""),
-        *moving(server, "full_m"),
+        running(server, "export", what, base),
+        *moved,
+        running(server, "copy", "copy_table(*connections, 'full_m')", moved[0], "one two"),
     ]
 
 
