@@ -160,10 +160,8 @@ def main() -> int:
         big = repeat(files[0], folder / "big.csv", BIG // 10 if given.quick else BIG)
         kept &= measure(large(new, big), min(rounds, 5))
         kept &= early(new, big)
-        print(
-            f"\nPython takes {start_up():.2f} s to start and import psycopg, in each process of ours"
-        )
-        print("but for the rows of a running program, and not in those of psql and pg_dump.")
+        print(f"\nPython takes {start_up():.2f} s to start and import psycopg, in each process of")
+        print("ours but the running programs, and not in those of psql and pg_dump.")
     return 0 if kept else 1
 
 
