@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from pgstrata.errors import UsageError
+from pgstrata.errors import PgstrataError, UsageError
 from pgstrata.model import Secret
 from pgstrata.tables import (
     CopyOptions,
@@ -19,6 +19,7 @@ from pgstrata.tables import (
     copy_table,
     copy_table_async,
     copy_tables,
+    wire,
 )
 from pgstrata.tables.errors import Interrupted
 
@@ -356,3 +357,186 @@ def test_a_copy_killed_again_and_again_loses_and_doubles_nothing(
         process.communicate()
         ended = process.returncode
     assert rows(source, "u") == rows(source, "t")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"masks": {"name": "hsah"}, "salt": Secret("a")},
+        {"where": "idd > 3"},
+        {"batch": 10**23},
+        {"on_conflict": "update", "key": ["name"]},
+    ],
+)
+def test_a_table_is_not_emptied_for_a_copy_that_cannot_begin(
+    source: psycopg.Connection[Any], target: psycopg.Connection[Any], wrong: dict[str, Any]
+) -> None:
+    """It is emptied with the first batch."""
+    target.execute("INSERT INTO u VALUES (1, 'old')")
+    target.commit()
+    with pytest.raises(PgstrataError):
+        copy_table(source, target, "t", into_u(mode="truncate", **wrong))
+    assert rows(target, "u") == [("(1,old)",)]
+
+
+OWN_TYPES = """
+CREATE SCHEMA ext; CREATE TYPE ext.ci;
+CREATE FUNCTION ext.ci_in(cstring) RETURNS ext.ci IMMUTABLE STRICT LANGUAGE internal AS 'textin';
+CREATE FUNCTION ext.ci_out(ext.ci) RETURNS cstring IMMUTABLE STRICT LANGUAGE internal AS 'textout';
+CREATE TYPE ext.ci (input = ext.ci_in, output = ext.ci_out, like = text);
+CREATE CAST (ext.ci AS text) WITHOUT FUNCTION AS IMPLICIT;
+CREATE FUNCTION ext.cmp(ext.ci, ext.ci) RETURNS int IMMUTABLE STRICT LANGUAGE sql
+  AS 'SELECT bttextcmp(lower($1::text), lower($2::text))';
+CREATE FUNCTION ext.lt(ext.ci, ext.ci) RETURNS bool IMMUTABLE STRICT LANGUAGE sql
+  AS 'SELECT lower($1::text) < lower($2::text)';
+CREATE OPERATOR ext.< (leftarg = ext.ci, rightarg = ext.ci, function = ext.lt);
+CREATE OPERATOR CLASS ext.ci_ops DEFAULT FOR TYPE ext.ci USING btree AS
+  OPERATOR 1 ext.< , FUNCTION 1 ext.cmp(ext.ci, ext.ci);
+CREATE DOMAIN ext.di AS ext.ci;
+CREATE TABLE k (id {key} PRIMARY KEY); CREATE TABLE l (id text)
+"""
+
+
+@pytest.mark.parametrize("key", ["ext.ci", "ext.di"])
+def test_a_key_whose_type_compares_in_its_own_way_is_refused(
+    source: psycopg.Connection[Any], target: psycopg.Connection[Any], key: str
+) -> None:
+    """What its operators are is found by the search path, so rows would be left out."""
+    source.execute(OWN_TYPES.replace("{key}", key).encode())
+    source.commit()
+    with pytest.raises(UsageError, match="the type of id has an order of its own"):
+        copy_table(source, target, "k", CopyOptions(target="l", batch=2))
+
+
+def test_a_key_whose_cast_to_text_is_somebodys_own(
+    source: psycopg.Connection[Any], target: psycopg.Connection[Any]
+) -> None:
+    """Its text is what its type writes."""
+    source.execute(
+        "CREATE TYPE e AS ENUM ('a', 'b', 'c', 'd');"
+        "CREATE FUNCTION lab(e) RETURNS text IMMUTABLE LANGUAGE sql AS"
+        " $$SELECT CASE WHEN $1 = 'b'::e THEN 'd' ELSE 'a' END$$;"
+        "CREATE CAST (e AS text) WITH FUNCTION lab(e);"
+        "CREATE TABLE k (id e PRIMARY KEY); CREATE TABLE l (id e);"
+        "INSERT INTO k SELECT unnest(enum_range(NULL::e))"
+    )
+    source.commit()
+    assert copy_table(source, target, "k", CopyOptions(target="l", batch=1)).rows_read == 4
+
+
+def test_an_id_is_that_of_one_copy(
+    source: psycopg.Connection[Any], target: psycopg.Connection[Any]
+) -> None:
+    """Of one target with one key, and as long as the target is the same."""
+    copy_table(source, target, "t", into_u(copy_id="nightly"))
+    source.execute("CREATE TABLE v (LIKE t INCLUDING ALL)")
+    source.commit()
+    with pytest.raises(UsageError, match="--copy-id nightly is that of another copy"):
+        copy_table(source, target, "t", into_u(target="v", copy_id="nightly", resume=True))
+    target.execute("DROP TABLE u; CREATE TABLE u (LIKE t INCLUDING ALL)")
+    target.commit()
+    with pytest.raises(UsageError, match="made anew"):
+        copy_table(source, target, "t", into_u(copy_id="nightly", resume=True))
+    assert copy_table(source, target, "t", into_u(resume=True)).rows_loaded == 50
+
+
+def test_a_source_that_goes_at_the_end_undoes_nothing(
+    source: psycopg.Connection[Any], target: psycopg.Connection[Any], server: Server
+) -> None:
+    """All is committed by then, and said to be."""
+
+    def end(now: Progress) -> None:
+        if now.committed == 50:
+            server.sql(f"SELECT pg_terminate_backend({source.info.backend_pid})")
+
+    assert copy_table(source, target, "t", into_u(batch=20), progress=end).rows_loaded == 50
+
+
+def test_a_source_that_sees_rows_come_is_refused(
+    source: psycopg.Connection[Any], target: psycopg.Connection[Any]
+) -> None:
+    """A transaction of the caller has to be as of one moment."""
+    source.execute("SELECT 1")
+    with pytest.raises(UsageError, match="sees rows come and go"):
+        copy_table(source, target, "t", into_u())
+    source.rollback()
+    source.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+    source.execute("SELECT 1")
+    assert copy_table(source, target, "t", into_u()).rows_loaded == 50
+
+
+def test_ctrl_c_in_a_later_table_says_what_is_complete(
+    source: psycopg.Connection[Any], target: psycopg.Connection[Any]
+) -> None:
+    """And a table that cannot be copied is found before the first is."""
+    source.execute("CREATE TABLE v (LIKE t INCLUDING ALL); CREATE TABLE bare (id int)")
+    source.commit()
+    seen: set[int] = set()
+
+    def interrupt(now: Progress) -> None:
+        seen.add(now.committed)
+        if now.committed == 20 and 50 in seen:
+            raise KeyboardInterrupt
+
+    with pytest.raises(UsageError, match="bare has no primary key"):
+        copy_tables(source, target, {"t": into_u(), "bare": into_u()})
+    assert rows(target, "u") == []
+    target.rollback()
+    tables = {"t": into_u(), "public.t": into_u(target="v")}
+    with pytest.raises(Interrupted, match=r"complete: public.u; 20 rows of public.v are"):
+        copy_tables(source, target, tables, progress=interrupt)
+
+
+def test_a_role_that_may_not_make_tables_uses_the_ledger_of_others(
+    source: psycopg.Connection[Any], target: psycopg.Connection[Any], server: Server
+) -> None:
+    """In a schema with an awkward name."""
+    target.execute(
+        'CREATE SCHEMA "50%"; CREATE TABLE "50%".u (LIKE t INCLUDING ALL);'
+        'CREATE TABLE "50%".w (LIKE t INCLUDING ALL)'
+    )
+    target.commit()
+    copy_table(source, target, "t", into_u(target='"50%".u'))
+    role = f"limited_{source.info.dbname}"
+    target.execute(
+        f"CREATE ROLE {role} LOGIN PASSWORD 'limited'; GRANT USAGE ON SCHEMA \"50%\" TO {role};"
+        f' GRANT ALL ON ALL TABLES IN SCHEMA "50%" TO {role}'.encode()
+    )
+    target.commit()
+    keywords = server.keywords(dbname=source.info.dbname, user=role, password="limited")
+    with psycopg.connect(**keywords) as limited:
+        options = into_u(target='"50%".w', columns=["id", "name"])
+        assert copy_table(source, limited, "t", options).rows_loaded == 50
+    target.execute(f"DROP OWNED BY {role}; DROP ROLE {role}".encode())
+    target.commit()
+
+
+@pytest.mark.parametrize("batch", [20, None])
+@pytest.mark.parametrize("name", ["start", "read", "taken"])
+def test_ctrl_c_at_any_step_is_told_as_such(
+    source: psycopg.Connection[Any],
+    target: psycopg.Connection[Any],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    batch: int | None,
+) -> None:
+    """It leaves the source amid a statement, which must not become the error; both ends are usable
+    then.
+    """
+    real, calls = getattr(wire, name), 0
+
+    def interrupted(pgconn: Any, *arguments: Any) -> Any:
+        nonlocal calls
+        calls += pgconn is source.pgconn
+        if pgconn is source.pgconn and calls == (2 if batch else 1):
+            if name == "start":
+                pgconn.send_query(arguments[0])
+            raise KeyboardInterrupt
+        return (yield from real(pgconn, *arguments))
+
+    monkeypatch.setattr(wire, name, interrupted)
+    said = "20 rows of public.u are committed" if batch else "nothing was kept"
+    with pytest.raises(Interrupted, match=said):
+        copy_table(source, target, "t", into_u(batch=batch))
+    assert len(rows(target, "u")) == (20 if batch else 0)
+    assert len(rows(source, "t")) == 50

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from pgstrata.tables import ImportOptions, TransferError, import_csv, pieces
+from pgstrata.tables import (
+    ImportOptions,
+    TooManyRejectsError,
+    TransferError,
+    import_csv,
+    pieces,
+)
 from pgstrata.tables.locate import records_at, split_block
 from pgstrata.tables.prepare import open_file
 from pgstrata.tables.records import Scanner, Stored
@@ -115,6 +121,18 @@ def test_orphans_are_rejected_where_rows_meet_others(
     assert set(ids(staff)) == {*range(200, 300), 301, 302} | ({1, 500} if kept else set())
     details = [json.loads(line) for line in path.with_suffix(".bad.jsonl").read_text().splitlines()]
     assert [d["value"] for d in details][1:4] == ["9999", "401", "402"]
+
+
+@pytest.mark.parametrize("options", [{}, {"mode": "replace"}])
+def test_orphans_without_number_end_the_import(
+    staff: psycopg.Connection[Any], csv_file: Any, options: dict[str, Any]
+) -> None:
+    """As soon as they are too many; the first of them are in the file."""
+    path = csv_file(HEADER + "".join(f"{n},{n + 5000}\n" for n in range(100, 900)))
+    with pytest.raises(TooManyRejectsError):
+        load(staff, path, max_rejects=7, **options)
+    bad = path.with_suffix(".bad").read_text().splitlines()
+    assert bad[1:] == [f"{n},{n + 5000}" for n in range(100, 107)]
 
 
 def test_another_refusal_of_rows_that_have_to_move_together(

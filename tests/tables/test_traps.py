@@ -84,6 +84,20 @@ def test_mixed_ends_of_records(
     assert "--normalize-eol" in caught.value.hint
 
 
+@pytest.mark.parametrize("normalize", [True, False])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_an_escape_outside_quotes_is_data(
+    pair: psycopg.Connection[Any], csv_file: Any, tmp_path: Path, end: str, *, normalize: bool
+) -> None:
+    """So a quote behind it opens, as the server has it, and what is in the quotes stays."""
+    text = f'a,b{end}1,x\\"b\r\nc"{end}2,"y\\"\\\\"{end}3,z\\\\"{end}q"{end}'
+    chosen = ImportOptions(
+        escape="\\", quote='"', normalize_eol=normalize, rejects=tmp_path / "bad.csv"
+    )
+    assert import_csv(pair, "pair", csv_file(text), chosen).rows_loaded == 3
+    assert rows(pair) == [(1, "x\\b\r\nc"), (2, 'y"\\'), (3, f"z\\\\{end}q")]
+
+
 @pytest.mark.parametrize("first", ["\n", "\r\n"])
 @pytest.mark.parametrize("mode", ["one", "rejects", "batches", "verified"])
 def test_mixed_ends_of_records_may_be_taken_for_one(

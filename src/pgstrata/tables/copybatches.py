@@ -14,7 +14,7 @@ from psycopg import sql
 
 from pgstrata.errors import UsageError
 from pgstrata.tables import sequences
-from pgstrata.tables.catalog import Table, names
+from pgstrata.tables.catalog import Table, get_table, names
 from pgstrata.tables.copying import TAKING, conditions, piped, salt, selected
 from pgstrata.tables.copyledger import CopyLedger, State
 from pgstrata.tables.copyplan import Copy, chosen, planned
@@ -27,14 +27,28 @@ from pgstrata.tables.steps import Steps, query
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pgstrata.tables.options import CopyOptions
+
+# Types whose comparison is found by the search path: those that an extension has made, and what is
+# made of them. ORDER BY goes by the type's own order, and a bare ">" may be that of another type.
+_FOREIGN = """
+WITH RECURSIVE made AS (
+  SELECT a.attname, a.atttypid AS type FROM pg_catalog.pg_attribute a
+  WHERE a.attrelid = %s AND a.attname = ANY(%s)
+  UNION ALL SELECT m.attname, t.typbasetype FROM made m JOIN pg_catalog.pg_type t ON t.oid = m.type
+  WHERE t.typtype = 'd')
+SELECT m.attname FROM made m JOIN pg_catalog.pg_type t ON t.oid = m.type
+WHERE t.typtype = 'b' AND t.typnamespace <> 'pg_catalog'::pg_catalog.regnamespace
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """The key of its last row, None where no row is left, and whether it is the last batch."""
+    """The key of its last row, None where no row is left, how many rows it has, and whether it is
+    the last batch.
+    """
 
     last: tuple[str, ...] | None
+    rows: int
     ends: bool
 
 
@@ -54,7 +68,6 @@ class _Run:
     ledger: CopyLedger
     state: State
     next: State
-    emptied: bool = False
     resumed: int = 0
     read: int = 0
     merged: Merged = field(default_factory=lambda: Merged(0))
@@ -84,40 +97,46 @@ def in_batches(copy: Copy) -> Steps[CopyResult]:
     except KeyboardInterrupt as error:  # while the source was asked
         raise Interrupted(f"{_kept(run)}; it can be resumed") from error
     except Exception as error:  # also what nobody has foreseen
-        if not (run.state.loaded or run.plan.ddl or run.emptied):
+        if not (run.state.loaded or run.plan.ddl):
             raise
         raise part_kept(_kept(run), error) from error
 
 
 def _begun(copy: Copy) -> Steps[_Run]:
-    """Find out where to begin, and empty the table if that is at the beginning.
-
-    All in one transaction: a table that is emptied belongs to a copy that is begun.
-    """
+    """Find out where to begin, and make what the first batch needs."""
+    yield from refuse_unordered(copy)
     plan, origin, goal = yield from planned(copy)
     options = copy.options
-    _refuse_unordered(origin, options)
+    selected(origin, chosen(origin, options), options)  # a mask that is none is refused here
     merge = merge_for(goal, "append", options.on_conflict, options.key)
-    ledger = CopyLedger(copy, plan, goal.schema)
+    ledger = CopyLedger(copy, plan, origin, goal)
     yield from ledger.create()
-    known = yield from _known(copy, ledger)
-    state = known or State()
+    state = (yield from _known(copy, ledger)) or State(ledger.what)
     run = _Run(copy, plan, origin, goal, merge, ledger, state, state, resumed=state.loaded)
     yield from ledger.write(state)
-    if options.mode == "truncate" and run.state.after is None:
-        yield from empty(copy.target, goal)
-        run.emptied = True
     if copy.on_plan:
         copy.on_plan(plan)
     return run
 
 
-def _refuse_unordered(origin: Table, options: CopyOptions) -> None:
+def refuse_unordered(copy: Copy) -> Steps[None]:
     """Raise ``UsageError`` where no key orders all rows, or where the target may not know it."""
+    options = copy.options
+    origin = yield from get_table(copy.source, copy.table, end="source database")
+    if (yield from query(copy.source, "SHOW transaction_isolation")) == [("read committed",)]:
+        raise UsageError(
+            "the source's transaction sees rows come and go between batches",
+            hint="begin it as REPEATABLE READ, or leave that to the copy",
+        )
     if not origin.key or (origin.kind == "r" and origin.has_children):
         what = "tables that inherit from it" if origin.key else "no primary key"
         raise UsageError(
             f"{origin} has {what}: there is no order to commit batches by",
+            hint="copy it in one transaction, without batches",
+        )
+    if foreign := (yield from query(copy.source, _FOREIGN, origin.oid, list(origin.key))):
+        raise UsageError(
+            f"the type of {foreign[0][0]} has an order of its own, which batches cannot rely on",
             hint="copy it in one transaction, without batches",
         )
     seen = {column.name for column in chosen(origin, options)} - set(options.masks)
@@ -134,8 +153,13 @@ def _known(copy: Copy, ledger: CopyLedger) -> Steps[State | None]:
     Raises ``UsageError`` for a copy that was begun and is not to be resumed, or for another one.
     """
     known = yield from ledger.read()
+    if known and known.what != ledger.what and (copy.options.resume or not known.done):
+        raise UsageError(
+            f"--copy-id {ledger.id} is that of another copy, or its table was made anew",
+            hint="another --copy-id begins anew",
+        )
     if copy.options.resume:
-        others = (yield from ledger.begun()) if known is None and not copy.options.copy_id else []
+        others = (yield from ledger.begun()) if known is None else []
         if others:
             raise UsageError(
                 f"no copy with these options was begun, but one of {others[0].source} has committed"
@@ -153,10 +177,15 @@ def _known(copy: Copy, ledger: CopyLedger) -> Steps[State | None]:
 
 def _next_batch(run: _Run) -> Steps[_Batch]:
     """Return the next batch: so many rows behind what is committed, or all that are left."""
-    full = yield from _key_at(run, sql.SQL("ASC"), (run.copy.options.batch or 1) - 1)
+    size = run.copy.options.batch or 1
+    full = yield from _key_at(run, sql.SQL("ASC"), size - 1)
     if full is not None:
-        return _Batch(full, ends=False)
-    return _Batch((yield from _key_at(run, sql.SQL("DESC"), 0)), ends=True)
+        return _Batch(full, size, ends=False)
+    last = yield from _key_at(run, sql.SQL("DESC"), 0)
+    where = conditions(run.copy.options, _within(run, None))
+    text = sql.SQL("SELECT count(*) FROM {}{}").format(run.origin.identifier, where)
+    rows = yield from query(run.copy.source, text)
+    return _Batch(last, rows[0][0], ends=True)
 
 
 def _key_at(run: _Run, order: sql.SQL, place: int) -> Steps[tuple[str, ...] | None]:
@@ -165,7 +194,8 @@ def _key_at(run: _Run, order: sql.SQL, place: int) -> Steps[tuple[str, ...] | No
     # Ordered inside, where a name is that of the column: outside, that of the text.
     text = "SELECT {} FROM (SELECT {} FROM {}{} ORDER BY {} OFFSET {} LIMIT 1) AS q"
     composed = sql.SQL(text).format(
-        sql.SQL(", ").join(sql.SQL("{}::text").format(part) for part in key),
+        # As the type writes it: a cast to text may be somebody's own.
+        sql.SQL(", ").join(sql.SQL("pg_catalog.format('%s', {})").format(part) for part in key),
         names(run.origin.key),
         run.origin.identifier,
         conditions(run.copy.options, _within(run, None)),
@@ -203,15 +233,24 @@ def _moved(run: _Run, batch: _Batch) -> Steps[tuple[int, Merged]]:
             f"another run has gone on with the copy into {run.goal}",
             hint="let it end, and resume then if that is still necessary",
         )
+    if options.mode == "truncate" and run.state.after is None:
+        yield from empty(copy.target, run.goal)
     into = yield from open_target(copy.target, run.goal, run.plan.columns, run.merge)
     within = _within(run, batch.last)
     rows_of = selected(run.origin, chosen(run.origin, options), options, within)
     rows = yield from piped(copy, rows_of, into, run.plan.format)
+    if rows != batch.rows:
+        raise TransferError(
+            f"{rows} rows came where {batch.rows} are between two keys of {run.origin}",
+            hint="copy it in one transaction, without batches",
+        )
     merged = yield from close_target(copy.target, run.goal, into, run.merge, rows)
-    if batch.ends and (run.plan.ddl or options.sync_sequences):
+    made = run.plan.ddl or (options.create and run.resumed)
+    if batch.ends and (made or options.sync_sequences):
         yield from sequences.follow(copy.target, run.goal, run.plan.columns)
     loaded = run.state.loaded + merged.loaded
-    run.next = State(batch.last or run.state.after, loaded, done=batch.ends)
+    after = batch.last or run.state.after
+    run.next = State(run.ledger.what, after, loaded, done=batch.ends)
     yield from run.ledger.write(run.next)
     return rows, merged
 
@@ -243,6 +282,5 @@ def _result(run: _Run) -> CopyResult:
 
 
 def _kept(run: _Run) -> str:
-    before = "created" if run.plan.ddl else "emptied" if run.emptied else ""
-    said = f", and the table was {before} before" if before else ""
+    said = ", and the table was created before" if run.plan.ddl else ""
     return f"{run.state.loaded} rows of {run.plan.target_table} are committed{said}"

@@ -13,7 +13,7 @@ from pgstrata.errors import UsageError
 from pgstrata.tables import sequences, wire
 from pgstrata.tables.catalog import Column, Table, names
 from pgstrata.tables.copyplan import Copy, chosen, planned
-from pgstrata.tables.errors import TransferError, VerificationError, part_kept
+from pgstrata.tables.errors import Interrupted, TransferError, VerificationError, part_kept
 from pgstrata.tables.job import Tally
 from pgstrata.tables.masks import SALT, masked
 from pgstrata.tables.modes import close_target, merge_for, open_target
@@ -25,6 +25,7 @@ from pgstrata.tables.session import (
     apply,
     in_transaction,
     refused,
+    snapshot,
     transaction,
 )
 from pgstrata.tables.steps import AnyConnection, Steps, Wire
@@ -49,11 +50,11 @@ def copy_steps(copy: Copy) -> Steps[CopyResult]:
     if copy.options.batch:
         from pgstrata.tables.copybatches import in_batches
 
-        return (yield from transaction(copy.source, in_batches(copy), GIVING, read_only=True))
+        return (yield from snapshot(copy.source, in_batches(copy), GIVING))
     keep = not copy.options.dry_run
     committed = keep and not in_transaction(copy.target)
     written = transaction(copy.target, _filled(copy, committed=committed), TAKING, keep=keep)
-    return (yield from transaction(copy.source, written, GIVING, read_only=True))
+    return (yield from snapshot(copy.source, written, GIVING))
 
 
 def copy_all_steps(
@@ -71,11 +72,11 @@ def copy_all_steps(
     if len(copies) == 1:
         return ((yield from copy_steps(copies[0])),)
     if any(copy.options.batch for copy in copies):
-        return tuple((yield from transaction(source, _in_turn(copies), GIVING, read_only=True)))
+        return tuple((yield from snapshot(source, _in_turn(copies), GIVING)))
     keep = not copies[0].options.dry_run
     committed = keep and not in_transaction(target)
     written = transaction(target, _each(copies), TAKING, keep=keep)
-    results = yield from transaction(source, written, GIVING, read_only=True)
+    results = yield from snapshot(source, written, GIVING)
     return tuple(replace(result, committed=committed) for result in results)
 
 
@@ -89,14 +90,20 @@ def _each(copies: Sequence[Copy]) -> Steps[list[CopyResult]]:
 
 def _in_turn(copies: Sequence[Copy]) -> Steps[list[CopyResult]]:
     """Copy tables of which each is committed by itself."""
+    from pgstrata.tables.copybatches import refuse_unordered
+
+    for copy in copies:
+        yield from refuse_unordered(copy)
     results: list[CopyResult] = []
     for copy in copies:
+        done = ", ".join(result.plan.target_table for result in results)
         try:
             result = yield from copy_steps(copy)
+        except KeyboardInterrupt as error:
+            raise Interrupted(f"complete: {done or 'no table'}; {error}") from error
         except Exception as error:
             if not results:
                 raise
-            done = ", ".join(result.plan.target_table for result in results)
             raise part_kept(f"complete: {done}", error, "the next table failed") from error
         results.append(result)
     return results
@@ -216,6 +223,7 @@ def _begun(copy: Copy, rows: sql.Composed, into: Target, form: str) -> Steps[Non
     try:
         yield Wire(copy.source, wire.start(copy.source.pgconn, give.as_bytes(None)))
     except BaseException as error:
+        yield from stop_reading(copy.source)
         yield from give_up(copy.target)
         if isinstance(error, psycopg.Error):
             raise refused(error, f"cannot read {copy.table}") from error

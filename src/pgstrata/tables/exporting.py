@@ -18,7 +18,7 @@ from pgstrata.tables.errors import InputError, TransferError
 from pgstrata.tables.outfile import chosen_codec, encoder, written
 from pgstrata.tables.results import ExportResult
 from pgstrata.tables.selection import selected
-from pgstrata.tables.session import READING, refused, transaction
+from pgstrata.tables.session import READING, refused, snapshot
 from pgstrata.tables.source import AUTO, NONE
 from pgstrata.tables.statement import copy_out
 from pgstrata.tables.steps import AnyConnection, Local, Steps, Wire, query
@@ -42,7 +42,7 @@ def export_steps(
 ) -> Steps[ExportResult]:
     """Export one table or query; see ``export_csv``."""
     body = _one(connection, what, target, options, tally)
-    return (yield from transaction(connection, body, READING, read_only=True))
+    return (yield from snapshot(connection, body, READING))
 
 
 def export_all_steps(
@@ -50,7 +50,7 @@ def export_all_steps(
 ) -> Steps[ExportResult]:
     """Export all tables of a schema, in one snapshot; see ``export_schema``."""
     body = _all(connection, schema, folder, options, tally)
-    return (yield from transaction(connection, body, READING, read_only=True))
+    return (yield from snapshot(connection, body, READING))
 
 
 def file_name_steps(connection: AnyConnection, name: str, options: ExportOptions) -> Steps[str]:

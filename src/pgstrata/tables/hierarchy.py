@@ -56,12 +56,12 @@ def own_keys(connection: AnyConnection, table: Table) -> Steps[tuple[OwnKey, ...
 
 
 def orphans(
-    job: Job, table: Table, keys: Iterable[OwnKey], data: Iterable[bytes]
+    job: Job, table: Table, keys: Iterable[OwnKey], data: Iterable[bytes], most: int
 ) -> Steps[list[tuple[int, OwnKey]]]:
     """Return which records refer to rows that are neither in the table nor among them.
 
-    They are counted from 0, in ascending order. All of ``data`` must be what the table takes but
-    for these keys.
+    They are counted from 0, in ascending order; if they are more than ``most``, some of them. All
+    of ``data`` must be what the table takes but for these keys.
     """
     columns = job.target.columns
     staging = yield from open_target(job.connection, table, columns, _STAGED, numbered=True)
@@ -72,16 +72,16 @@ def orphans(
     for block in chain([job.header], data):
         yield Wire(job.connection, wire.write(pgconn, block))
     yield Wire(job.connection, wire.finish(pgconn))
-    found = yield from take_orphans(job.connection, table, staging, keys)
+    found = yield from take_orphans(job.connection, table, staging, keys, most)
     yield from drop_target(job.connection, staging)
     return sorted((number - 1, key) for number, key in found.items())
 
 
 def take_orphans(
-    connection: AnyConnection, table: Table, staging: Target, keys: Iterable[OwnKey]
+    connection: AnyConnection, table: Table, staging: Target, keys: Iterable[OwnKey], most: int
 ) -> Steps[dict[int, OwnKey]]:
     """Delete the staged rows that refer to rows which are neither in the table nor staged; return
-    their numbers, and the key of each.
+    their numbers, and the key of each. If they are more than ``most``, that is given up.
     """
     found: dict[int, OwnKey] = {}
     known = [key for key in keys if {*key.columns} <= {*staging.columns}]
@@ -89,9 +89,11 @@ def take_orphans(
     while more:  # those who refer to an orphan become one
         more = False
         for key in known:
-            rows = yield from query(connection, _delete(table, staging, key))
+            rows = yield from query(connection, _delete(table, staging, key, most + 1))
             found.update((number, key) for (number,) in rows)
             more = more or bool(rows)
+            if len(found) > most:
+                return found
     return found
 
 
@@ -111,7 +113,8 @@ def orphan(job: Job, record: Record, key: OwnKey) -> Reject:
     )
 
 
-def _delete(table: Table, staging: Target, key: OwnKey) -> sql.Composed:
+def _delete(table: Table, staging: Target, key: OwnKey, shown: int) -> sql.Composed:
+    """Return what deletes orphans; it returns the first numbers of them."""
     given = sql.SQL(" AND ").join(
         sql.SQL("{} IS NOT NULL").format(sql.Identifier("s", column)) for column in key.columns
     )
@@ -127,6 +130,9 @@ def _delete(table: Table, staging: Target, key: OwnKey) -> sql.Composed:
         sql.SQL("NOT EXISTS (SELECT FROM {} AS o WHERE {})").format(place, equal)
         for place in places
     )
-    return sql.SQL("DELETE FROM {} AS s WHERE {} AND {} RETURNING {}").format(
-        staging.relation, given, missing, sql.Identifier("s", staging.number)
+    text = (
+        "WITH gone AS (DELETE FROM {} AS s WHERE {} AND {} RETURNING {} AS n)"
+        " SELECT n FROM gone ORDER BY n LIMIT {}"
     )
+    number = sql.Identifier("s", staging.number)
+    return sql.SQL(text).format(staging.relation, given, missing, number, sql.Literal(shown))

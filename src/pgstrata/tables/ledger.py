@@ -19,6 +19,8 @@ from pgstrata.tables.steps import AnyConnection, Steps, query
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from typing_extensions import LiteralString
+
     from pgstrata.tables.catalog import Table
 
 TABLE = "pgstrata_imports"  # in the schema of the table that is filled
@@ -66,6 +68,22 @@ def ids_of(
     return ids
 
 
+def made(
+    connection: AnyConnection, relation: sql.Identifier, columns: LiteralString
+) -> Steps[None]:
+    """Make a table of ledgers if it is not there: that alone needs the right to make tables.
+
+    Values stand in the text of all statements on ledgers, since the name of a schema may hold a
+    percent sign, which parameters would give a meaning.
+    """
+    name = relation.as_string(None)
+    if (yield from query(connection, "SELECT 1 WHERE pg_catalog.to_regclass(%s) IS NULL", name)):
+        # Of two that find nothing one would fail, and be told of an index of the server's catalog.
+        yield from query(connection, "SELECT pg_catalog.pg_advisory_xact_lock(7311)::text")
+        text = sql.SQL("CREATE TABLE IF NOT EXISTS {} ({})")
+        yield from query(connection, text.format(relation, sql.SQL(columns)))
+
+
 class Ledger:
     """The row of one file, table and set of columns."""
 
@@ -77,33 +95,35 @@ class Ledger:
 
     def create(self) -> Steps[None]:
         """Make the table of all ledgers of a schema if it is not there."""
-        text = (
-            "CREATE TABLE IF NOT EXISTS {} (id text PRIMARY KEY, file text NOT NULL,"
+        yield from made(
+            self._connection,
+            self._relation,
+            "id text PRIMARY KEY, file text NOT NULL,"
             ' "table" text NOT NULL, "offset" bigint NOT NULL, line bigint NOT NULL,'
             " record bigint NOT NULL, digest text NOT NULL, loaded bigint NOT NULL,"
             " rejected bigint NOT NULL, rejects_size bigint NOT NULL, details_size bigint NOT NULL,"
-            " done boolean NOT NULL, changed timestamptz NOT NULL DEFAULT now())"
+            " done boolean NOT NULL, changed timestamptz NOT NULL DEFAULT now()",
         )
-        yield from query(self._connection, sql.SQL(text).format(self._relation))
 
     def read(self) -> Steps[State | None]:
         """Return how far an earlier run came, locking it against another one."""
         text = (
             'SELECT "offset", line, record, digest, loaded, rejected, rejects_size,'
             " details_size, done"
-            " FROM {} WHERE id = %s FOR UPDATE"
+            " FROM {} WHERE id = {} FOR UPDATE"
         )
-        rows = yield from query(self._connection, sql.SQL(text).format(self._relation), self.id)
+        composed = sql.SQL(text).format(self._relation, sql.Literal(self.id))
+        rows = yield from query(self._connection, composed)
         return State(*rows[0]) if rows else None
 
     def begun(self) -> Steps[list[Begun]]:
         """Return the imports into the same table that have not ended."""
         text = (
-            'SELECT id, file, loaded FROM {} WHERE "table" = %s AND NOT done AND record > 1'
+            'SELECT id, file, loaded FROM {} WHERE "table" = {} AND NOT done AND record > 1'
             " ORDER BY changed DESC"
         )
-        composed = sql.SQL(text).format(self._relation)
-        rows = yield from query(self._connection, composed, self._names[1])
+        composed = sql.SQL(text).format(self._relation, sql.Literal(self._names[1]))
+        rows = yield from query(self._connection, composed)
         return [Begun(*row) for row in rows]
 
     def write(self, state: State) -> Steps[None]:
@@ -111,7 +131,7 @@ class Ledger:
         text = (
             'INSERT INTO {} (id, file, "table", "offset", line, record, digest, loaded, rejected,'
             " rejects_size, details_size, done)"
-            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+            " VALUES ({})"
             ' ON CONFLICT (id) DO UPDATE SET (file, "table", "offset", line, record, digest,'
             " loaded,"
             " rejected, rejects_size, details_size, done, changed) = ROW(excluded.file,"
@@ -130,5 +150,5 @@ class Ledger:
             state.details_size,
             state.done,
         )
-        composed = sql.SQL(text).format(self._relation)
-        yield from query(self._connection, composed, self.id, *self._names, *values)
+        given = sql.SQL(", ").join(map(sql.Literal, (self.id, *self._names, *values)))
+        yield from query(self._connection, sql.SQL(text).format(self._relation, given))

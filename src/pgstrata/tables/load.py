@@ -63,8 +63,9 @@ def _tolerantly(
         bad.update(one.record for one in rejects)
         run.reject(rejects, file)
 
+    assert run.rejects is not None
     read, loaded = yield from tolerant.load(
-        job, table, _noted(blocks, start), keep, teller(run, fitted)
+        job, table, _noted(blocks, start), keep, teller(run, fitted), run.rejects.room
     )
     if numbered and start:
         merged = yield from _moved(run, job, table, merge, start[0], bad, loaded)

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from pgstrata.tables.dialect import Newline
     from pgstrata.tables.prepare import Opened
     from pgstrata.tables.records import Block, Piece, Scanner
     from pgstrata.tables.statement import Target
@@ -175,10 +174,11 @@ def value_of(file: Opened, record: Record, columns: Sequence[str], column: str) 
     return fields[place] if place < len(fields) else None
 
 
-def row_error(bad: Reject, newline: Newline, scanner: Scanner) -> RowError:
+def row_error(bad: Reject, file: Opened, scanner: Scanner) -> RowError:
     """Return the error of a strict import, with the advice that fits."""
+    newline = file.dialect.newline
     ends = {_end_of(record) for record in scanner.split(bad.data)} - {""}
-    mixed = newline != "\r" and not ends <= {newline}
+    mixed = newline != "\r" and not file.normalize_eol and not ends <= {newline}
     advice = {
         "22021": likely(bad.data),
         "22P04": _ENDS if mixed else "",

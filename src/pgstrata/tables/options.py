@@ -161,6 +161,7 @@ class CopyOptions:
             (self.query and not self.target, "the rows of a query need a table to go into (--as)"),
             (self.mode == "replace" and self.on_conflict != "error", "replace meets no conflicts"),
             *_batches(self),
+            (bool(self.copy_id) and not self.batch, "copy_id goes with batch only"),
             (bool(self.batch) and self.query, "the rows of a query have no key to batch them by"),
         ):
             if wrong:

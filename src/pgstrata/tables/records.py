@@ -4,7 +4,8 @@ PostgreSQL toggles "inside quotes" at every quote (a doubled quote toggles twice
 whether a newline ends a record. That needs no parsing: quotes and newlines are counted. It holds
 for UTF-8 and every single-byte encoding, where these bytes are never part of another character.
 
-Where the escape is not the quote, escaped pairs are first blanked out, keeping every offset.
+Where the escape is not the quote, escaped pairs within quotes are first blanked out, keeping every
+offset. Outside quotes the server takes an escape for a character like others.
 """
 
 from __future__ import annotations
@@ -82,15 +83,15 @@ class Scanner:
         self.quote = dialect.quote.encode()
         self._keep_out = bytes(set(range(256)) - {self.quote[0], self.end[0]})
         self._escape = dialect.escape.encode() if dialect.escape != dialect.quote else b""
-        pair = re.escape(self._escape) + b"[" + re.escape(self._escape + self.quote) + b"]"
-        self._pair = re.compile(pair, re.DOTALL)
+        quote, escape = re.escape(self.quote), re.escape(self._escape)
+        self._sign = re.compile(quote + b"|" + escape + b"[" + escape + quote + b"]")
 
     def blocks(self, chunks: Iterable[bytes]) -> Iterator[Block]:
         """Yield the chunks again, cut after complete records; the last one may lack its newline."""
         held: list[bytes] = []
         inside = records = lines = size = 0
         for chunk in self._unsplit(chunks):
-            plain = self.blank(chunk)
+            plain = self.blank(chunk, inside)
             signs = plain.translate(None, self._keep_out)
             parts = signs.split(self.quote)
             end = self._last_end(plain, inside + len(parts) - 1)
@@ -186,9 +187,21 @@ class Scanner:
             position = newline
         return 0
 
-    def blank(self, data: bytes) -> bytes:
-        """Return the data with escaped pairs blanked out, if they are not doubled quotes."""
-        return self._pair.sub(b"  ", data) if self._escape else data
+    def blank(self, data: bytes, inside: int = 0) -> bytes:
+        """Return the data, which begin ``inside`` quotes or not, with the escaped pairs in quotes
+        blanked out, if they are not doubled quotes.
+        """
+        if not self._escape or self._escape not in data:
+            return data
+
+        def plain(sign: re.Match[bytes]) -> bytes:
+            nonlocal inside
+            if inside and len(sign[0]) > 1:
+                return b"  "
+            inside ^= sign[0].endswith(self.quote)
+            return sign[0]
+
+        return self._sign.sub(plain, data)
 
     def _unsplit(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         """Keep an escape and the character it escapes in one chunk."""

@@ -63,7 +63,7 @@ def move_rows(
         connection, text.format(target.relation, n=sql.Identifier(target.number))
     )
     if keys:
-        return (yield from _move_together(connection, table, target, merge, keys, rows[0]))
+        return (yield from _move_together(connection, table, target, merge, keys, rows[0], most))
     parts = [rows[0]]
     loaded = updated = 0
     refused: list[Refused] = []
@@ -89,13 +89,16 @@ def _move_together(
     merge: Merge,
     keys: Collection[OwnKey],
     part: tuple[int, int],
+    most: int,
 ) -> Steps[tuple[Merged, list[Refused]]]:
     """Move all rows but those that refer to none. Raises ``TransferError`` for other bad rows."""
     outcome = yield from _attempt(connection, table, target, merge, part)
     refused: list[Refused] = []
     if isinstance(outcome, psycopg.errors.ForeignKeyViolation):
-        lost = yield from take_orphans(connection, table, target, keys)
+        lost = yield from take_orphans(connection, table, target, keys, most)
         refused = [Refused(number, outcome, key) for number, key in sorted(lost.items())]
+        if len(refused) > most:
+            return Merged(0), refused
         outcome = yield from _attempt(connection, table, target, merge, part)
     if isinstance(outcome, psycopg.Error):
         raise unmoved(outcome, table, merge) from outcome

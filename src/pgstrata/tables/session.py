@@ -6,14 +6,16 @@ a transaction of the caller it is a savepoint, and the caller commits.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 import psycopg
 from psycopg.pq import TransactionStatus
 
 from pgstrata.errors import UsageError
+from pgstrata.tables import wire
 from pgstrata.tables.errors import Interrupted, OutcomeUnknownError, TransferError
-from pgstrata.tables.steps import AnyConnection, Steps, query
+from pgstrata.tables.steps import AnyConnection, Cancel, Steps, Wire, query
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,18 +55,10 @@ def transaction(
     settings: Mapping[str, str],
     *,
     keep: bool = True,
-    read_only: bool = False,
 ) -> Steps[T]:
     """Run ``body`` as a transaction or savepoint; undo it on an exception, or unless ``keep``."""
-    nested = in_transaction(connection)
-    if nested:
-        yield from query(connection, "SAVEPOINT pgstrata_transfer")
-    elif connection.autocommit:
-        yield from query(connection, "BEGIN")
+    nested = yield from _begin(connection)
     try:
-        if read_only and not nested:
-            snapshot = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
-            yield from query(connection, snapshot)
         before = yield from apply(connection, settings)
         result = yield from body
         if nested and keep:
@@ -74,7 +68,7 @@ def transaction(
         yield from _undo(connection, nested=nested)
         if isinstance(error, psycopg.Error):
             raise refused(error, "nothing was kept") from error
-        if isinstance(error, KeyboardInterrupt) and not read_only:
+        if isinstance(error, KeyboardInterrupt):
             raise Interrupted("nothing was kept") from error
         raise
     try:
@@ -84,6 +78,35 @@ def transaction(
             yield from _undo(connection, nested=nested)
     except psycopg.Error as error:
         raise refused(error, "nothing was kept: the server refused to commit") from error
+    return result
+
+
+def snapshot(connection: AnyConnection, body: Steps[T], settings: Mapping[str, str]) -> Steps[T]:
+    """Run ``body``, which only reads here, as of one moment; in a transaction of the caller as of
+    what that sees. What goes wrong at its end undoes nothing of what ``body`` has done elsewhere.
+    """
+    nested = yield from _begin(connection)
+    try:
+        if not nested:
+            text = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
+            yield from query(connection, text)
+        before = yield from apply(connection, settings)
+        result = yield from body
+    except BaseException as error:
+        yield from _undo(connection, nested=nested)
+        if isinstance(error, psycopg.Error):
+            raise refused(error, "nothing was kept") from error
+        raise
+    try:
+        if nested:
+            yield from apply(connection, before)
+        end = "RELEASE SAVEPOINT pgstrata_transfer" if nested else "COMMIT"
+        yield from query(connection, end)
+    except psycopg.Error:
+        pass
+    except KeyboardInterrupt as error:
+        yield from _undo(connection, nested=nested)
+        raise Interrupted("too late: all is done", committed=True) from error
     return result
 
 
@@ -167,6 +190,16 @@ def refused(error: psycopg.Error, what: str) -> TransferError:
     return TransferError(f"{what}: {said(error)}", hint=error.diag.message_hint or advice)
 
 
+def _begin(connection: AnyConnection) -> Steps[bool]:
+    """Begin a transaction, or a savepoint in one of the caller; return whether it is that."""
+    nested = in_transaction(connection)
+    if nested:
+        yield from query(connection, "SAVEPOINT pgstrata_transfer")
+    elif connection.autocommit:
+        yield from query(connection, "BEGIN")
+    return nested
+
+
 def _keep(connection: AnyConnection, xid: str, *, nested: bool) -> Steps[None]:
     if nested:
         yield from query(connection, "RELEASE SAVEPOINT pgstrata_transfer")
@@ -179,6 +212,10 @@ def _undo(connection: AnyConnection, *, nested: bool) -> Steps[None]:
         undo = "ROLLBACK TO SAVEPOINT pgstrata_transfer; RELEASE SAVEPOINT pgstrata_transfer"
     else:
         undo = "ROLLBACK"
+    if not connection.closed and connection.info.transaction_status == TransactionStatus.ACTIVE:
+        yield Cancel(connection)  # Ctrl-C has come before its statement was sent, or answered
+        with suppress(psycopg.Error):
+            yield Wire(connection, wire.leave(connection.pgconn))
     try:
         yield from query(connection, undo)
     except psycopg.Error:

@@ -92,8 +92,16 @@ def stop_reading(connection: AnyConnection) -> Steps[None]:
     try:
         while (yield Wire(connection, wire.read(connection.pgconn, 2**20)))[2] < 0:
             pass
-    except psycopg.Error:
-        return  # the cancellation
+    except psycopg.Error:  # the cancellation, or there is no COPY any more but for its last words
+        yield from drain(connection)
+
+
+def drain(connection: AnyConnection) -> Steps[None]:
+    """Take what a statement that was left still has to say, so that the transaction can end."""
+    if connection.closed or connection.info.transaction_status != TransactionStatus.ACTIVE:
+        return
+    with suppress(psycopg.Error):
+        yield Wire(connection, wire.leave(connection.pgconn))
 
 
 def check_count(job: Job, sent: int, taken: int) -> None:
@@ -129,4 +137,4 @@ def _explained(error: psycopg.Error, job: Job, sent: Sent) -> TransferError:
     if record is None:
         return refused(error, f"{job.file.name}: nothing was loaded")
     bad = reject(job.file, record, job.target, error, place.column)
-    return row_error(bad, job.file.dialect.newline, job.scanner)
+    return row_error(bad, job.file, job.scanner)

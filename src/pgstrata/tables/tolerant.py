@@ -48,7 +48,8 @@ ATTEMPT = 16 * 1024  # bytes that a server loads in the time that one more COPY 
 class Sieve:
     """One COPY after the other into one table, keeping count of what came of the records.
 
-    ``meanwhile`` is called when all of a COPY is sent and the server still has to read it.
+    ``meanwhile`` is called when all of a COPY is sent and the server still has to read it. With
+    more than ``most`` rejects all is undone.
     """
 
     def __init__(
@@ -56,7 +57,8 @@ class Sieve:
         job: Job,
         table: Table,
         meanwhile: Callable[[], None],
-        own_keys: tuple[OwnKey, ...] = (),
+        own_keys: tuple[OwnKey, ...],
+        most: int,
     ) -> None:
         self.job = job
         self.loaded = 0
@@ -66,7 +68,7 @@ class Sieve:
         self._statement = job.statement(lenient=self._lenient)
         self._before = b"SAVEPOINT pgstrata_part; "
         self._skipped = Skipped(job, self._scanner)
-        self._own_keys = own_keys
+        self._own_keys, self._most = own_keys, most
         self._waiting = Waiting()
         self._gap, self._last_bad = PART, 0  # bytes from one bad record to the next, and its offset
 
@@ -132,7 +134,7 @@ class Sieve:
         job, scanner = self.job, self._scanner
         yield from query(job.connection, _UNDO)
         data = (accepted(piece.data, job, scanner) for piece in pieces)
-        lost = dict((yield from orphans(job, self._table, self._own_keys, data)))
+        lost = dict((yield from orphans(job, self._table, self._own_keys, data, self._most)))
         records = enumerate(record for piece in pieces for record in split_block(piece, scanner))
         found = [(record, lost[index]) for index, record in records if index in lost]
         self.rejects += [orphan(job, record, key) for record, key in found]
@@ -242,15 +244,17 @@ def load(
     blocks: Iterator[Block],
     keep: Callable[[list[Reject]], None],
     loaded: Callable[[Block], None],
+    most: int,
 ) -> Steps[tuple[int, int]]:
-    """Load the blocks; return how many records were read and how many loaded.
+    """Load the blocks; return how many records were read and how many loaded. More than ``most``
+    rejects need not be found.
 
     ``keep`` gets the rejects in the order of the file, ``loaded`` each block that was sent. Raises
     ``TransferError`` for what is not the fault of a row, and whatever ``keep`` raises.
     """
     read = Reader(job, blocks, loaded)
     keys = yield from own_keys(job.connection, table)
-    sieve = Sieve(job, table, read.look_ahead, keys)
+    sieve = Sieve(job, table, read.look_ahead, keys, most)
     job.connection.add_notice_handler(sieve.watch)
     try:
         while not read.ended:

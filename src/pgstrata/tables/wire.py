@@ -168,6 +168,16 @@ def taken(pgconn: PGconn, meanwhile: Callable[[], None] = _nothing) -> PQGen[int
     return count
 
 
+def leave(pgconn: PGconn) -> PQGen[None]:
+    """Take what a statement that was cancelled still has to say, however far it has come."""
+    while (result := (yield from _result(pgconn))) is not None:
+        if result.status == pq.ExecStatus.COPY_IN:
+            yield from end(pgconn, b"stopped by pgstrata")
+        while result.status == pq.ExecStatus.COPY_OUT and not _received(pgconn)[1]:
+            yield Wait.R
+            pgconn.consume_input()
+
+
 def _drain(pgconn: PGconn) -> PQGen[None]:
     while (yield from _result(pgconn)) is not None:
         pass
@@ -177,7 +187,12 @@ def _result(pgconn: PGconn, meanwhile: Callable[[], None] = _nothing) -> PQGen[P
     while pgconn.is_busy():
         meanwhile()
         if (yield Wait.R):
-            pgconn.consume_input()
+            try:
+                pgconn.consume_input()
+            except psycopg.OperationalError:
+                if (last := pgconn.get_result()) is None:
+                    raise
+                return last  # the server's own last words say more than that it has gone
     return pgconn.get_result()
 
 
