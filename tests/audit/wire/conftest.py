@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,8 +19,10 @@ def parameters(server: Server, **over: str) -> dict[str, str]:
 
 
 @contextmanager
-def answering(answer: bytes | None) -> Iterator[dict[str, str]]:
-    """Listen, and answer what comes first with these bytes; never, where there are none."""
+def answering(answer: bytes | None, *, reset: bool = False) -> Iterator[dict[str, str]]:
+    """Listen, and answer what comes first with these bytes; never, where there are none. What comes
+    next may be answered with a ``reset`` of the connection.
+    """
     done = threading.Event()
 
     def serve() -> None:
@@ -29,6 +32,9 @@ def answering(answer: bytes | None) -> Iterator[dict[str, str]]:
             else:
                 connection.recv(1000)
                 connection.sendall(answer)
+            if reset:
+                connection.recv(1000)
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=serve)

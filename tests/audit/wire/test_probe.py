@@ -164,6 +164,14 @@ def test_other_answers(answer: bytes, transport: ProbeTransport, request_: str) 
         assert probe(where, transport, seconds=60).request == request_
 
 
+def test_a_reset_while_tls_is_agreed_about() -> None:
+    """Whether the system tells of an end or of a reset is a matter of moments."""
+    with answering(b"S", reset=True) as where:
+        found = probe(where, "tls", seconds=60)
+    assert found.request == "tls_failed"
+    assert "reset" in found.message
+
+
 @pytest.mark.parametrize(
     ("request_", "expected", "agrees"),
     [

@@ -62,11 +62,16 @@ class Stream:
         return answer == b"S"
 
     def encrypt(self, context: ssl.SSLContext, host: str) -> ssl.SSLSocket:
-        """Go on in TLS, telling the server the name of ``host``."""
+        """Go on in TLS, telling the server the name of ``host``. Raises ``ssl.SSLError`` if they do
+        not agree, also where the server has hung up instead: the system may call that a reset.
+        """
         self._socket.settimeout(self._remaining())
         # Python refuses a name that starts with a dot, which is none to tell a server.
         name = host if not host.startswith(".") else ""
-        encrypted = context.wrap_socket(self._socket, server_hostname=name or None)
+        try:
+            encrypted = context.wrap_socket(self._socket, server_hostname=name or None)
+        except ConnectionError as error:
+            raise ssl.SSLEOFError(ssl.SSL_ERROR_EOF, str(error)) from error
         self._socket = encrypted
         return encrypted
 
@@ -153,8 +158,8 @@ def reason(error: OSError) -> str:
         return "no answer in time"
     if isinstance(error, ssl.SSLCertVerificationError):
         return error.verify_message
-    if isinstance(error, ssl.SSLError) and error.reason:
-        return error.reason.lower().replace("_", " ")
+    if words := getattr(error, "reason", ""):  # OpenSSL's
+        return str(words).lower().replace("_", " ")
     return error.strerror or str(error)
 
 
