@@ -114,7 +114,7 @@ def _refuse_another(file: _File, begun: list[Begun]) -> None:
     if begun:
         other = begun[0]
         raise UsageError(
-            f"no import of {file.name} with these columns was begun, but one of {other.file} has"
+            f"no import of {file.name} with these columns was begun, but one of {other.source} has"
             f" committed {other.loaded} rows and not ended",
             hint=f"--import-id {other.id} goes on with that one; without --resume this begins anew",
         )

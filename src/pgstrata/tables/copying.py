@@ -29,7 +29,7 @@ from pgstrata.tables.session import (
     transaction,
 )
 from pgstrata.tables.steps import AnyConnection, Steps, Wire
-from pgstrata.tables.strict import give_up, stop_reading
+from pgstrata.tables.strict import give_up
 from pgstrata.tables.verify import checksum, checksum_of
 
 if TYPE_CHECKING:
@@ -195,7 +195,6 @@ def piped(copy: Copy, rows: sql.Composed, into: Target, form: str) -> Steps[int]
         reason = b"stopped by pgstrata" if spoke else None
         taken: int = yield Wire(target, wire.finish(target.pgconn, reason))
     except BaseException as error:
-        yield from stop_reading(source)
         yield from give_up(target)
         if isinstance(error, psycopg.Error):
             raise refused(error, f"nothing was copied into {into.name}") from error
@@ -223,7 +222,6 @@ def _begun(copy: Copy, rows: sql.Composed, into: Target, form: str) -> Steps[Non
     try:
         yield Wire(copy.source, wire.start(copy.source.pgconn, give.as_bytes(None)))
     except BaseException as error:
-        yield from stop_reading(copy.source)
         yield from give_up(copy.target)
         if isinstance(error, psycopg.Error):
             raise refused(error, f"cannot read {copy.table}") from error

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from psycopg import sql
 
-from pgstrata.tables.ledger import made
+from pgstrata.tables.ledger import Begun, made
 from pgstrata.tables.steps import Steps, query
 
 if TYPE_CHECKING:
@@ -32,22 +32,14 @@ class State:
     done: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """A copy that has committed rows and not ended."""
-
-    id: str
-    source: str
-    loaded: int
-
-
 class CopyLedger:
     """The row of one copy: of one source, one target, and one choice of rows and masks."""
 
     def __init__(self, copy: Copy, plan: CopyPlan, origin: Table, goal: Table) -> None:
         key = [(name, origin.column(name).type) for name in origin.key]
         self.what = repr((plan.target_table, goal.oid, key))
-        self.source = f"{plan.source_table} of {plan.source.database} on {_address(plan)}"
+        end = plan.source
+        self.source = f"{plan.source_table} of {end.database} on {end.host}:{end.port}"
         self.id = copy.options.copy_id or _id_of(copy, plan, self.source + self.what)
         self._connection = copy.target
         self._table = plan.target_table
@@ -96,10 +88,6 @@ class CopyLedger:
         given = map(sql.Literal, (*place, after, state.loaded, state.done))
         composed = sql.SQL(text).format(self._relation, sql.SQL(", ").join(given))
         yield from query(self._connection, composed)
-
-
-def _address(plan: CopyPlan) -> str:
-    return f"{plan.source.host}:{plan.source.port}"
 
 
 def _id_of(copy: Copy, plan: CopyPlan, ends: str) -> str:

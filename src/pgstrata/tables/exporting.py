@@ -22,7 +22,6 @@ from pgstrata.tables.session import READING, refused, snapshot
 from pgstrata.tables.source import AUTO, NONE
 from pgstrata.tables.statement import copy_out
 from pgstrata.tables.steps import AnyConnection, Local, Steps, Wire, query
-from pgstrata.tables.strict import stop_reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -140,9 +139,6 @@ def _copied(
             tally.add(count, tally.bytes + len(data))
     except psycopg.Error as error:
         raise refused(error, "nothing was exported") from error
-    except BaseException:
-        yield from stop_reading(connection)
-        raise
     tally.rows -= int(header)
     if rows != total:
         raise TransferError(f"{rows} rows came, but the server sent {total}; nothing was exported")

@@ -43,10 +43,12 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """An import that has committed rows and not ended."""
+    """An import or copy that has committed rows and not ended; ``source`` is the file, or the table
+    that is read.
+    """
 
     id: str
-    file: str
+    source: str
     loaded: int
 
 

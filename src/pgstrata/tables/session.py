@@ -207,15 +207,23 @@ def _keep(connection: AnyConnection, xid: str, *, nested: bool) -> Steps[None]:
         yield from commit(connection, xid)
 
 
+def _stop(connection: AnyConnection) -> Steps[None]:
+    """Stop a statement that was left amid what it says, a COPY TO or any other, so that the
+    transaction can end.
+    """
+    if connection.closed or connection.info.transaction_status != TransactionStatus.ACTIVE:
+        return
+    yield Cancel(connection)
+    with suppress(psycopg.Error):  # the cancellation
+        yield Wire(connection, wire.leave(connection.pgconn))
+
+
 def _undo(connection: AnyConnection, *, nested: bool) -> Steps[None]:
     if nested:
         undo = "ROLLBACK TO SAVEPOINT pgstrata_transfer; RELEASE SAVEPOINT pgstrata_transfer"
     else:
         undo = "ROLLBACK"
-    if not connection.closed and connection.info.transaction_status == TransactionStatus.ACTIVE:
-        yield Cancel(connection)  # Ctrl-C has come before its statement was sent, or answered
-        with suppress(psycopg.Error):
-            yield Wire(connection, wire.leave(connection.pgconn))
+    yield from _stop(connection)
     try:
         yield from query(connection, undo)
     except psycopg.Error:

@@ -13,7 +13,7 @@ from pgstrata.tables import wire
 from pgstrata.tables.errors import InputError, TransferError
 from pgstrata.tables.locate import KEPT, Sent, complaint, reject, row_error
 from pgstrata.tables.session import refused
-from pgstrata.tables.steps import AnyConnection, Cancel, Local, Steps, Wire
+from pgstrata.tables.steps import AnyConnection, Local, Steps, Wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -82,26 +82,6 @@ def give_up(connection: AnyConnection) -> Steps[None]:
             return
         with suppress(psycopg.Error):  # that is breaking off; what caused it the caller raises
             yield Wire(connection, last)  # the second one for a COPY whose end was already sent
-
-
-def stop_reading(connection: AnyConnection) -> Steps[None]:
-    """Stop a COPY TO of which nothing more is wanted, so that the transaction can end."""
-    if connection.closed or connection.info.transaction_status != TransactionStatus.ACTIVE:
-        return
-    yield Cancel(connection)
-    try:
-        while (yield Wire(connection, wire.read(connection.pgconn, 2**20)))[2] < 0:
-            pass
-    except psycopg.Error:  # the cancellation, or there is no COPY any more but for its last words
-        yield from drain(connection)
-
-
-def drain(connection: AnyConnection) -> Steps[None]:
-    """Take what a statement that was left still has to say, so that the transaction can end."""
-    if connection.closed or connection.info.transaction_status != TransactionStatus.ACTIVE:
-        return
-    with suppress(psycopg.Error):
-        yield Wire(connection, wire.leave(connection.pgconn))
 
 
 def check_count(job: Job, sent: int, taken: int) -> None:

@@ -43,7 +43,7 @@ def start(pgconn: PGconn, statement: bytes) -> PQGen[None]:
         if result.status in _COPYING:
             return
         if result.status in _FAILED:
-            yield from _drain(pgconn)
+            yield from leave(pgconn)
             raise error_from_result(result)
     raise psycopg.ProgrammingError("the statement is no COPY")
 
@@ -169,18 +169,13 @@ def taken(pgconn: PGconn, meanwhile: Callable[[], None] = _nothing) -> PQGen[int
 
 
 def leave(pgconn: PGconn) -> PQGen[None]:
-    """Take what a statement that was cancelled still has to say, however far it has come."""
+    """Take what a statement that failed or was cancelled still has to say, however far it is."""
     while (result := (yield from _result(pgconn))) is not None:
         if result.status == pq.ExecStatus.COPY_IN:
             yield from end(pgconn, b"stopped by pgstrata")
         while result.status == pq.ExecStatus.COPY_OUT and not _received(pgconn)[1]:
             yield Wait.R
             pgconn.consume_input()
-
-
-def _drain(pgconn: PGconn) -> PQGen[None]:
-    while (yield from _result(pgconn)) is not None:
-        pass
 
 
 def _result(pgconn: PGconn, meanwhile: Callable[[], None] = _nothing) -> PQGen[PGresult | None]:
