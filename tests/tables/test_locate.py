@@ -4,7 +4,6 @@ import gzip
 import io
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
 
@@ -60,7 +59,7 @@ def test_blocks_that_are_forgotten_are_read_again(
             scanner, sent = Scanner(file.dialect), Sent(file, kept=10)
             for record in scanner.split(file.head):
                 (block,) = scanner.blocks([record])
-                sent.add(replace(block, offset=block.offset + len(file.before)))
+                sent.add(block._replace(offset=block.offset + len(file.before)))
             found = [sent.find(line, scanner) for line in (3, 10)]
         assert [r and (r.data.decode(), r.number) for r in found] == [
             ("1,\u017e1\n", 2) if source is path else None,

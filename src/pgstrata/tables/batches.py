@@ -7,7 +7,6 @@ ledger always agree, whatever happens between two instructions.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -212,8 +211,7 @@ class _File:
         run, state, loaded = self._run, self.state, self._run.loaded
         batch = blocks.take(run.options.batch or 1, self._digest)
         read = yield from load_file(run, self._table, self._merge, self._fitted, batch)
-        new = replace(
-            state,
+        new = state._replace(
             offset=blocks.offset,
             line=blocks.line,
             record=state.record + read,
@@ -225,11 +223,11 @@ class _File:
             return new
         sizes = yield Local(run.rejects.sync)
         count = run.rejects.count
-        return replace(new, rejected=count, rejects_size=sizes[0], details_size=sizes[1])
+        return new._replace(rejected=count, rejects_size=sizes[0], details_size=sizes[1])
 
     def _end(self) -> Steps[State]:
         yield from follow_sequences(self._run, self._run.connection, self._table)
-        return replace(self.state, done=True)
+        return self.state._replace(done=True)
 
 
 class _Pushback:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
 from psycopg import sql
@@ -81,8 +80,7 @@ _QUOTE = 'names with blanks or other signs need double quotes: "my table"'
 _PLAIN = re.compile(r'(?:[\w.$]|"[^"]*")+')
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(NamedTuple):
     """``type`` is written out with its modifier; ``builtin`` types are PostgreSQL's own. A column
     that counts has its ``sequence``, by name as SQL has it.
     """
@@ -107,8 +105,7 @@ class Column:
         return self.not_null and not self.has_default and not self.generated
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(NamedTuple):
     """``kind`` is pg_class.relkind. ``key`` is the primary key, empty if there is none. A query
     stands for a table with its text as ``query``.
     """

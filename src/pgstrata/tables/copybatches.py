@@ -7,7 +7,7 @@ rows have come or gone since; and the transaction of a batch also notes its last
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import psycopg
 from psycopg import sql
@@ -41,8 +41,7 @@ WHERE t.typtype = 'b' AND t.typnamespace <> 'pg_catalog'::pg_catalog.regnamespac
 """
 
 
-@dataclass(frozen=True, slots=True)
-class _Batch:
+class _Batch(NamedTuple):
     """The key of its last row, None where no row is left, how many rows it has, and whether it is
     the last batch.
     """

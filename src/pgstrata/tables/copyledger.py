@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from psycopg import sql
 
@@ -20,8 +19,7 @@ TABLE = "pgstrata_copies"  # in the schema of the table that is filled
 _ROUNDS = 100_000  # of a hash over a salt, which could else be guessed from the target
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(NamedTuple):
     """``after`` is the key of the last row that is committed, each part as its type's text; None at
     the beginning. ``what`` is the target, as long as it exists, and the key's columns and types.
     """

@@ -7,8 +7,7 @@ PostgreSQL's own on both sides, and one whose binary form does not depend on the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import psycopg
 from psycopg import sql
@@ -60,8 +59,7 @@ _CLUSTER = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Copy:
+class Copy(NamedTuple):
     """One copy while it runs."""
 
     source: AnyConnection

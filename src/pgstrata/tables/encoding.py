@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pgstrata.errors import UsageError
 from pgstrata.tables.errors import InputError
@@ -54,8 +53,7 @@ _MULTIBYTE = re.compile(
 _RUN = re.compile(rb"[\xc0-\xff]{4}")  # no Western word has four accented letters in a row
 
 
-@dataclass(frozen=True, slots=True)
-class Encoding:
+class Encoding(NamedTuple):
     """A codec of Python's, the length of the BOM, and what is doubtful about it.
 
     ``server`` is PostgreSQL's name for it, or "" if the bytes have to become UTF-8 on the way.

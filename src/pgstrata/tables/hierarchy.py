@@ -7,9 +7,8 @@ is a bad row if even all of them together lack it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from psycopg import sql
 
@@ -40,8 +39,7 @@ WHERE k.contype = 'f' AND k.conrelid = %s AND k.confrelid = k.conrelid
 _STAGED = Merge(mode="replace")  # only for its staging table
 
 
-@dataclass(frozen=True, slots=True)
-class OwnKey:
+class OwnKey(NamedTuple):
     """A foreign key of a table to itself: ``columns`` refer to ``referred``, in the same order."""
 
     name: str

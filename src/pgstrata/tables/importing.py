@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from pgstrata.tables import sequences
 from pgstrata.tables.catalog import Table, find_table, get_table
@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     from pgstrata.tables.source import Source
 
 
-@dataclass(frozen=True, slots=True)
-class Fitted:
+class Fitted(NamedTuple):
     """An opened file and the column of each of its fields."""
 
     file: Opened
@@ -167,7 +166,7 @@ def _whole(run: Run, *, nested: bool) -> Steps[ImportResult]:
     before = (yield from proof_of(run, table)) if options.verify else None
     for fitted in run.files:
         yield from load_file(run, table, merge, fitted, fitted.file.blocks())
-        merge = replace(merge, mode="append")
+        merge = merge._replace(mode="append")
     if before is not None:
         yield from prove(run, table, before)
     yield from follow_sequences(run, run.connection, table)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pgstrata.tables.records import Scanner
 from pgstrata.tables.results import OnProgress, Progress
@@ -17,8 +16,7 @@ if TYPE_CHECKING:
 PERIOD = 0.1  # seconds between two calls of a progress callback
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """``deferrable``: the table has constraints that may be checked as late as the commit.
 
     ``lanes`` is how many connections share the file, and so the memory.

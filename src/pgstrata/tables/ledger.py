@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import PurePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from psycopg import sql
 
@@ -26,8 +25,7 @@ if TYPE_CHECKING:
 TABLE = "pgstrata_imports"  # in the schema of the table that is filled
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(NamedTuple):
     """``offset``, ``line`` and ``record`` are where the next record begins; the rest is counted."""
 
     offset: int
@@ -41,8 +39,7 @@ class State:
     done: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Begun:
+class Begun(NamedTuple):
     """An import or copy that has committed rows and not ended; ``source`` is the file, or the table
     that is read.
     """

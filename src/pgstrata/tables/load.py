@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -79,7 +78,7 @@ def _noted(blocks: Iterator[Block], start: list[Block]) -> Iterator[Block]:
     """Yield blocks, and note where the first one is."""
     for block in blocks:
         if not start:
-            start.append(replace(block, data=b""))
+            start.append(block._replace(data=b""))
         yield block
 
 

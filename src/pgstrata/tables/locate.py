@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections import deque
-from dataclasses import dataclass, replace
 from itertools import accumulate, repeat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pgstrata.tables.dialect import split
 from pgstrata.tables.encoding import likely
@@ -33,8 +32,7 @@ _ENDS = "--normalize-eol takes a file of which some records end in LF and some i
 PLACES = 1024  # blocks of which only the place is kept, where several connections share KEPT
 
 
-@dataclass(frozen=True, slots=True)
-class Complaint:
+class Complaint(NamedTuple):
     """What a server's message names: a line (0: none), a column, and how its value begins."""
 
     line: int
@@ -42,8 +40,7 @@ class Complaint:
     value: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One record and its place in the file; see ``Block``."""
 
     data: bytes
@@ -72,7 +69,7 @@ class Sent:
         self._size += len(block.data)
         while self._size - len(self._blocks[0][1].data) > self._kept:
             before, oldest = self._blocks.popleft()
-            self._places.append((before, replace(oldest, data=b""), len(oldest.data)))
+            self._places.append((before, oldest._replace(data=b""), len(oldest.data)))
             self._size -= len(oldest.data)
 
     def find(self, line: int, scanner: Scanner) -> Record | None:
@@ -80,7 +77,7 @@ class Sent:
         for before, place, size in self._places:
             if before < line <= before + place.marks and self._file.repeatable:
                 data = read_again(self._file, place.offset, size)
-                return records_at(replace(place, data=data), [line - before], scanner)[0]
+                return records_at(place._replace(data=data), [line - before], scanner)[0]
         for before, block in self._blocks:
             if before < line <= before + block.marks or block is self._blocks[-1][1]:
                 found = records_at(block, [line - before], scanner) if line > before else [None]

@@ -8,8 +8,7 @@ with its line; one statement then moves the rows.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import psycopg
 from psycopg import sql
@@ -28,8 +27,7 @@ if TYPE_CHECKING:
     from pgstrata.tables.results import Mode, OnConflict
 
 
-@dataclass(frozen=True, slots=True)
-class Merge:
+class Merge(NamedTuple):
     """How rows meet existing ones. ``key`` is checked: columns of a unique index of the table."""
 
     mode: Mode = "append"
@@ -41,8 +39,7 @@ class Merge:
         return self.mode == "replace" or self.on_conflict != "error" or IGNORED in columns
 
 
-@dataclass(frozen=True, slots=True)
-class Merged:
+class Merged(NamedTuple):
     """What became of the rows of a staging table; see ``ImportResult``."""
 
     loaded: int
@@ -138,7 +135,7 @@ def all_moved(table: Table, merge: Merge, staged: int, merged: Merged) -> Merged
             f"{staged} rows were to go into {table}, but {merged.loaded} did; nothing was kept",
             hint="a trigger or rule of the table may drop rows",
         )
-    return replace(merged, skipped=staged - merged.loaded)
+    return merged._replace(skipped=staged - merged.loaded)
 
 
 def unmoved(error: psycopg.Error, table: Table, merge: Merge) -> TransferError:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import psycopg
 from psycopg.errors import ForeignKeyViolation, LockNotAvailable
@@ -183,8 +183,7 @@ def _stop(shared: Shared, connections: list[AnyConnection]) -> None:
             connection.pgconn.get_cancel().cancel()
 
 
-@dataclass(frozen=True, slots=True)
-class _Lane:
+class _Lane(NamedTuple):
     """One connection, and what it has got of a file."""
 
     connection: AnyConnection

@@ -9,9 +9,8 @@ order of rows, and rows that were in the table before, do not matter.
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pgstrata.tables import strict
 from pgstrata.tables.errors import VerificationError
@@ -35,8 +34,7 @@ if TYPE_CHECKING:
 _STAGED = Merge(mode="replace")  # only for its staging table
 
 
-@dataclass(frozen=True, slots=True)
-class Before:
+class Before(NamedTuple):
     """What the table held. ``unread`` says why only rows can be counted, or is empty."""
 
     rows: int
@@ -120,4 +118,4 @@ def _without(
             continue
         kept = [r.data for r in split_block(block, scanner) if r.number not in rejected]
         if kept:
-            yield replace(block, data=b"".join(kept), records=len(kept))
+            yield block._replace(data=b"".join(kept), records=len(kept))

@@ -11,8 +11,7 @@ offset. Outside quotes the server takes an escape for a character like others.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from pgstrata.tables.errors import TransferError
 
@@ -24,8 +23,7 @@ if TYPE_CHECKING:
 MAX_RECORD = 256 * 2**20  # bytes; a quote that is never closed must not fill the memory
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(NamedTuple):
     """Some complete records, and where they are.
 
     ``record`` and ``line`` count from 1, ``offset`` from 0.
@@ -47,8 +45,7 @@ class Block:
         return len(self.data)
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(NamedTuple):
     """A block whose data are elsewhere: each use of them reads them again."""
 
     read: Callable[[], bytes]

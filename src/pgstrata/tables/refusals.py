@@ -8,8 +8,7 @@ have to move at once; only those that refer to none are taken out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import psycopg
 from psycopg import sql
@@ -31,8 +30,7 @@ if TYPE_CHECKING:
     from pgstrata.tables.statement import Target
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(NamedTuple):
     """The number of a staged row, and why the table did not take it: an error, of a ``key`` to
     itself if it is one.
     """

@@ -10,9 +10,8 @@ import os
 import stat
 import sys
 import zlib
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, BinaryIO, TypeAlias, cast
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeAlias, cast
 
 from pgstrata.errors import UsageError
 from pgstrata.tables.errors import InputError
@@ -96,8 +95,7 @@ def _open_bz2(raw: IO[bytes], mode: str) -> IO[bytes]:
     return cast("IO[bytes]", bz2.BZ2File(cast("Any", raw), cast("Any", mode)))
 
 
-@dataclass(frozen=True, slots=True)
-class Codec:
+class Codec(NamedTuple):
     """A compression: the name of it, its magic bytes, the endings of file names, how to open it."""
 
     name: str

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from psycopg import sql
 
@@ -15,8 +14,7 @@ if TYPE_CHECKING:
     from pgstrata.tables.dialect import Dialect
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """Where COPY writes: the table itself, or a staging table in its stead.
 
     ``name`` is the bare name by which the server's messages call it; ``columns`` are in the order

@@ -11,9 +11,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from inspect import GEN_SUSPENDED, getgeneratorstate
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
 import psycopg
 from psycopg import sql
@@ -29,8 +28,7 @@ _INTERVAL = 0.01  # seconds that a wait for much goes on when less is there; see
 Text: TypeAlias = "LiteralString | sql.SQL | sql.Composed"
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(NamedTuple):
     """Run a statement; the answer is its rows as tuples, or an empty list."""
 
     connection: AnyConnection
@@ -38,38 +36,33 @@ class Query:
     parameters: Sequence[Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Describe:
+class Describe(NamedTuple):
     """Run a query for the columns it has; the answer is their names and type oids."""
 
     connection: AnyConnection
     text: Text
 
 
-@dataclass(frozen=True, slots=True)
-class Wire:
+class Wire(NamedTuple):
     """Drive a generator over libpq's own functions; the answer is what it returns."""
 
     connection: AnyConnection
     generator: PQGen[Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Cancel:
+class Cancel(NamedTuple):
     """Ask the server to stop what the connection is doing."""
 
     connection: AnyConnection
 
 
-@dataclass(frozen=True, slots=True)
-class Local:
+class Local(NamedTuple):
     """Call a function that may block on a file or on the processor."""
 
     call: Callable[[], Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Together:
+class Together(NamedTuple):
     """Run several generators at the same time; the answer is their results or exceptions.
 
     ``stop`` is called on Ctrl-C, which reaches none of them, and has to make them end.
