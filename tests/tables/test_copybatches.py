@@ -170,8 +170,8 @@ def test_a_partitioned_table_is_copied_in_batches(
     [
         ("bare", {}, "public.bare has no primary key"),
         ("parent", {}, "public.parent has tables that inherit from it"),
-        ("t", {"masks": {"id": "null"}}, "where id must not be seen"),
-        ("t", {"columns": ["name"], "target": "bare"}, "where id must not be seen"),
+        ("t", {"masks": {"id": "null"}}, "id is masked, generated or left out"),
+        ("t", {"columns": ["name"], "target": "bare"}, "id is masked, generated or left out"),
     ],
 )
 def test_what_has_no_order_or_must_not_be_seen_is_refused(

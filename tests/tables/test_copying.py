@@ -265,6 +265,19 @@ def test_a_row_that_does_not_fit_undoes_all(
     assert source.execute("SELECT 1").fetchall() == [(1,)]
 
 
+def test_a_source_that_fails_midway_is_told_as_the_source(
+    source: psycopg.Connection[Any], target: psycopg.Connection[Any]
+) -> None:
+    """And not as something that the target's table has refused."""
+    source.execute("CREATE VIEW odd AS SELECT id / (id - 300) AS id, name FROM people")
+    source.commit()
+    target.execute("CREATE TABLE people (id int, name text)")
+    target.commit()
+    with pytest.raises(TransferError, match=r"cannot read on from odd; nothing .*: division by"):
+        copy_table(source, target, "odd", CopyOptions(target="people"))
+    assert everything(target) == []
+
+
 def test_the_same_table_is_refused(source: psycopg.Connection[Any], server: Server) -> None:
     """Also over another connection; another database of the same server is not the same."""
     with psycopg.connect(**server.keywords(dbname=source.info.dbname)) as other:

@@ -141,7 +141,8 @@ def refuse_unordered(copy: Copy) -> Steps[None]:
     seen = {column.name for column in chosen(origin, options)} - set(options.masks)
     if hidden := [name for name in origin.key if name not in seen]:
         raise UsageError(
-            f"batches note the last key in the target, where {', '.join(hidden)} must not be seen",
+            "batches note the last key in the target,"
+            f" but {', '.join(hidden)} is masked, generated or left out",
             hint="copy the key too and unmasked, or all in one transaction, without batches",
         )
 

@@ -184,12 +184,12 @@ def _plain(table: Table, columns: Sequence[Column], options: CopyOptions) -> sql
 
 def piped(copy: Copy, rows: sql.Composed, into: Target, form: str) -> Steps[int]:
     """Move all rows; return how many, which both servers have to agree on."""
-    source, target = copy.source, copy.target
+    target = copy.target
     yield from _begun(copy, rows, into, form)
     before, sent, spoke = copy.tally.rows, -1, False
     try:
         while sent < 0 and not spoke:
-            data, count, sent = yield Wire(source, wire.read(source.pgconn, BLOCK))
+            data, count, sent = yield from _read(copy)
             spoke = yield Wire(target, wire.write(target.pgconn, data))
             copy.tally.add(count, copy.tally.bytes + len(data))
         reason = b"stopped by pgstrata" if spoke else None
@@ -206,6 +206,16 @@ def piped(copy: Copy, rows: sql.Composed, into: Target, form: str) -> Steps[int]
         )
     copy.tally.rows = before + taken  # a binary COPY has a trailer, which came as a row
     return taken
+
+
+def _read(copy: Copy) -> Steps[tuple[bytes, int, int]]:
+    try:
+        given: tuple[bytes, int, int] = yield Wire(
+            copy.source, wire.read(copy.source.pgconn, BLOCK)
+        )
+    except psycopg.Error as error:
+        raise refused(error, f"cannot read on from {copy.table}; nothing was copied") from error
+    return given
 
 
 def _begun(copy: Copy, rows: sql.Composed, into: Target, form: str) -> Steps[None]:
