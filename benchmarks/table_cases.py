@@ -12,40 +12,18 @@ from tests.servers import Server
 
 from benchmarks import pgmonkey
 from benchmarks.table_files import compress
+from benchmarks.table_programs import (
+    BARE_COPY,
+    BARE_EXPORT,
+    BARE_IMPORT,
+    CONNECT,
+    COPY,
+    EXPORT,
+    IMPORT,
+    PARALLEL,
+    RUNNING,
+)
 
-CONNECT = """
-import sys, psycopg
-from pgstrata.tables import *
-def c(database="one"): return psycopg.connect(sys.argv[1] + " dbname=" + database)
-"""
-# What a program that runs already waits for: without the start of Python, imports and log-ins.
-RUNNING = """
-import time
-from pgstrata.tables import copying, exporting, importing, parallel  # noqa
-connections = [c(name) for name in {databases!r}]
-start = time.perf_counter()
-{what}
-print(time.perf_counter() - start)
-"""
-IMPORT = CONNECT + "import_csv(c(), '{table}', {file!r}, ImportOptions({options}))"
-PARALLEL = (
-    CONNECT
-    + "cs = [c() for _ in range({jobs})]; import_csv(cs[0], '{table}', {file!r}, workers=cs[1:])"
-)
-EXPORT = CONNECT + "export_csv(c(), 'full_m', {file!r}, ExportOptions(overwrite=True))"
-COPY = CONNECT + "copy_table(c(), c('two'), {table!r})"
-EARLY = (
-    CONNECT
-    + """
-import time
-connection, source = c(), open({file!r}, "rb")
-start = time.perf_counter()
-try:
-    import_csv(connection, "m", source)
-except RowError:
-    print(time.perf_counter() - start, source.tell())
-"""
-)
 MEMORY = 64  # MiB
 
 
@@ -92,6 +70,13 @@ def running(server: Server, name: str, what: str, baseline: Case, databases: str
     return Case(named, server, command, baseline.name, inf, *into, running=True)
 
 
+def bare(server: Server, name: str, text: str, baseline: Case) -> Case:
+    """Return a case of a program that has psycopg alone."""
+    into = baseline.table, baseline.database
+    command = ours(server, text)
+    return Case(f"{name}, psycopg alone", server, command, baseline.name, inf, *into)
+
+
 def importing(server: Server, file: Path) -> list[Case]:
     """Return the cases of one clean file, plain and compressed."""
     gz, zst = compress(file)
@@ -109,6 +94,7 @@ def importing(server: Server, file: Path) -> list[Case]:
     two = f"import_csv(connections[0], 'm', {plain!r}, workers=connections[1:])"
     return [
         base,
+        bare(server, "import", BARE_IMPORT.format(file=plain), base),
         Case("import", server, single(file), "psql import", 1.05),
         running(server, "import", one, base),
         Case("import, 2 jobs", server, parallel(2), "psql import", 0.7),
@@ -143,9 +129,11 @@ def leaving(server: Server, folder: Path) -> list[Case]:
     moved = moving(server, "full_m")
     return [
         base,
+        bare(server, "export", BARE_EXPORT.format(file=out), base),
         Case("export", server, ours(server, EXPORT.format(file=out)), "psql export", 1.05, ""),
         running(server, "export", what, base),
         *moved,
+        bare(server, "copy", BARE_COPY, moved[0]),
         running(server, "copy", "copy_table(*connections, 'full_m')", moved[0], "one two"),
     ]
 

@@ -27,8 +27,6 @@ from pathlib import Path
 from tests.servers import Server, embedded_bindir
 
 from benchmarks.table_cases import (
-    EARLY,
-    EXPORT,
     Case,
     importing,
     large,
@@ -39,6 +37,7 @@ from benchmarks.table_cases import (
     rejecting,
 )
 from benchmarks.table_files import COLUMNS, DDL, make_file, repeat, spoil
+from benchmarks.table_programs import EARLY, EXPORT
 
 SECONDS, SENT = 0.5, 2_000_000  # of a bad row near the start: time to its report, bytes sent
 BIG = 10**9  # bytes
@@ -154,7 +153,7 @@ def main() -> int:
         print("|---|---:|---:|---:|---:|---:|")
         kept = measure(importing(new, files[0]), rounds)
         kept &= measure(rejecting(new, files, (1.08, 1.2, 1.5)), rounds)
-        kept &= measure(rejecting(old, files, (1.08, 2.5, 10.0)), min(rounds, 3))
+        kept &= measure(rejecting(old, files, (1.08, 2.5, 10.0)), min(rounds, 5))
         kept &= measure(leaving(new, folder), rounds)
         measure(monkeys(new, files[0], folder), min(rounds, 3))
         big = repeat(files[0], folder / "big.csv", BIG // 10 if given.quick else BIG)
