@@ -31,8 +31,8 @@ def old_server() -> Iterator[Server]:
 
 @pytest.fixture
 def own_server() -> Iterator[Server]:
-    """Return a server that a test may crash."""
-    with Server.running(embedded_bindir()) as running:
+    """Return a server that a test may crash: what it has said is committed stays."""
+    with Server.running(embedded_bindir(), conf="synchronous_commit = on") as running:
         yield running
 
 

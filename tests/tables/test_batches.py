@@ -3,6 +3,8 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
+from contextlib import nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -362,3 +364,36 @@ def test_rows_that_were_appended_since_are_loaded(
     csv_file(body(20) + "20,x,12")
     with pytest.raises(InputError, match=r"has changed"):
         import_csv(people, "people", path, options)
+
+
+def test_a_table_made_anew_is_filled_from_the_beginning(
+    people: psycopg.Connection[Any], csv_file: Any
+) -> None:
+    """None of the rows that were committed are in it."""
+    path = csv_file(body(20, {15: "15,a,x\n"}))
+    with pytest.raises(PartialTransferError):
+        import_csv(people, "people", path, ImportOptions(batch=10))
+    people.rollback()
+    people.execute("DROP TABLE people")
+    create_people(people)
+    people.commit()
+    csv_file(body(20))
+    result = import_csv(people, "people", path, ImportOptions(batch=10, resume=True))
+    assert (result.rows_resumed, result.rows_loaded) == (0, 20)
+    assert ids(people) == list(range(20))
+
+
+@pytest.mark.parametrize("bad", [{}, {15: "15,a,x\n"}])
+def test_an_id_is_that_of_one_table(
+    people: psycopg.Connection[Any], csv_file: Any, bad: dict[int, str]
+) -> None:
+    """What is committed elsewhere is not in this one, whether the import has ended or not."""
+    path, options = csv_file(body(20, bad)), ImportOptions(batch=10, import_id="nightly")
+    with nullcontext() if not bad else pytest.raises(PartialTransferError):
+        import_csv(people, "people", path, options)
+    people.rollback()
+    people.execute("CREATE TABLE others (LIKE people INCLUDING ALL)")
+    people.commit()
+    with pytest.raises(UsageError, match=r"nightly is that of another table"):
+        import_csv(people, "others", path, replace(options, resume=True))
+    assert people.execute("SELECT count(*) FROM others").fetchall() == [(0,)]

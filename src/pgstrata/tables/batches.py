@@ -91,12 +91,24 @@ def _begin(run: Run, files: list[_File]) -> Steps[None]:
     for file in files:
         file.known = yield from file.ledger.read()
     states = [file.known for file in files if file.known]
+    _refuse_other_table(files, states, resume=run.options.resume)
     if not run.options.resume:
         _refuse_begun(files, states)
     elif not states and not run.options.import_id:
         _refuse_another(files[0], (yield from files[0].ledger.begun()))
     for file in files:
         yield from file.begin()
+
+
+def _refuse_other_table(files: list[_File], states: list[State], *, resume: bool) -> None:
+    """Only a given id can be that of another table, whose rows are not in this one."""
+    beginning = files[0].state
+    if any(state.table != beginning.table and (resume or not state.done) for state in states):
+        raise UsageError(
+            f"--import-id {files[0].ledger.id} is that of another table, or its table was made"
+            " anew",
+            hint="another --import-id begins anew",
+        )
 
 
 def _refuse_begun(files: list[_File], states: list[State]) -> None:
@@ -145,7 +157,8 @@ class _File:
         self.ledger = Ledger(run.connection, table, self.name, import_id)
         self.known: State | None = None
         self._digest = hashlib.sha256()
-        self.state = State(len(fitted.file.before), fitted.file.line, 1, self._digest.hexdigest())
+        place = len(fitted.file.before), fitted.file.line, 1
+        self.state = State(table.oid, *place, self._digest.hexdigest())
 
     def begin(self) -> Steps[None]:
         """Go to where an earlier run has come, or note in the ledger that this one begins."""

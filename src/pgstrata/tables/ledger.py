@@ -26,8 +26,12 @@ TABLE = "pgstrata_imports"  # in the schema of the table that is filled
 
 
 class State(NamedTuple):
-    """``offset``, ``line`` and ``record`` are where the next record begins; the rest is counted."""
+    """``table`` is the oid of what is filled: one made anew holds none of the rows.
 
+    ``offset``, ``line`` and ``record`` are where the next record begins; the rest is counted.
+    """
+
+    table: int
     offset: int
     line: int
     record: int
@@ -54,13 +58,13 @@ def ids_of(
 ) -> list[str]:
     """Return what each file, of which name and columns are given, is resumed by.
 
-    That is the table, the last part of the file's name and the columns, or the ``given`` id; where
-    that would be the same for several files they are numbered.
+    That is the table, as long as it exists, the last part of the file's name and the columns, or
+    the ``given`` id; where that would be the same for several files they are numbered.
     """
     seen: Counter[str] = Counter()
     ids = []
     for name, columns in files:
-        key = repr((str(table), PurePath(name).name, columns)).encode()
+        key = repr((str(table), table.oid, PurePath(name).name, columns)).encode()
         one = given or hashlib.sha256(key).hexdigest()
         seen[one] += 1
         ids.append(one if seen[one] == 1 else f"{one}#{seen[one]}")
@@ -90,6 +94,7 @@ class Ledger:
         self.id = import_id
         self._connection = connection
         self._relation = sql.Identifier(table.schema, TABLE)
+        self._table = table.oid
         self._names = (PurePath(file).name, str(table))
 
     def create(self) -> Steps[None]:
@@ -98,7 +103,8 @@ class Ledger:
             self._connection,
             self._relation,
             "id text PRIMARY KEY, file text NOT NULL,"
-            ' "table" text NOT NULL, "offset" bigint NOT NULL, line bigint NOT NULL,'
+            ' "table" text NOT NULL, oid oid NOT NULL, "offset" bigint NOT NULL,'
+            " line bigint NOT NULL,"
             " record bigint NOT NULL, digest text NOT NULL, loaded bigint NOT NULL,"
             " rejected bigint NOT NULL, rejects_size bigint NOT NULL, details_size bigint NOT NULL,"
             " done boolean NOT NULL, changed timestamptz NOT NULL DEFAULT now()",
@@ -107,7 +113,7 @@ class Ledger:
     def read(self) -> Steps[State | None]:
         """Return how far an earlier run came, locking it against another one."""
         text = (
-            'SELECT "offset", line, record, digest, loaded, rejected, rejects_size,'
+            'SELECT oid, "offset", line, record, digest, loaded, rejected, rejects_size,'
             " details_size, done"
             " FROM {} WHERE id = {} FOR UPDATE"
         )
@@ -118,36 +124,24 @@ class Ledger:
     def begun(self) -> Steps[list[Begun]]:
         """Return the imports into the same table that have not ended."""
         text = (
-            'SELECT id, file, loaded FROM {} WHERE "table" = {} AND NOT done AND record > 1'
+            "SELECT id, file, loaded FROM {} WHERE oid = {} AND NOT done AND record > 1"
             " ORDER BY changed DESC"
         )
-        composed = sql.SQL(text).format(self._relation, sql.Literal(self._names[1]))
+        composed = sql.SQL(text).format(self._relation, sql.Literal(self._table))
         rows = yield from query(self._connection, composed)
         return [Begun(*row) for row in rows]
 
     def write(self, state: State) -> Steps[None]:
         """Note how far this run is."""
         text = (
-            'INSERT INTO {} (id, file, "table", "offset", line, record, digest, loaded, rejected,'
-            " rejects_size, details_size, done)"
+            'INSERT INTO {} (id, file, "table", oid, "offset", line, record, digest, loaded,'
+            " rejected, rejects_size, details_size, done)"
             " VALUES ({})"
-            ' ON CONFLICT (id) DO UPDATE SET (file, "table", "offset", line, record, digest,'
-            " loaded,"
-            " rejected, rejects_size, details_size, done, changed) = ROW(excluded.file,"
-            ' excluded."table", excluded."offset", excluded.line, excluded.record, excluded.digest,'
-            " excluded.loaded, excluded.rejected, excluded.rejects_size, excluded.details_size,"
-            " excluded.done, now())"
+            ' ON CONFLICT (id) DO UPDATE SET (file, "table", oid, "offset", line, record, digest,'
+            " loaded, rejected, rejects_size, details_size, done, changed) = ROW(excluded.file,"
+            ' excluded."table", excluded.oid, excluded."offset", excluded.line, excluded.record,'
+            " excluded.digest, excluded.loaded, excluded.rejected, excluded.rejects_size,"
+            " excluded.details_size, excluded.done, now())"
         )
-        values = (
-            state.offset,
-            state.line,
-            state.record,
-            state.digest,
-            state.loaded,
-            state.rejected,
-            state.rejects_size,
-            state.details_size,
-            state.done,
-        )
-        given = sql.SQL(", ").join(map(sql.Literal, (self.id, *self._names, *values)))
+        given = sql.SQL(", ").join(map(sql.Literal, (self.id, *self._names, *state)))
         yield from query(self._connection, sql.SQL(text).format(self._relation, given))
