@@ -96,6 +96,30 @@ def test_rows_that_exist(
     assert result.rows_read == result.rows_loaded + result.rows_skipped
 
 
+@pytest.mark.parametrize(
+    ("kind", "old", "new"),
+    [
+        ("interval", "24:00:00", "1 day"),
+        ("numeric", "1.5", "1.50"),
+        ("float8", "-0", "0"),
+        ("json", '{"a":1}', '{"a": 1}'),
+        ("point", "(1,2)", "(1,3)"),
+    ],
+)
+def test_a_value_that_only_counts_as_equal_is_updated(
+    connection: psycopg.Connection[Any], csv_file: Any, kind: str, old: str, new: str
+) -> None:
+    """The table says what the file says, also in types that know no "="."""
+    connection.execute(f"CREATE TABLE t (id int PRIMARY KEY, v {kind})".encode())
+    connection.execute("INSERT INTO t VALUES (1, %s), (2, %s)", [old, new])
+    connection.commit()
+    quoted = new.replace('"', '""')
+    path = csv_file(f'id,v\n1,"{quoted}"\n2,"{quoted}"\n')
+    result = import_csv(connection, "t", path, ImportOptions(on_conflict="update"))
+    assert (result.rows_updated, result.rows_skipped) == (1, 1)
+    assert connection.execute("SELECT v::text FROM t ORDER BY id").fetchall() == [(new,)] * 2
+
+
 def test_the_key_may_be_another_than_the_primary_one(
     filled: psycopg.Connection[Any], csv_file: Any
 ) -> None:

@@ -216,10 +216,11 @@ def _conflict(merge: Merge, columns: Sequence[str]) -> sql.Composable:
     if merge.on_conflict == "skip" or not changed:
         return sql.SQL("ON CONFLICT ({}) DO NOTHING").format(names(merge.key))
     # Rows that would not change are left alone: no dead rows, no triggers, and almost twice as
-    # fast.
+    # fast. Their images are compared, since json has no "=", and that of others takes 24 hours for
+    # a day and 1.5 for 1.50. Without the cast each column would be compared by its "=".
     return sql.SQL(
         "ON CONFLICT ({key}) DO UPDATE SET ({columns}) = ROW({new})"
-        " WHERE ({old}) IS DISTINCT FROM ({new})"
+        " WHERE ROW({old})::record OPERATOR(pg_catalog.*<>) ROW({new})::record"
     ).format(
         key=names(merge.key),
         columns=names(changed),
