@@ -287,6 +287,33 @@ def test_the_same_table_is_refused(source: psycopg.Connection[Any], server: Serv
             copy_table(source, source, "people")
 
 
+def test_the_same_table_is_refused_whatever_the_sessions_and_roles(
+    source: psycopg.Connection[Any], server: Server
+) -> None:
+    """Neither how an end writes numbers, nor what its role may read, makes it another server."""
+    name = source.info.dbname
+    source.execute(
+        f"ALTER DATABASE {name} SET extra_float_digits = 0;"
+        "REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC;"
+        f"CREATE ROLE reads_{name} LOGIN PASSWORD 'x';"
+        f"GRANT pg_read_all_data TO reads_{name}".encode()
+    )
+    source.commit()
+    try:
+        reader = server.keywords(dbname=name, user=f"reads_{name}", password="x")  # a test's
+        with (
+            psycopg.connect(**reader) as here,
+            psycopg.connect(**server.keywords(dbname=name)) as there,
+        ):
+            for ends in ((here, there), (there, here)):
+                with pytest.raises(InputError, match=r"same table"):
+                    copy_table(*ends, "people")
+    finally:
+        source.rollback()
+        source.execute(f"DROP ROLE reads_{name}".encode())
+        source.commit()
+
+
 def test_a_standby_is_no_source_for_its_primary() -> None:
     """Its rows are the target's own; once promoted it is another server, with rows of its own."""
     with replicating(embedded_bindir()) as (primary, standby):

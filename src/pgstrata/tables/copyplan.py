@@ -43,9 +43,10 @@ _OWN = (
     "pg_lsn",
     "money",
 )  # meant for one server, or its locale
-# Not the system identifier: a staging server that was cloned from production has the same one.
+# Not the system identifier: a staging server that was cloned from production has the same one. In
+# whole microseconds, as the settings of either end may round fractions in their own way.
 _SERVER = (
-    "SELECT pg_catalog.date_part('epoch', pg_catalog.pg_postmaster_start_time())::text,"
+    "SELECT (pg_catalog.date_part('epoch', pg_catalog.pg_postmaster_start_time()) * 1e6)::bigint,"
     " pg_catalog.pg_is_in_recovery(), oid,"
     " pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'execute')"
     " AND pg_catalog.has_function_privilege('pg_catalog.pg_control_checkpoint()', 'execute')"
@@ -129,7 +130,7 @@ def _refuse_same(copy: Copy, origin: Table, goal: Table) -> Steps[None]:
         return
     (here,) = yield from query(copy.source, _SERVER)
     (there,) = yield from query(copy.target, _SERVER)
-    if here == there:
+    if here[:3] == there[:3]:  # what is readable is a matter of the two roles
         raise InputError(f"source and target are the same table, {origin}, of the same server")
     (_, standby, database, readable), (_, also, other, other_readable) = here, there
     if standby and not also and database == other and readable and other_readable:
