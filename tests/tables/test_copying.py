@@ -355,6 +355,25 @@ def test_a_dry_run_and_a_transaction_of_the_caller(
     assert target.execute("SELECT to_regclass('people')").fetchall() == [(None,)]
 
 
+def test_a_dry_run_is_one_of_all_tables(
+    source: psycopg.Connection[Any], target: psycopg.Connection[Any]
+) -> None:
+    """They are one transaction, which is kept or not."""
+    tables = {"people": CopyOptions(create=True), "other": CopyOptions(create=True, dry_run=True)}
+    with pytest.raises(UsageError, match="one of all tables"):
+        copy_tables(source, target, tables)
+
+
+def test_the_salt_is_gone_when_the_copy_is(
+    source: psycopg.Connection[Any], target: psycopg.Connection[Any]
+) -> None:
+    """Whoever uses the caller's transaction afterwards could undo the masks with it."""
+    options = CopyOptions(create=True, masks={"name": "hash"}, salt=Secret("long and random"))
+    source.execute("SELECT 1")
+    copy_table(source, target, "people", options)
+    assert source.execute("SELECT current_setting('pgstrata.salt')").fetchall() == [("",)]
+
+
 def test_a_source_that_dies_leaves_nothing(
     source: psycopg.Connection[Any], target: psycopg.Connection[Any]
 ) -> None:

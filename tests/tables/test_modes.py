@@ -148,7 +148,7 @@ def test_without_a_key_there_is_nothing_to_go_by(
     connection.execute("CREATE TABLE u (a int)")
     with pytest.raises(UsageError, match=r"no primary key"):
         import_csv(connection, "u", csv_file("a\n1\n"), ImportOptions(on_conflict="skip"))
-    with pytest.raises(InputError, match=r"no field for the key: a"):
+    with pytest.raises(InputError, match=r"nothing is to go into the key: a"):
         import_csv(connection, "t", csv_file("b\n1\n"), ImportOptions(on_conflict="skip"))
 
 

@@ -6,6 +6,7 @@ spends more time on imports than on rows.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pgstrata.tables.catalog import server_version
@@ -17,7 +18,6 @@ from pgstrata.tables.steps import AnyConnection, Steps, run, run_async
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
     from typing import IO
 
     import psycopg
@@ -117,7 +117,7 @@ async def export_csv_async(
 def export_schema(
     connection: psycopg.Connection[Any],
     schema: str,
-    folder: Path,
+    folder: str | os.PathLike[str],
     options: ExportOptions = ExportOptions(),  # noqa: B008  # frozen
     *,
     progress: OnProgress | None = None,
@@ -129,13 +129,13 @@ def export_schema(
     """
     from pgstrata.tables.exporting import export_all_steps
 
-    return run(export_all_steps(connection, schema, folder, options, Tally(progress)))
+    return run(export_all_steps(connection, schema, Path(folder), options, Tally(progress)))
 
 
 async def export_schema_async(
     connection: psycopg.AsyncConnection[Any],
     schema: str,
-    folder: Path,
+    folder: str | os.PathLike[str],
     options: ExportOptions = ExportOptions(),  # noqa: B008  # frozen
     *,
     progress: OnProgress | None = None,
@@ -143,7 +143,8 @@ async def export_schema_async(
     """Write all tables of a schema into a folder; see ``export_schema``."""
     from pgstrata.tables.exporting import export_all_steps
 
-    return await run_async(export_all_steps(connection, schema, folder, options, Tally(progress)))
+    steps = export_all_steps(connection, schema, Path(folder), options, Tally(progress))
+    return await run_async(steps)
 
 
 def copy_table(  # three callbacks and helpers by keyword
@@ -197,7 +198,7 @@ def copy_tables(
 ) -> tuple[CopyResult, ...]:
     """Copy tables, each with its options, in their order: all or nothing, and as of one moment.
 
-    See ``copy_table``. They are a dry run if the first is.
+    See ``copy_table``. They are dry runs all, or none of them is.
     """
     from pgstrata.tables.copying import copy_all_steps
 

@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from pgstrata.tables.statement import Target
 
 BLOCK = 64 * 1024  # bytes; larger ones fall out of the processor's cache, and are slower
-GIVING, TAKING = READING | MONEY, WRITING | MONEY  # the settings of both ends
+# The settings of both ends. The salt is among them to be taken back with the others.
+GIVING, TAKING = READING | MONEY | {SALT: ""}, WRITING | MONEY
 
 
 def copy_steps(copy: Copy) -> Steps[CopyResult]:
@@ -69,6 +70,8 @@ def copy_all_steps(
         Copy(source, target, table, options, Tally(progress), on_plan)
         for table, options in tables.items()
     ]
+    if len({copy.options.dry_run for copy in copies}) > 1:
+        raise UsageError("a dry run is one of all tables, as they are one transaction")
     if len(copies) == 1:
         return ((yield from copy_steps(copies[0])),)
     if any(copy.options.batch for copy in copies):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, cast
 
+from pgstrata.errors import UsageError
 from pgstrata.tables import sequences
 from pgstrata.tables.catalog import Table, find_table, get_table
 from pgstrata.tables.errors import InputError, TransferError
@@ -118,9 +119,14 @@ def new_run(  # what the caller gave, as it was given
     tally: Tally,
     on_plan: Callable[[ImportPlan], None] | None,
 ) -> Run:
-    """Return an import about to begin. Raises ``InputError`` if there can be no reject file."""
+    """Return an import about to begin.
+
+    Raises ``UsageError`` if there is no file, ``InputError`` if there can be no reject file.
+    """
     one = isinstance(source, (str, os.PathLike)) or hasattr(source, "read")
     sources = [cast("Source", source)] if one else list(cast("Sequence[Source]", source))
+    if not sources:
+        raise UsageError("there is no file to import")
     kept = [_kept(source, options) for source in sources]
     run = Run(connection, table, kept, options, tally, on_plan)
     if options.rejects is not None:

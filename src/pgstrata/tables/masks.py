@@ -1,8 +1,8 @@
 """What hides the values of a column, as SQL that runs on the source: they never leave it.
 
-All but ``null`` keep NULL as NULL and map equal values to equal ones, so keys still join. The salt
-makes that mapping unguessable; give the same one to let tables that are copied one by one still
-fit.
+All but ``null`` keep NULL as NULL and map equal values of one type to equal ones, so keys still
+join. The salt makes that mapping unguessable; give the same one to let tables that are copied one
+by one still fit.
 """
 
 from __future__ import annotations

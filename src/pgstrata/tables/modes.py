@@ -71,7 +71,7 @@ def open_target(
     Its rows may be ``numbered`` as they come in.
     """
     if merge.on_conflict != "error" and (missing := set(merge.key) - set(columns)):
-        raise InputError(f"the file has no field for the key: {', '.join(sorted(missing))}")
+        raise InputError(f"nothing is to go into the key: {', '.join(sorted(missing))}")
     if merge.mode == "truncate":
         yield from empty(connection, table)
     if not merge.staged(columns):
@@ -142,7 +142,7 @@ def unmoved(error: psycopg.Error, table: Table, merge: Merge) -> TransferError:
     """Return the error for staged rows that do not go into the table."""
     if isinstance(error, psycopg.errors.CardinalityViolation):
         return TransferError(
-            f"the file holds rows with the same {', '.join(merge.key)}; nothing was loaded",
+            f"there are rows with the same {', '.join(merge.key)}; nothing was loaded",
             hint="--on-conflict skip keeps the first of them",
         )
     return refused(error, f"the rows do not fit into {table}; nothing was loaded")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from pgstrata.errors import UsageError
 from pgstrata.tables.dialect import Dialect
+from pgstrata.tables.results import Mode, OnConflict
 from pgstrata.tables.source import AUTO
 
 if TYPE_CHECKING:
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pgstrata.model import Secret
-    from pgstrata.tables.results import Mode, OnConflict
+
+_NO_COLUMN = "columns must name at least one"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,9 +78,9 @@ class ImportOptions:
         for wrong, message in (
             (self.skip < 0, "skip must not be negative"),
             (self.max_rejects < 1, "max_rejects must be at least 1"),
+            (self.sample is not None and self.sample < 1, "sample must be at least 1"),
+            *_meetings(self),
             *_batches(self),
-            (self.mode == "replace" and self.on_conflict != "error", "replace meets no conflicts"),
-            (bool(self.key) and self.on_conflict == "error", "key goes with on_conflict only"),
             (any(c in self.null for c in "\r\n"), "null must not hold a newline"),
         ):
             if wrong:
@@ -117,6 +119,8 @@ class ExportOptions:
             raise UsageError(
                 "columns, where and order choose from a table: write them in the query"
             )
+        if self.columns is not None and not self.columns:
+            raise UsageError(_NO_COLUMN)
 
     @property
     def dialect(self) -> Dialect:
@@ -159,7 +163,7 @@ class CopyOptions:
     def __post_init__(self) -> None:
         for wrong, message in (
             (self.query and not self.target, "the rows of a query need a table to go into (--as)"),
-            (self.mode == "replace" and self.on_conflict != "error", "replace meets no conflicts"),
+            *_meetings(self),
             *_batches(self),
             (bool(self.copy_id) and not self.batch, "copy_id goes with batch only"),
             (bool(self.batch) and self.query, "the rows of a query have no key to batch them by"),
@@ -173,6 +177,19 @@ class CopyOptions:
             )
         if self.verify and (self.mode == "append" or self.on_conflict != "error"):
             raise UsageError("verify compares whole tables: it goes with mode truncate or replace")
+
+
+def _meetings(options: ImportOptions | CopyOptions) -> list[tuple[bool, str]]:
+    """Return what is no way to meet the rows that are there, and whether it is asked for."""
+    modes, answers = get_args(Mode), get_args(OnConflict)
+    answered = options.on_conflict != "error"
+    return [
+        (options.mode not in modes, f"mode is one of {', '.join(modes)}"),
+        (options.on_conflict not in answers, f"on_conflict is one of {', '.join(answers)}"),
+        (options.mode == "replace" and answered, "replace meets no conflicts"),
+        (bool(options.key) and not answered, "key goes with on_conflict only"),
+        (options.columns is not None and not options.columns, _NO_COLUMN),
+    ]
 
 
 def _batches(options: ImportOptions | CopyOptions) -> list[tuple[bool, str]]:
