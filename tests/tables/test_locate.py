@@ -33,6 +33,20 @@ def test_a_record_is_found_by_the_mark_it_ends_on(
     assert records_at(block, [marks[i] for i in chosen], scanner) == [every[i] for i in chosen]
 
 
+@given(tables, st.sampled_from(["\n", "\r\n", "\r"]), st.data())
+def test_a_record_is_found_by_any_of_its_lines(
+    rows: list[list[str]], newline: str, data: st.DataObject
+) -> None:
+    """Where the server cannot read a byte it names the line that it has come to."""
+    scanner = Scanner(Dialect(newline=newline))  # type: ignore[arg-type]  # sampled from its values
+    (block,) = scanner.blocks([written(rows, newline)])
+    every = split_block(block, scanner)
+    marks = list(accumulate((record.data.count(scanner.mark) for record in every), initial=0))
+    place = data.draw(st.integers(0, len(every) - 1))
+    mark = data.draw(st.integers(marks[place] + 1, marks[place + 1]))
+    assert records_at(block, [mark], scanner) == [every[place]]
+
+
 @pytest.mark.parametrize("end", ["", "\n"])
 def test_the_last_record_may_lack_its_newline(end: str) -> None:
     """The server counts a line for it all the same."""

@@ -34,6 +34,14 @@ BAD = {
     "nul": "{n},a\0,1\n",
     "encoding": "{n},caf\udce9,1\n",
     "two columns": "x{n},a,zz\n",
+    "nul within": '{n},"a\0\n9,z,1\n",1\n',
+    "encoding within": '{n},"caf\udce9\n9,y,1\n10,x",1\n',
+    "carriage return": "{n},a\rb,1\n",
+}
+# In a file whose records end in CRLF, within quotes also in LF.
+CRLF = {kind: text.removesuffix("\n") + "\r\n" for kind, text in BAD.items()} | {
+    "line feed": "{n},a,1\n",
+    "returns within": '{n},"a\r\r\nb",zz\r\n',
 }
 
 
@@ -43,13 +51,14 @@ def rejects(tmp_path: Path) -> Path:
     return tmp_path / "bad.csv"
 
 
-def bad_file(count: int, bad: dict[int, str]) -> tuple[bytes, list[bytes]]:
+def bad_file(count: int, bad: dict[int, str], newline: str = "\n") -> tuple[bytes, list[bytes]]:
     """Return a file of ``count`` records, and which of them are bad."""
-    lines = [f'{n},"good\n{n}",{n}\n' for n in range(count)]
+    lines = [f'{n},"good\n{n}",{n}{newline}' for n in range(count)]
     for number, line in bad.items():
         lines[number] = line.format(n=number)
     encoded = [line.encode("utf-8", "surrogateescape") for line in lines]
-    return HEADER.encode() + b"".join(encoded), [encoded[number] for number in sorted(bad)]
+    header = HEADER.rstrip() + newline
+    return header.encode() + b"".join(encoded), [encoded[number] for number in sorted(bad)]
 
 
 def details(rejects: Path) -> list[dict[str, Any]]:
@@ -58,13 +67,16 @@ def details(rejects: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
-@pytest.mark.parametrize("kind", BAD)
+@pytest.mark.parametrize(
+    ("newline", "kind"), [*(("\n", kind) for kind in BAD), *(("\r\n", kind) for kind in CRLF)]
+)
 @pytest.mark.parametrize("place", ["first", "last", "borders", "neighbours", "all"])
 def test_bad_rows_go_to_the_file_and_good_ones_to_the_table(  # fixtures
     either: psycopg.Connection[Any],
     csv_file: Any,
     rejects: Path,
     monkeypatch: pytest.MonkeyPatch,
+    newline: str,
     kind: str,
     place: str,
 ) -> None:
@@ -79,11 +91,13 @@ def test_bad_rows_go_to_the_file_and_good_ones_to_the_table(  # fixtures
         "neighbours": list(range(90, 99)),
         "all": list(range(200)),
     }[place]
-    data, expected = bad_file(200, dict.fromkeys(places, BAD[kind]))
+    text = (BAD if newline == "\n" else CRLF)[kind]
+    data, expected = bad_file(200, dict.fromkeys(places, text), newline)
     options = ImportOptions(rejects=rejects, max_rejects=200, encoding="utf-8")
     result = import_csv(either, "people", csv_file(data), options)
     assert (result.rows_read, result.rows_rejected) == (200, len(places))
-    assert rejects.read_bytes() == HEADER.encode() + b"".join(expected)
+    header = (HEADER.rstrip() + newline).encode()
+    assert rejects.read_bytes() == header + b"".join(expected)
     assert [line["record"] for line in details(rejects)] == [place + 1 for place in places]
     loaded = either.execute("SELECT id FROM people WHERE id >= 0 ORDER BY id").fetchall()
     assert [number for (number,) in loaded] == [n for n in range(200) if n not in places]
@@ -103,8 +117,13 @@ def test_the_details_say_where_and_why(
     assert said["message"] == 'invalid input syntax for type numeric: "zz"'
 
 
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
 def test_any_mixture_adds_up(
-    either: psycopg.Connection[Any], csv_file: Any, rejects: Path, monkeypatch: pytest.MonkeyPatch
+    either: psycopg.Connection[Any],
+    csv_file: Any,
+    rejects: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    newline: str,
 ) -> None:
     """Random kinds in random places: every row is in the table or in the file, once."""
     monkeypatch.setattr(pieces, "PART", 5000)
@@ -114,11 +133,13 @@ def test_any_mixture_adds_up(
     chance = random.Random(11)
     for density in (0.002, 0.05, 0.5):
         chosen = [n for n in range(2000) if chance.random() < density]
-        data, expected = bad_file(2000, {n: chance.choice(list(BAD.values())) for n in chosen})
+        kinds = list((BAD if newline == "\n" else CRLF).values())
+        data, expected = bad_file(2000, {n: chance.choice(kinds) for n in chosen}, newline)
         options = ImportOptions(rejects=rejects, max_rejects=2000, overwrite=True, encoding="utf-8")
         result = import_csv(either, "people", csv_file(data), options)
         assert result.rows_loaded == 2000 - len(chosen)
-        assert rejects.read_bytes() == HEADER.encode() + b"".join(expected)
+        header = (HEADER.rstrip() + newline).encode()
+        assert rejects.read_bytes() == header + b"".join(expected)
         either.execute("DELETE FROM people WHERE id >= 0")
         either.commit()
 
@@ -162,6 +183,18 @@ def test_no_bad_rows_no_file(people: psycopg.Connection[Any], csv_file: Any, rej
     )
     assert (result.rows_rejected, result.rejects_file) == (0, "")
     assert not rejects.exists()
+
+
+@pytest.mark.parametrize("batch", [None, 1])
+def test_no_bad_rows_leave_none_of_an_earlier_import(
+    people: psycopg.Connection[Any], csv_file: Any, rejects: Path, batch: int | None
+) -> None:
+    """Its file was to be replaced, and its rows are not those of this import."""
+    import_csv(people, "people", csv_file(HEADER + "1,a,x\n"), ImportOptions(rejects=rejects))
+    options = ImportOptions(rejects=rejects, overwrite=True, batch=batch)
+    import_csv(people, "people", csv_file(HEADER + "1,a,1\n2,b,2\n", "clean.csv"), options)
+    assert not rejects.exists()
+    assert not rejects.with_name("bad.csv.jsonl").exists()
 
 
 def test_too_many_rejects_undo_everything(

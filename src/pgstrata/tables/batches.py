@@ -240,6 +240,8 @@ class _File:
 
     def _end(self) -> Steps[State]:
         yield from follow_sequences(self._run, self._run.connection, self._table)
+        if self._run.rejects:
+            yield Local(self._run.rejects.drop_earlier)
         return self.state._replace(done=True)
 
 

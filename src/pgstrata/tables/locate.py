@@ -118,33 +118,46 @@ def split_block(block: Piece, scanner: Scanner) -> list[Record]:
 
 
 def records_at(block: Piece, marks: Sequence[int], scanner: Scanner) -> list[Record]:
-    """Return the records that end on the given marks of a block, which count from 1 and ascend.
+    """Return the records of which the server means a line. Lines count from 1 in the block, and
+    ascend.
 
-    The line of a mark is where its record ends; lines before it belong to the record for as long as
-    the number of quotes up to them is odd.
+    It names the last line of a record that it has read, but the line where it has come of one with
+    a byte that it cannot read. A record goes on for as long as the number of quotes is odd.
     """
     held = block.data
     plain = scanner.blank(held)
-    lines = plain.split(scanner.mark)
-    quotes = list(accumulate(map(bytes.count, lines, repeat(scanner.quote))))
-    if quotes[-1] & 1:  # at the end of a file: the last record is never closed
-        records = split_block(block, scanner)
-        counts = list(accumulate(record.data.count(scanner.mark) for record in records))
-        return [records[min(bisect_left(counts, mark), len(records) - 1)] for mark in marks]
+    lines = plain.removesuffix(scanner.end).split(scanner.end)
+    quotes = accumulate(map(bytes.count, lines, repeat(scanner.quote)))
     ended = [not count & 1 for count in quotes]
+    ended[-1] = True  # at the end of a file: the last record is never closed
     numbers = list(accumulate(ended, initial=block.record))
-    lengths = list(accumulate(map(len, lines), initial=0))  # without the marks between them
-    after = int(scanner.mark != scanner.end)  # the line feed behind a carriage return
-    found, line, start = [], block.line, 0
-    for mark in marks:
-        first = last = min(mark, len(lines)) - 1
+    starts = list(accumulate((len(line) + 1 for line in lines), initial=0))
+    found = []
+    for place in _places(lines, ended, marks, scanner):
+        first = last = place
         while first and not ended[first - 1]:
             first -= 1
-        before, start = start, lengths[first] + first + after if first else 0
-        line += plain.count(scanner.end, before, start)
-        data = held[start : lengths[last + 1] + last + 1 + after]
-        found.append(Record(data, numbers[first], line, block.offset + start))
+        while not ended[last]:
+            last += 1
+        data = held[starts[first] : starts[last + 1]]
+        line, offset = block.line + first, block.offset + starts[first]
+        found.append(Record(data, numbers[first], line, offset))
     return found
+
+
+def _places(
+    lines: Sequence[bytes], ended: Sequence[bool], marks: Sequence[int], scanner: Scanner
+) -> list[int]:
+    """Return which of the lines those are that the server counts so. Where lines end in CRLF it
+    counts the CR, also one within quotes, and not a line feed that stands there alone.
+    """
+    if scanner.mark != scanner.end:
+        told = (
+            line.count(scanner.mark) or int(end) for line, end in zip(lines, ended, strict=True)
+        )
+        counts = list(accumulate(told))
+        return [min(bisect_left(counts, mark), len(lines) - 1) for mark in marks]
+    return [min(mark, len(lines)) - 1 for mark in marks]
 
 
 def reject(

@@ -6,6 +6,7 @@ from bisect import bisect_right
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from pgstrata.tables.errors import TransferError
 from pgstrata.tables.locate import Record, records_at, split_block
 from pgstrata.tables.records import Block
 from pgstrata.tables.results import Reject
@@ -29,6 +30,7 @@ class Reader:
         self._job, self._blocks, self._loaded = job, blocks, loaded
         self._scanner, self._size = job.scanner, PART
         self._delimiter = job.file.dialect.delimiter.encode()
+        self._crlf = job.file.dialect.newline == "\r\n"
         self._ahead: tuple[Block, list[Piece], list[Reject]] | None = None
 
     def part(self) -> Iterator[Piece]:
@@ -58,16 +60,21 @@ class Reader:
     def _pieces(self, block: Block) -> tuple[list[Piece], list[Reject]]:
         expected = len(self._job.target.columns) - 1
         shapes = self._scanner.shapes(block.data, self._delimiter)[: block.records]
-        if shapes.count(self._delimiter * expected) == block.records:
+        even = not self._crlf or _even(block.data)
+        if even and shapes.count(self._delimiter * expected) == block.records:
             return [block], []
         records = split_block(block, self._scanner)
-        good = [len(shape) == expected for shape in shapes]
-        bad = [
-            _misshapen(self._job, record, len(shape))
+        wrong = [
+            ("" if even else _misended(record.data, self._scanner))
+            or _misshapen(len(shape), self._job.target.columns)
             for record, shape in zip(records, shapes, strict=False)
-            if len(shape) != expected
         ]
-        return _runs(records, good, self._scanner), bad
+        bad = [
+            _misread(self._job, record, message, len(shape))
+            for record, message, shape in zip(records, wrong, shapes, strict=False)
+            if message
+        ]
+        return _runs(records, [not message for message in wrong], self._scanner), bad
 
 
 def without(pieces: Iterable[Piece], rejected: set[int], scanner: Scanner) -> Iterator[Piece]:
@@ -176,22 +183,45 @@ def _block(records: list[Record], scanner: Scanner) -> Block:
 
 
 def _some(block: Block) -> list[Piece]:
+    if block.records < 0 or bool(block.records) != bool(block.data):  # else rows would be lost
+        raise TransferError(
+            f"cannot tell the records from line {block.line} on apart; nothing was kept",
+            hint="mend the file around there",
+        )
     return [block] if block.records else []
 
 
-def _misshapen(job: Job, record: Record, delimiters: int) -> Reject:
+def _even(data: bytes) -> bool:
+    """Return whether all newlines are CRLF, also those within quotes."""
+    return data.count(b"\r\n") == data.count(b"\n") == data.count(b"\r")
+
+
+def _misended(record: bytes, scanner: Scanner) -> str:
+    """Return what the server says of a record that is not one to it, where they end in CRLF. It
+    would count other lines than those of the file from there on.
+    """
+    bare = b"".join(scanner.blank(record).split(scanner.quote)[::2]).removesuffix(b"\r\n")
+    signs = (("newline", b"\n"), ("carriage return", b"\r"))
+    return next((f"unquoted {name} found in data" for name, sign in signs if sign in bare), "")
+
+
+def _misshapen(delimiters: int, columns: Sequence[str]) -> str:
+    """Return what the server says of a record with so many delimiters, or nothing."""
+    if delimiters < len(columns) - 1:
+        return f'missing data for column "{columns[delimiters + 1]}"'
+    return "extra data after last expected column" if delimiters >= len(columns) else ""
+
+
+def _misread(job: Job, record: Record, message: str, delimiters: int) -> Reject:
     columns = job.target.columns
-    missing = delimiters < len(columns) - 1
-    column = columns[delimiters + 1] if missing else ""
+    missing = message.startswith("missing")
     return Reject(
         file=job.file.name,
         line=record.line,
         record=record.number,
         offset=record.offset,
         sqlstate="22P04",
-        message=f'missing data for column "{column}"'
-        if missing
-        else "extra data after last expected column",
-        column=column,
+        message=message,
+        column=columns[delimiters + 1] if missing else "",
         data=record.data,
     )

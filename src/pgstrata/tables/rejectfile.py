@@ -116,7 +116,15 @@ class RejectFile:
     def seal(self) -> None:
         """Bring everything to disk; what comes next is the commit of the good rows."""
         self.sync()
+        self.drop_earlier()
         self._sealed = True
+
+    def drop_earlier(self) -> None:
+        """Delete the file of another import, which was to be replaced, where nothing replaces it:
+        its rows would be taken for those that this one has rejected.
+        """
+        if self._overwrite and not self._files and not self.count:
+            self._delete()
 
     def close(self) -> None:
         """Close the files and leave them there."""
@@ -200,5 +208,5 @@ class RejectFile:
 
 def _with_newline(data: bytes, file: Opened) -> bytes:
     """End the record that was last in its file: another may follow it here."""
-    end = file.dialect.newline.encode(file.encoding.name)
-    return data if data.endswith(end) else data + end
+    newline, name = file.dialect.newline, file.encoding.name
+    return data if data.endswith(newline[-1].encode(name)) else data + newline.encode(name)
