@@ -59,6 +59,42 @@ def test_replacing_works_where_others_refer_to_the_table(
     assert rows(filled) == [(1, "new")]
 
 
+@pytest.mark.parametrize(
+    ("mode", "batch"), [("truncate", None), ("truncate", 1), ("replace", None)]
+)
+@pytest.mark.parametrize("action", ["CASCADE", "SET NULL", "SET DEFAULT"])
+def test_rows_of_other_tables_are_not_touched(
+    filled: psycopg.Connection[Any], csv_file: Any, mode: Any, batch: int | None, action: str
+) -> None:
+    """What refers to the table and would follow it is named, and nothing is done."""
+    filled.execute(
+        f"CREATE TABLE child (id int REFERENCES people ON DELETE {action}, note text);"
+        "INSERT INTO child VALUES (1, 'precious')".encode()
+    )
+    filled.commit()
+    options = ImportOptions(mode=mode, batch=batch)
+    with pytest.raises(InputError, match=r"rows of child that refer"):
+        import_csv(filled, "people", csv_file(HEADER + "1,new,1\n"), options)
+    assert filled.execute("SELECT id, note FROM child").fetchall() == [(1, "precious")]
+    assert rows(filled) == [(1, "old"), (2, "old")]
+
+
+def test_rows_that_refer_to_their_own_table_go_with_it(
+    connection: psycopg.Connection[Any], csv_file: Any
+) -> None:
+    """Also where it has parts, whose keys are copies of its own."""
+    connection.execute(
+        "CREATE TABLE tree (id int PRIMARY KEY, up int REFERENCES tree ON DELETE CASCADE)"
+        " PARTITION BY HASH (id);"
+        "CREATE TABLE tree0 PARTITION OF tree FOR VALUES WITH (MODULUS 2, REMAINDER 0);"
+        "CREATE TABLE tree1 PARTITION OF tree FOR VALUES WITH (MODULUS 2, REMAINDER 1);"
+        "INSERT INTO tree VALUES (1, NULL), (2, 1)"
+    )
+    connection.commit()
+    import_csv(connection, "tree", csv_file("id,up\n3,\n"), ImportOptions(mode="truncate"))
+    assert connection.execute("SELECT id FROM tree").fetchall() == [(3,)]
+
+
 def test_readers_see_the_old_rows_until_the_commit(
     filled: psycopg.Connection[Any], server: Server, csv_file: Any
 ) -> None:

@@ -26,6 +26,15 @@ if TYPE_CHECKING:
 
     from pgstrata.tables.results import Mode, OnConflict
 
+# Other tables with foreign keys by which a DELETE takes rows away or alters them. The parts of a
+# partitioned table have copies of its keys.
+_CHANGED = """
+SELECT DISTINCT k.conrelid::pg_catalog.regclass::text FROM pg_catalog.pg_constraint k
+WHERE k.confrelid = %s AND k.contype = 'f' AND k.confdeltype IN ('c', 'n', 'd')
+  AND k.conrelid <> k.confrelid AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint p
+    WHERE p.oid = k.conparentid AND p.confrelid = k.confrelid) ORDER BY 1
+"""
+
 
 class Merge(NamedTuple):
     """How rows meet existing ones. ``key`` is checked: columns of a unique index of the table."""
@@ -168,7 +177,16 @@ def _own(table: Table, target: Target) -> list[str]:
 
 
 def empty(connection: AnyConnection, table: Table) -> Steps[None]:
-    """Delete all rows: by TRUNCATE, or by DELETE where other tables refer to it."""
+    """Delete all rows: by TRUNCATE, or by DELETE where other tables refer to it.
+
+    Raises ``InputError`` where that would delete or change rows of these others.
+    """
+    if changed := (yield from query(connection, _CHANGED, table.oid)):
+        raise InputError(
+            f"emptying {table} would delete or change the rows of"
+            f" {', '.join(name for (name,) in changed)} that refer to it",
+            hint="--upsert leaves the rows that stay; or empty the tables yourself before",
+        )
     verb = "DELETE FROM" if table.referenced else "TRUNCATE"
     try:
         yield from query(connection, sql.SQL(f"{verb} {{}}").format(table.identifier))
