@@ -127,8 +127,10 @@ def close_target(
         rows = yield from query(connection, move(table, target, merge))
     except psycopg.Error as error:
         raise unmoved(error, table, merge) from error
-    yield from drop_target(connection, target)
     touched, updated = rows[0]
+    if touched < loaded and merge.on_conflict == "update":  # the server misses what is unchanged
+        yield from refuse_doubled(connection, table, target, merge)
+    yield from drop_target(connection, target)
     return all_moved(table, merge, loaded, Merged(touched, updated=updated))
 
 
@@ -145,6 +147,21 @@ def all_moved(table: Table, merge: Merge, staged: int, merged: Merged) -> Merged
             hint="a trigger or rule of the table may drop rows",
         )
     return merged._replace(skipped=staged - merged.loaded)
+
+
+def refuse_doubled(
+    connection: AnyConnection, table: Table, target: Target, merge: Merge
+) -> Steps[None]:
+    """Raise ``TransferError`` if staged rows have one key: none of them is known to be meant."""
+    text = sql.SQL("SELECT 1 FROM {} WHERE {} GROUP BY {} HAVING count(*) > 1 LIMIT 1").format(
+        target.relation,
+        sql.SQL(" AND ").join(
+            sql.SQL("{} IS NOT NULL").format(sql.Identifier(c)) for c in merge.key
+        ),
+        names(merge.key),
+    )
+    if (yield from query(connection, text)):
+        raise unmoved(psycopg.errors.CardinalityViolation(), table, merge)
 
 
 def unmoved(error: psycopg.Error, table: Table, merge: Merge) -> TransferError:
