@@ -355,6 +355,15 @@ def test_a_dry_run_and_a_transaction_of_the_caller(
     assert target.execute("SELECT to_regclass('people')").fetchall() == [(None,)]
 
 
+def test_a_mask_is_of_a_column_that_is_copied(
+    source: psycopg.Connection[Any], target: psycopg.Connection[Any]
+) -> None:
+    """Else it would be shown among the masks, and hide nothing."""
+    options = CopyOptions(create=True, columns=["id"], masks={"name": "fake-email"})
+    with pytest.raises(UsageError, match="name is masked, but not copied"):
+        copy_table(source, target, "people", options)
+
+
 def test_a_dry_run_is_one_of_all_tables(
     source: psycopg.Connection[Any], target: psycopg.Connection[Any]
 ) -> None:

@@ -79,14 +79,15 @@ def test_broken_utf16_names_its_line() -> None:
         list(transcoded(["a\n".encode("utf-16-le"), b"\x00\xd8a\x00"], encoding))
 
 
-def test_an_encoding_that_does_not_exist() -> None:
-    """It is the caller's mistake."""
-    with pytest.raises(UsageError, match="klingon"):
-        find_encoding(b"", "klingon")
-
-
 def test_a_sample_may_end_within_a_character() -> None:
     """The whole file may not."""
     cut = "aé".encode()[:-1]
     assert find_encoding(cut, whole=False).name == "utf-8"
     assert find_encoding(cut).name == "cp1252"
+
+
+@pytest.mark.parametrize("name", ["klingon", "undefined", "idna", "unicode_escape"])
+def test_what_no_file_is_written_in_is_refused(name: str) -> None:
+    """Python has codecs for other things too."""
+    with pytest.raises(UsageError, match=name):
+        find_encoding(b"a", name)

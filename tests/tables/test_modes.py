@@ -224,6 +224,17 @@ def test_an_identity_keeps_the_values_of_the_file(
     ]
 
 
+def test_an_identity_that_is_always_made_cannot_be_updated(
+    connection: psycopg.Connection[Any], csv_file: Any
+) -> None:
+    """What helps is said."""
+    connection.execute("CREATE TABLE t (id int GENERATED ALWAYS AS IDENTITY, k text UNIQUE, v int)")
+    connection.commit()
+    path = csv_file("id,k,v\n7,a,1\n")
+    with pytest.raises(UsageError, match=r"makes the values of an identity itself"):
+        import_csv(connection, "t", path, ImportOptions(on_conflict="update", key=["k"]))
+
+
 def test_a_partitioned_table(connection: psycopg.Connection[Any], csv_file: Any) -> None:
     """Rows find their partitions; one that has none is located."""
     connection.execute(

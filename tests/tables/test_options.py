@@ -34,9 +34,11 @@ def test_no_way_to_meet_rows_is_guessed(kind: Any, options: dict[str, Any], said
         (ImportOptions, {"sample": -1}, "sample must be at least 1"),
         (ImportOptions, {"sample": 0}, "sample must be at least 1"),
         (ExportOptions, {"columns": ()}, "at least one"),
+        (ImportOptions, {"import_id": "nightly"}, "import_id goes with batch only"),
+        (ImportOptions, {"overwrite": True}, "overwrite goes with rejects only"),
     ],
 )
-def test_what_asks_for_nothing_is_refused(kind: Any, options: dict[str, Any], said: str) -> None:
+def test_what_would_do_nothing_is_refused(kind: Any, options: dict[str, Any], said: str) -> None:
     """Before a server is asked."""
     with pytest.raises(UsageError, match=said):
         kind(**options)

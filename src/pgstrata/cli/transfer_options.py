@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import csv
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -12,17 +12,21 @@ from pgstrata.errors import UsageError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+_ONE = r"""\s*(?:"((?:[^"]|"")+)"|([^",\s](?:[^",]*[^",\s])?))\s*"""
+_NAME, _NAMES = re.compile(_ONE), re.compile(f"{_ONE}(?:,{_ONE})*")
 COMPRESSIONS = ("auto", "none", "gz", "zst", "xz", "bz2")
 
 
 def names_of(_context: click.Context, parameter: click.Parameter, text: str | None) -> list[str]:
-    """Read a list of names: ``a,b``, with double quotes around one that holds a comma."""
+    """Read a list of names: ``a,b``, with double quotes around one that holds a comma or begins or
+    ends with a blank.
+    """
     if text is None:
         return []
-    names = [name.strip() for name in next(csv.reader([text], skipinitialspace=True), [])]
-    if not names or "" in names:
-        raise UsageError(f"{parameter.opts[-1]} has an empty name in {text!r}")
-    return names
+    if not _NAMES.fullmatch(text):
+        raise UsageError(f"{parameter.opts[-1]} has an empty name, or an odd quote, in {text!r}")
+    found = (match.groups(default="") for match in _NAME.finditer(text))
+    return [quoted.replace('""', '"') or bare for quoted, bare in found]
 
 
 def pairs_of(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import psycopg
 from psycopg import sql
 
+from pgstrata.errors import UsageError
 from pgstrata.tables import definition
 from pgstrata.tables.catalog import (
     Column,
@@ -102,12 +103,19 @@ def planned(copy: Copy) -> Steps[tuple[CopyPlan, Table, Table]]:
 
 
 def chosen(table: Table, options: CopyOptions) -> list[Column]:
-    """Return the columns to copy: those asked for, else all that an insert can fill."""
+    """Return the columns to copy: those asked for, else all that an insert can fill.
+
+    Raises ``UsageError`` for the mask of another one.
+    """
     for name in options.masks:
         table.column(name)
     if options.columns is not None:
-        return [table.column(name) for name in options.columns]
-    return [column for column in table.columns if not column.generated]
+        columns = [table.column(name) for name in options.columns]
+    else:
+        columns = [column for column in table.columns if not column.generated]
+    if unused := set(options.masks) - {column.name for column in columns}:
+        raise UsageError(f"{', '.join(sorted(unused))} is masked, but not copied")
+    return columns
 
 
 def _goal(copy: Copy, origin: Table, columns: Sequence[Column]) -> Steps[tuple[Table, str]]:

@@ -50,6 +50,8 @@ _HIGH = re.compile(rb"[\x80-\xff]")
 _MULTIBYTE = re.compile(
     rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}"
 )
+# Python's codecs for the names of hosts and in programs, in which no file is written.
+_OF_NAMES = ("idna", "punycode", "unicode-escape", "raw-unicode-escape")
 _RUN = re.compile(rb"[\xc0-\xff]{4}")  # no Western word has four accented letters in a row
 
 
@@ -214,8 +216,10 @@ def _codec(name: str) -> str:
     try:
         found = codecs.lookup(name).name
         "x".encode(found)
-    except LookupError as error:
+    except (LookupError, UnicodeError) as error:
         raise UsageError(f"there is no encoding {name!r}", hint="e.g. utf-8, cp1252") from error
+    if found in _OF_NAMES:
+        raise UsageError(f"{name!r} is no encoding of files", hint="e.g. utf-8, cp1252")
     return "utf-8" if found == "utf-8-sig" else found
 
 

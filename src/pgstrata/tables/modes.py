@@ -181,6 +181,11 @@ def _try_key(connection: AnyConnection, table: Table, target: Target, merge: Mer
     """
     try:
         yield from query(connection, sql.SQL("EXPLAIN {}").format(move(table, target, merge)))
+    except psycopg.errors.GeneratedAlways as error:
+        raise UsageError(
+            f"{table} makes the values of an identity itself, so no row can be given another one",
+            hint="leave that column out (--columns), or make it the key",
+        ) from error
     except psycopg.errors.InvalidColumnReference as error:
         raise UsageError(
             f"{table} has no unique index on {', '.join(merge.key)}",

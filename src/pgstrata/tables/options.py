@@ -81,6 +81,8 @@ class ImportOptions:
             (self.sample is not None and self.sample < 1, "sample must be at least 1"),
             *_meetings(self),
             *_batches(self),
+            (bool(self.import_id) and not self.batch, "import_id goes with batch only"),
+            (self.overwrite and self.rejects is None, "overwrite goes with rejects only"),
             (any(c in self.null for c in "\r\n"), "null must not hold a newline"),
         ):
             if wrong:

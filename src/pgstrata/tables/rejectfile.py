@@ -96,7 +96,7 @@ class RejectFile:
             if self.count == self._maximum:
                 self.sync()
                 raise TooManyRejectsError(
-                    f"more than {self._maximum} bad rows; nothing was kept. The next is {bad}",
+                    f"more than {self._maximum} bad rows undo the transaction; the next is {bad}",
                     hint=f"the first {self._maximum} are in {self.path}; --max-rejects allows more",
                 )
             with self._writing():
