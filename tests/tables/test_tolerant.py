@@ -203,7 +203,7 @@ def test_too_many_rejects_undo_everything(
     """The first of them are kept to be looked at."""
     create_people(either)
     data, _ = bad_file(100, dict.fromkeys(range(10, 20), BAD["conversion"]))
-    with pytest.raises(TooManyRejectsError, match=r"more than 5 bad rows; nothing was kept"):
+    with pytest.raises(TooManyRejectsError, match=r"more than 5 bad rows undo the transaction"):
         import_csv(either, "people", csv_file(data), ImportOptions(rejects=rejects, max_rejects=5))
     assert len(details(rejects)) == 5
     assert either.execute("SELECT count(*) FROM people").fetchall() == [(0,)]
@@ -349,6 +349,25 @@ def test_without_a_reject_file_a_bad_row_is_an_error(
     with pytest.raises(RowError) as caught:
         import_csv(people, "people", csv_file(HEADER + "1,a,x\n"))
     assert "rejects" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("data", "place", "hint"),
+    [
+        (b"id,amount\r\n1,1\r\n2,2\n3,3\r\n", ":3: record 2", "--normalize-eol"),
+        (b"id,amount\r\n1,1\r\n2,2\n3,3", ":3: record 2", "--normalize-eol"),
+        (b"id,full name\n1,a\n2,b\0c\n", ":3: record 2", "--rejects"),
+        (b'id,full name\n1,a\n2,"b\n\0c\n"\n', ":3: record 2", "--rejects"),
+    ],
+)
+def test_a_record_that_cannot_be_read_is_named(
+    people: psycopg.Connection[Any], csv_file: Any, data: bytes, place: str, hint: str
+) -> None:
+    """And what helps."""
+    with pytest.raises(RowError) as error:
+        import_csv(people, "people", csv_file(data), ImportOptions(encoding="utf-8"))
+    assert place in str(error.value)
+    assert hint in error.value.hint
 
 
 def test_a_damaged_archive_is_no_end_of_the_file(

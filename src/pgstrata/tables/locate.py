@@ -190,7 +190,7 @@ def row_error(bad: Reject, file: Opened, scanner: Scanner) -> RowError:
     ends = {_end_of(record) for record in scanner.split(bad.data)} - {""}
     mixed = newline != "\r" and not file.normalize_eol and not ends <= {newline}
     advice = {
-        "22021": likely(bad.data),
+        "22021": "" if b"\0" in bad.data else likely(bad.data),
         "22P04": _ENDS if mixed else "",
         "23505": IN_THE_WAY,
     }

@@ -164,7 +164,8 @@ class Scanner:
         return b"".join(parts[::2]).split(self.end)
 
     def _block(self, data: bytes, records: int, lines: int) -> Block:
-        marks = lines if self.mark == self.end else data.count(self.mark)
+        # A record that ends otherwise than the file's is a line to the server all the same.
+        marks = lines if self.mark == self.end else max(data.count(self.mark), records)
         block = Block(data, records, self.record, self.line, self.offset, lines, marks)
         self.record += records
         self.line += lines
