@@ -235,6 +235,38 @@ def test_an_identity_that_is_always_made_cannot_be_updated(
         import_csv(connection, "t", path, ImportOptions(on_conflict="update", key=["k"]))
 
 
+@pytest.mark.parametrize(
+    ("options", "bad", "said"),
+    [
+        (ImportOptions(columns=["id", "p"]), "3,900", "no partition"),
+        (ImportOptions(mode="replace"), "3,900", "no partition"),
+        (ImportOptions(on_conflict="update"), "3,7", "is not present in table"),
+        (ImportOptions(columns=["id", "p"]), "2,1", r"Key \(id, p\)=\(2, 1\) already exists"),
+        (ImportOptions(mode="replace"), "3,-1", 'relation "t" violates check constraint'),
+    ],
+)
+def test_a_staged_row_that_the_table_refuses_is_named(
+    connection: psycopg.Connection[Any],
+    csv_file: Any,
+    options: ImportOptions,
+    bad: str,
+    said: str,
+) -> None:
+    """By its record, though the server has met it far from the file."""
+    connection.execute(
+        "CREATE TABLE o (p int PRIMARY KEY); INSERT INTO o VALUES (1), (900), (-1);"
+        "CREATE TABLE t (id int, p int REFERENCES o CHECK (p > 0), PRIMARY KEY (id, p))"
+        " PARTITION BY RANGE (p);"
+        "CREATE TABLE t0 PARTITION OF t FOR VALUES FROM (0) TO (100)"
+    )
+    connection.commit()
+    path = csv_file(f"id,p,more\n1,1,x\n2,1,x\n{bad},x\n4,1,x\n")
+    if options.columns is None:
+        path = csv_file(f"id,p\n1,1\n2,1\n{bad}\n4,1\n")
+    with pytest.raises(RowError, match=rf":4: record 3\b.*{said}"):
+        import_csv(connection, "t", path, options)
+
+
 def test_a_partitioned_table(connection: psycopg.Connection[Any], csv_file: Any) -> None:
     """Rows find their partitions; one that has none is located."""
     connection.execute(

@@ -7,8 +7,16 @@ from typing import TYPE_CHECKING
 
 from pgstrata.tables import strict
 from pgstrata.tables.job import Job
-from pgstrata.tables.locate import reject
-from pgstrata.tables.modes import Merge, Merged, all_moved, close_target, drop_target, open_target
+from pgstrata.tables.locate import reject, row_error
+from pgstrata.tables.modes import (
+    Merge,
+    Merged,
+    all_moved,
+    close_target,
+    drop_target,
+    open_target,
+    refuse_unseen,
+)
 from pgstrata.tables.steps import Local, Steps
 
 if TYPE_CHECKING:
@@ -28,12 +36,18 @@ def load_file(
     """Load blocks of a file; return how many records they were. Nothing is committed."""
     if run.rejects:
         return (yield from _tolerantly(run, table, merge, fitted, blocks))
-    target = yield from open_target(run.connection, table, fitted.columns, merge)
-    job = Job(run.connection, target, fitted.file, run.options.empty_as_null, table.deferrable)
-    read = yield from strict.load(job, blocks, teller(run, fitted))
-    merged = yield from close_target(run.connection, table, target, merge, read)
-    run.count(read, merged)
+    job = yield from _opened(run, table, merge, fitted)
+    start: list[Block] = []
+    read = yield from strict.load(job, _noted(blocks, start), teller(run, fitted))
+    run.count(read, (yield from _closed(run, job, table, merge, start, (), read)))
     return read
+
+
+def _opened(run: Run, table: Table, merge: Merge, fitted: Fitted) -> Steps[Job]:
+    """Make ready to load a file, of which a row that is staged can be found again."""
+    numbered = merge.staged(fitted.columns) and fitted.file.repeatable
+    target = yield from open_target(run.connection, table, fitted.columns, merge, numbered=numbered)
+    return Job(run.connection, target, fitted.file, run.options.empty_as_null, table.deferrable)
 
 
 def teller(run: Run, fitted: Fitted) -> Callable[[Block], None]:
@@ -51,26 +65,19 @@ def _tolerantly(
 ) -> Steps[int]:
     from pgstrata.tables import tolerant
 
-    file = fitted.file
-    numbered = merge.staged(fitted.columns) and file.repeatable
-    target = yield from open_target(run.connection, table, fitted.columns, merge, numbered=numbered)
-    job = Job(run.connection, target, file, run.options.empty_as_null, table.deferrable)
+    job = yield from _opened(run, table, merge, fitted)
     start: list[Block] = []
     bad: set[int] = set()
 
     def keep(rejects: list[Reject]) -> None:
         bad.update(one.record for one in rejects)
-        run.reject(rejects, file)
+        run.reject(rejects, fitted.file)
 
     assert run.rejects is not None
     read, loaded = yield from tolerant.load(
         job, table, _noted(blocks, start), keep, teller(run, fitted), run.rejects.room
     )
-    if numbered and start:
-        merged = yield from _moved(run, job, table, merge, start[0], bad, loaded)
-    else:
-        merged = yield from close_target(run.connection, table, target, merge, loaded)
-    run.count(read, merged)
+    run.count(read, (yield from _closed(run, job, table, merge, start, bad, loaded)))
     return read
 
 
@@ -82,32 +89,52 @@ def _noted(blocks: Iterator[Block], start: list[Block]) -> Iterator[Block]:
         yield block
 
 
-def _moved(  # what is known of the rows that are staged
+def _closed(  # what is known of the rows that are staged
     run: Run,
+    job: Job,
+    table: Table,
+    merge: Merge,
+    start: list[Block],
+    bad: Collection[int],
+    staged: int,
+) -> Steps[Merged]:
+    """Move what is staged into the table, and reject the rows that it refuses.
+
+    Raises ``RowError`` for the first of them if none may be rejected.
+    """
+    if not job.target.number or not start:
+        return (yield from close_target(job.connection, table, job.target, merge, staged))
+    from pgstrata.tables.hierarchy import own_keys
+    from pgstrata.tables.refusals import move_rows
+
+    connection, target = job.connection, job.target
+    keys = yield from own_keys(connection, table)
+    room = run.rejects.room if run.rejects else 0
+    merged, refused = yield from move_rows(connection, table, target, merge, keys, room)
+    if refused:
+        rejects = yield from _refusals(job, table, merge, start[0], bad, refused)
+        if not run.rejects:
+            raise row_error(rejects[0], job.file, job.scanner)
+        yield Local(partial(run.reject, rejects, job.file))
+    yield from refuse_unseen(connection, table, target, merge, staged - len(refused), merged)
+    yield from drop_target(connection, target)
+    return all_moved(table, merge, staged - len(refused), merged)
+
+
+def _refusals(
     job: Job,
     table: Table,
     merge: Merge,
     start: Block,
     bad: Collection[int],
-    staged: int,
-) -> Steps[Merged]:
-    """Move staged rows into the table, and reject those that it refuses."""
-    from pgstrata.tables.hierarchy import own_keys
-    from pgstrata.tables.refusals import found_again, move_rows, places_of
+    refused: list[Refused],
+) -> Steps[list[Reject]]:
+    """Return what is to be reported of staged rows that the table refused."""
+    from pgstrata.tables.refusals import found_again, places_of
 
-    assert run.rejects is not None
-    connection, file, target = job.connection, job.file, job.target
-    keys = yield from own_keys(connection, table)
-    room = run.rejects.room
-    merged, refused = yield from move_rows(connection, table, target, merge, keys, room)
-    if refused:
-        places = yield from places_of(connection, table, target, merge, refused)
-        records = yield Local(partial(found_again, file, start, bad, places))
-        pairs = zip(records, refused, strict=True)
-        rejects = [_refusal(job, record, one) for record, one in pairs]
-        yield Local(partial(run.reject, rejects, file))
-    yield from drop_target(connection, target)
-    return all_moved(table, merge, staged - len(refused), merged)
+    places = yield from places_of(job.connection, table, job.target, merge, refused)
+    records = yield Local(partial(found_again, job.file, start, bad, places))
+    return [_refusal(job, record, one) for record, one in zip(records, refused, strict=True)]
 
 
 def _refusal(job: Job, record: Record, refused: Refused) -> Reject:

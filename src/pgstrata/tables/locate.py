@@ -170,7 +170,7 @@ def reject(
         record=record.number,
         offset=record.offset,
         sqlstate=error.sqlstate or "",
-        message=said(error),
+        message=said(error).replace(target.name, target.table or target.name),
         column=column,
         value=value_of(file, record, target.columns, column),
         data=record.data,

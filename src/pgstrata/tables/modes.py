@@ -109,7 +109,7 @@ def open_target(
         yield from query(
             connection, sql.SQL("ALTER TABLE {} {}").format(staging, sql.SQL(", ").join(changes))
         )
-    target = Target(staging, name, filled, number)
+    target = Target(staging, name, filled, number, table.name)
     if merge.on_conflict != "error":
         yield from _try_key(connection, table, target, merge)
     return target
@@ -127,11 +127,10 @@ def close_target(
         rows = yield from query(connection, move(table, target, merge))
     except psycopg.Error as error:
         raise unmoved(error, table, merge) from error
-    touched, updated = rows[0]
-    if touched < loaded and merge.on_conflict == "update":  # the server misses what is unchanged
-        yield from refuse_doubled(connection, table, target, merge)
+    merged = Merged(rows[0][0], updated=rows[0][1])
+    yield from refuse_unseen(connection, table, target, merge, loaded, merged)
     yield from drop_target(connection, target)
-    return all_moved(table, merge, loaded, Merged(touched, updated=updated))
+    return all_moved(table, merge, loaded, merged)
 
 
 def drop_target(connection: AnyConnection, target: Target) -> Steps[None]:
@@ -147,6 +146,19 @@ def all_moved(table: Table, merge: Merge, staged: int, merged: Merged) -> Merged
             hint="a trigger or rule of the table may drop rows",
         )
     return merged._replace(skipped=staged - merged.loaded)
+
+
+def refuse_unseen(
+    connection: AnyConnection,
+    table: Table,
+    target: Target,
+    merge: Merge,
+    staged: int,
+    merged: Merged,
+) -> Steps[None]:
+    """Refuse doubled keys where some rows changed nothing: of these the server does not see it."""
+    if merge.on_conflict == "update" and merged.loaded < staged:
+        yield from refuse_doubled(connection, table, target, merge)
 
 
 def refuse_doubled(

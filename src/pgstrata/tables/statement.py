@@ -18,13 +18,15 @@ class Target(NamedTuple):
     """Where COPY writes: the table itself, or a staging table in its stead.
 
     ``name`` is the bare name by which the server's messages call it; ``columns`` are in the order
-    of the file. ``number`` is a column of a staging table that numbers its rows, or empty.
+    of the file. A staging table has the name of the ``table`` that it stands for, and may have a
+    column that numbers its rows, ``number``; else they are empty.
     """
 
     relation: sql.Composable
     name: str
     columns: tuple[str, ...]
     number: str = ""
+    table: str = ""
 
 
 def copy_in(
