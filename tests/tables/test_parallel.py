@@ -128,15 +128,35 @@ def test_a_failing_commit_says_which_records_of_which_files_are_in(
     assert sorted([*known[shares[1]], *known[shares[2]]]) == [1, 2, 3]
 
 
+@pytest.mark.parametrize("deferred", ["", "DEFERRABLE INITIALLY DEFERRED"])
 def test_a_row_that_another_connection_may_have(
-    people: psycopg.Connection[Any], workers: list[psycopg.Connection[Any]], csv_file: Any
+    people: psycopg.Connection[Any],
+    workers: list[psycopg.Connection[Any]],
+    csv_file: Any,
+    deferred: str,
 ) -> None:
     """What the server says of a key to the same table is no help; the hint is."""
-    people.execute("CREATE TABLE staff (id int PRIMARY KEY, boss int REFERENCES staff)")
+    text = f"CREATE TABLE staff (id int PRIMARY KEY, boss int REFERENCES staff {deferred})"
+    people.execute(text.encode())
     people.commit()
     with pytest.raises(TransferError, match="foreign key") as caught:
         import_csv(people, "staff", csv_file("id,boss\n1,2\n"), workers=workers)
     assert "do not see each other's rows" in caught.value.hint
+
+
+@pytest.mark.parametrize("statement", ["SELECT", "SET CONSTRAINTS"])
+def test_a_connection_that_dies(
+    people: psycopg.Connection[Any],
+    workers: list[psycopg.Connection[Any]],
+    server: Server,
+    csv_file: Any,
+    statement: str,
+) -> None:
+    """Before it has loaded anything, or behind that: nothing is kept, and that is said."""
+    strike_at(workers[0], statement, gone(server, workers[0]))
+    with pytest.raises(TransferError, match=r"nothing was kept: terminating connection"):
+        import_csv(people, "people", csv_file(body(3)), workers=workers)
+    assert count(people)[0] == 0
 
 
 def test_fields_may_be_left_out(

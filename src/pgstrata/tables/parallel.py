@@ -36,7 +36,7 @@ from pgstrata.tables.importing import (
 from pgstrata.tables.job import Job
 from pgstrata.tables.load import teller
 from pgstrata.tables.modes import Merge, Merged, close_target, open_target
-from pgstrata.tables.session import apply, assigned_xid, commit, in_transaction
+from pgstrata.tables.session import apply, assigned_xid, commit, in_transaction, refused
 from pgstrata.tables.steps import AnyConnection, Steps, Together, query
 
 if TYPE_CHECKING:
@@ -55,7 +55,8 @@ _PLAIN = Merge()  # appends, through a staging table only where fields are left 
 def together(run: Run, workers: Sequence[AnyConnection]) -> Steps[ImportResult]:
     """Import over the run's own connection and the ``workers``; the order of rows is not kept.
 
-    Raises ``UsageError`` for what only one transaction can do.
+    Raises ``UsageError`` for what only one transaction can do, ``TransferError`` if nothing was kept,
+    ``PartialTransferError`` or ``OutcomeUnknownError`` if something was, or may have been.
     """
     _refuse_impossible(run)
     connections = [run.connection, *workers]
@@ -75,6 +76,8 @@ def together(run: Run, workers: Sequence[AnyConnection]) -> Steps[ImportResult]:
         raise
     except KeyboardInterrupt as error:
         raise Interrupted("nothing was kept") from error
+    except psycopg.Error as error:
+        raise refused(error, "nothing was kept") from error
     finally:
         close_files(run)
         yield Together([_undo(connection) for connection in connections])
@@ -203,8 +206,10 @@ def _lane(
         loaded = yield from strict.load(job, lane.shared.lane(lane.taken), told)
         yield from close_target(connection, table, target, _PLAIN, loaded)
         yield from query(connection, "SET CONSTRAINTS ALL IMMEDIATE")
-    except BaseException:
+    except BaseException as error:
         lane.shared.fail()
+        if isinstance(error, psycopg.Error):
+            raise refused(error, "nothing was kept") from error
         raise
     return loaded
 
