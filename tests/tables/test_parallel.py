@@ -1,11 +1,18 @@
 from __future__ import annotations
 
 import re
+import signal
+import socket
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from tests.proxy import Proxy
 from tests.tables.conftest import interrupt, strike_at
 
 from pgstrata.errors import UsageError
@@ -19,6 +26,7 @@ from pgstrata.tables import (
     parallel,
     strict,
 )
+from pgstrata.tables.errors import Interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -156,6 +164,52 @@ def test_a_connection_that_dies(
     strike_at(workers[0], statement, gone(server, workers[0]))
     with pytest.raises(TransferError, match=r"nothing was kept: terminating connection"):
         import_csv(people, "people", csv_file(body(3)), workers=workers)
+    assert count(people)[0] == 0
+
+
+WAITING = "SELECT pid FROM pg_locks WHERE NOT granted AND relation = 'people'::regclass"
+
+
+def until_waiting(server: Server, database: str, expected: int) -> None:
+    """Wait until so many connections wait for the table."""
+    deadline = time.monotonic() + 20
+    while len(server.sql(WAITING, database)) != expected:
+        assert time.monotonic() < deadline, server.sql(WAITING, database)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="listening is ended so on Linux only")
+def test_ctrl_c_while_one_server_cannot_be_reached(
+    people: psycopg.Connection[Any],
+    workers: list[psycopg.Connection[Any]],
+    server: Server,
+    csv_file: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The others are cancelled all the same, and it is said what is kept."""
+    monkeypatch.setattr(parallel, "LOCK_TIMEOUT", "60s")
+    listener, database = socket.create_server(("127.0.0.1", 0)), people.info.dbname
+    locking = psycopg.connect(**server.keywords(dbname=database))
+
+    def strike() -> None:
+        try:
+            until_waiting(server, database, 3)
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            until_waiting(server, database, 1)
+        finally:
+            locking.rollback()
+
+    with (
+        locking,
+        ThreadPoolExecutor(1) as threads,
+        Proxy((server.host, server.port), listener) as proxy,
+        psycopg.connect(**server.keywords(port=proxy.port, dbname=database)) as proxied,
+    ):
+        listener.shutdown(socket.SHUT_RDWR)  # what is connected stays so
+        locking.execute("LOCK TABLE people")
+        striking = threads.submit(strike)
+        with pytest.raises(Interrupted, match="nothing was kept"):
+            import_csv(proxied, "people", csv_file(body(3)), workers=workers[:2])
+        striking.result()
     assert count(people)[0] == 0
 
 

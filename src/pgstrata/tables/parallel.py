@@ -49,14 +49,15 @@ if TYPE_CHECKING:
 LOCK_TIMEOUT = (
     "5s"  # two connections that load the same key wait for each other, unseen by the server
 )
+CANCEL_SECONDS = 5.0  # for all connections; one that hears nothing ends with its lock or its data
 _PLAIN = Merge()  # appends, through a staging table only where fields are left out
 
 
 def together(run: Run, workers: Sequence[AnyConnection]) -> Steps[ImportResult]:
     """Import over the run's own connection and the ``workers``; the order of rows is not kept.
 
-    Raises ``UsageError`` for what only one transaction can do, ``TransferError`` if nothing was kept,
-    ``PartialTransferError`` or ``OutcomeUnknownError`` if something was, or may have been.
+    Raises ``UsageError`` for what only one transaction can do, ``PartialTransferError`` if something
+    was kept, or may have been, and another ``TransferError`` if nothing was.
     """
     _refuse_impossible(run)
     connections = [run.connection, *workers]
@@ -179,11 +180,11 @@ def _load(run: Run, connections: list[AnyConnection]) -> Steps[list[list[Range]]
 
 
 def _stop(shared: Shared, connections: list[AnyConnection]) -> None:
-    """Let all lanes end now, also one that waits for a lock."""
+    """Let all lanes end now, also one that waits for a lock, as far as servers can be reached."""
+    from pgstrata.connect.cancelling import cancel
+
     shared.fail()
-    for connection in connections:
-        if not connection.closed:
-            connection.pgconn.get_cancel().cancel()
+    cancel(connections, CANCEL_SECONDS)
 
 
 class _Lane(NamedTuple):
