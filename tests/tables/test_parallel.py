@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import re
 import signal
 import socket
@@ -12,12 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from psycopg.pq import TransactionStatus
 from tests.proxy import Proxy
 from tests.tables.conftest import interrupt, strike_at
+from tests.tables.test_commit import cancel_at
 
 from pgstrata.errors import UsageError
 from pgstrata.tables import (
     ImportOptions,
+    OutcomeUnknownError,
     PartialTransferError,
     RowError,
     TransferError,
@@ -134,6 +138,27 @@ def test_a_failing_commit_says_which_records_of_which_files_are_in(
     known[f"1-2 of {files[0]}, 1-1 of {files[1]}"] = [1, 2, 3]
     assert [number for (number,) in rows] == known[shares[1]]
     assert sorted([*known[shares[1]], *known[shares[2]]]) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize("after", [False, True])
+async def test_a_cancelled_commit_says_what_is_in(
+    people: psycopg.Connection[Any], server: Server, csv_file: Any, place: int, *, after: bool
+) -> None:
+    """Which connection has got which records nobody knows; it is a cancellation if none is in."""
+    keywords, connect = server.keywords(dbname=people.info.dbname), psycopg.AsyncConnection.connect
+    async with await connect(**keywords) as one, await connect(**keywords) as two:
+        cancel_at((one, two)[place], "COMMIT", after=after)
+        with pytest.raises((TransferError, asyncio.CancelledError)) as caught:
+            await import_csv_async(one, "people", csv_file(body(30_000)), workers=[two])
+        states = {connection.info.transaction_status for connection in (one, two)}
+    assert states == {TransactionStatus.IDLE}
+    kept = count(people)[0]
+    if isinstance(caught.value, PartialTransferError):
+        said = str(caught.value).partition(";")[0]
+        assert kept == sum(int(b) - int(a) + 1 for a, b in re.findall(r"(\d+)-(\d+)", said))
+    else:
+        assert kept == (30_000 if isinstance(caught.value, OutcomeUnknownError) else 0)
 
 
 @pytest.mark.parametrize("deferred", ["", "DEFERRABLE INITIALLY DEFERRED"])

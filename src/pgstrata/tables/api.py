@@ -72,7 +72,12 @@ async def import_csv_async(  # three callbacks and helpers by keyword
     on_plan: Callable[[ImportPlan], None] | None = None,
     workers: Sequence[psycopg.AsyncConnection[Any]] = (),
 ) -> ImportResult:
-    """Load CSV files into a table; see ``import_csv``."""
+    """Load CSV files into a table; see ``import_csv``.
+
+    A ``CancelledError`` says that nothing was kept, but for batches that were committed before. If
+    the server was committing and has been faster, it is an ``OutcomeUnknownError``, whose message
+    says that all is in, or with ``workers`` also a ``PartialTransferError``.
+    """
     steps = _imported(connection, table, source, options, Tally(progress), on_plan, workers)
     return await run_async(steps)
 
@@ -179,7 +184,12 @@ async def copy_table_async(  # three callbacks and helpers by keyword
     progress: OnProgress | None = None,
     on_plan: Callable[[CopyPlan], None] | None = None,
 ) -> CopyResult:
-    """Copy a table from one server to another; see ``copy_table``."""
+    """Copy a table from one server to another; see ``copy_table``.
+
+    A ``CancelledError`` says that nothing was kept, but for batches that were committed before. If
+    the server was committing and has been faster, it is an ``OutcomeUnknownError``, whose message
+    says that all is in.
+    """
     from pgstrata.tables.copying import copy_steps
     from pgstrata.tables.copyplan import Copy
 
@@ -212,7 +222,7 @@ async def copy_tables_async(
     progress: OnProgress | None = None,
     on_plan: Callable[[CopyPlan], None] | None = None,
 ) -> tuple[CopyResult, ...]:
-    """Copy several tables; see ``copy_tables``."""
+    """Copy several tables; see ``copy_tables``, and ``copy_table_async`` for a cancellation."""
     from pgstrata.tables.copying import copy_all_steps
 
     return await run_async(copy_all_steps(source, target, tables, progress, on_plan))
