@@ -98,7 +98,8 @@ def export_csv(
     own.
 
     Raises ``InputError`` if there is no such table or the file exists, ``TransferError`` if the
-    server or the disk said no: then there is no file.
+    server or the disk said no: then there is no file. A ``BrokenPipeError`` of a stream, whose
+    reader has gone, is raised as it is.
     """
     from pgstrata.tables.exporting import export_steps
 
@@ -113,7 +114,11 @@ async def export_csv_async(
     *,
     progress: OnProgress | None = None,
 ) -> ExportResult:
-    """Write a table or query into a CSV file; see ``export_csv``."""
+    """Write a table or query into a CSV file; see ``export_csv``.
+
+    A ``CancelledError`` says that there is no file, and comes when nothing is written any more.
+    If all was done already, it is an ``OutcomeUnknownError`` that says so.
+    """
     from pgstrata.tables.exporting import export_steps
 
     return await run_async(export_steps(connection, what, target, options, Tally(progress)))
