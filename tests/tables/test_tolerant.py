@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import json
 import random
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,6 +18,8 @@ from pgstrata.tables import (
     import_csv,
     pieces,
 )
+from pgstrata.tables.prepare import open_file
+from pgstrata.tables.refusals import found_again
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -330,3 +333,32 @@ def test_a_damaged_archive_is_no_end_of_the_file(
     with pytest.raises(InputError, match=r"damaged or cut off"):
         import_csv(people, "people", csv_file(data[:-1000]), ImportOptions(rejects=rejects))
     assert people.execute("SELECT count(*) FROM people").fetchone() == (0,)
+
+
+def test_records_are_found_again_in_one_go(csv_file: Any) -> None:
+    """However many they are, each is compared a few times only."""
+    compared = 0
+
+    class Counted(int):
+        __hash__ = int.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            nonlocal compared
+            compared += 1
+            return int(self) == other
+
+        def __lt__(self, other: int) -> bool:
+            nonlocal compared
+            compared += 1
+            return int(self) < other
+
+    path = csv_file("id\n" + "".join(f"{n},{'x' * 90}\n" for n in range(1, 20_001)))
+    file = open_file(path, ImportOptions())
+    file.take_header()
+    start = next(file.blocks())
+    left_out, places = {*range(1, 20_000, 20)}, [Counted(n) for n in range(1, 19_000, 10)]
+    with closing(file.input):
+        found = found_again(file, start, left_out, places)
+    staged = [n for n in range(1, 20_001) if n not in left_out]
+    assert [record.number for record in found] == [staged[place - 1] for place in places]
+    assert compared < 10 * len(places)
