@@ -29,7 +29,7 @@ def load_file(
     if run.rejects:
         return (yield from _tolerantly(run, table, merge, fitted, blocks))
     target = yield from open_target(run.connection, table, fitted.columns, merge)
-    job = Job(run.connection, target, fitted.file, run.options.empty_as_null, table.deferrable)
+    job = Job(run.connection, target, fitted.file, run.options.empty_as_null)
     read = yield from strict.load(job, blocks, teller(run, fitted))
     merged = yield from close_target(run.connection, table, target, merge, read)
     run.count(read, merged)
@@ -50,11 +50,13 @@ def _tolerantly(
     run: Run, table: Table, merge: Merge, fitted: Fitted, blocks: Iterator[Block]
 ) -> Steps[int]:
     from pgstrata.tables import tolerant
+    from pgstrata.tables.deferral import check_at_once, put_off_again
 
     file = fitted.file
     numbered = merge.staged(fitted.columns) and file.repeatable
     target = yield from open_target(run.connection, table, fitted.columns, merge, numbered=numbered)
-    job = Job(run.connection, target, file, run.options.empty_as_null, table.deferrable)
+    job = Job(run.connection, target, file, run.options.empty_as_null)
+    constraints = yield from check_at_once(run.connection, table)
     start: list[Block] = []
     bad: set[int] = set()
 
@@ -70,6 +72,7 @@ def _tolerantly(
         merged = yield from _moved(run, job, table, merge, start[0], bad, loaded)
     else:
         merged = yield from close_target(run.connection, table, target, merge, loaded)
+    yield from put_off_again(run.connection, constraints)
     run.count(read, merged)
     return read
 

@@ -158,8 +158,6 @@ def _attempt(
     yield from query(connection, "SAVEPOINT pgstrata_move")
     try:
         rows = yield from query(connection, move(table, target, merge, part))
-        if table.deferrable:
-            yield from query(connection, "SET CONSTRAINTS ALL IMMEDIATE")
     except psycopg.Error as error:
         if connection.closed or not of_row(error):
             raise unmoved(error, table, merge) from error
