@@ -7,21 +7,23 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-from psycopg import sql
 from psycopg.pq import TransactionStatus
 from tests.servers import Server
 from tests.tables.conftest import interrupt, strike_at
 
 from pgstrata.tables import (
+    CopyOptions,
     ImportOptions,
     OutcomeUnknownError,
     commit_status,
+    commit_status_async,
+    copy_table_async,
     import_csv,
     import_csv_async,
 )
@@ -114,26 +116,110 @@ def test_rejects_stay_where_the_good_rows_are(
     assert len(people.execute("SELECT * FROM people").fetchall()) == int(after)
 
 
-async def test_rejects_stay_where_nobody_knows(
-    people: psycopg.Connection[Any], server: Server, csv_file: Any, tmp_path: Path
+def cancel_at(
+    connection: psycopg.AsyncConnection[Any], statement: str, *, after: bool = False
 ) -> None:
-    """A task that is cancelled while the server commits does not hear of it."""
-    rejects = tmp_path / "bad.csv"
+    """Let the task be cancelled just before, or after, a statement that begins so, once."""
 
     class Cancelled(psycopg.AsyncCursor[Any]):
         async def execute(self, query: Any, *rest: Any, **more: Any) -> Any:
-            done = await super().execute(query, *rest, **more)
-            if query == sql.SQL("COMMIT"):
+            meant = query.as_string(None).startswith(statement)
+            if after or not meant:
+                await super().execute(query, *rest, **more)
+            if meant:
+                connection.cursor_factory = psycopg.AsyncCursor
                 raise asyncio.CancelledError
-            return done
+            return self
 
+    connection.cursor_factory = Cancelled
+
+
+@pytest.fixture
+async def other(
+    people: psycopg.Connection[Any], server: Server
+) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+    """Return an asynchronous connection to the database of ``people``."""
     keywords = server.keywords(dbname=people.info.dbname)
-    connect = psycopg.AsyncConnection.connect
-    async with await connect(**keywords, cursor_factory=Cancelled) as connection:
-        path, options = csv_file("id\n1\nx\n"), ImportOptions(rejects=rejects)
-        with pytest.raises(asyncio.CancelledError):
-            await import_csv_async(connection, "people", path, options)
-    assert rejects.exists()
+    async with await psycopg.AsyncConnection.connect(**keywords) as connection:
+        yield connection
+
+
+@pytest.mark.parametrize("after", [False, True])
+async def test_a_cancellation_is_one_only_if_nothing_is_kept(
+    people: psycopg.Connection[Any],
+    other: psycopg.AsyncConnection[Any],
+    csv_file: Any,
+    tmp_path: Path,
+    *,
+    after: bool,
+) -> None:
+    """Else it is another error, and the rejects stay."""
+    cancel_at(other, "COMMIT", after=after)
+    path, options = csv_file("id\n1\nx\n"), ImportOptions(rejects=tmp_path / "bad.csv")
+    error = OutcomeUnknownError if after else asyncio.CancelledError
+    with pytest.raises(error, match="cancelled too late" if after else None):
+        await import_csv_async(other, "people", path, options)
+    assert other.info.transaction_status == TransactionStatus.IDLE
+    assert people.execute("SELECT count(*) FROM people").fetchone() == (int(after),)
+    assert (tmp_path / "bad.csv").exists()
+
+
+@pytest.mark.parametrize("after", [False, True])
+async def test_a_cancellation_within_a_transaction_keeps_nothing(
+    people: psycopg.Connection[Any],
+    other: psycopg.AsyncConnection[Any],
+    csv_file: Any,
+    *,
+    after: bool,
+) -> None:
+    """Even if the caller commits: nobody has said that the rows are there."""
+    await other.execute("INSERT INTO people VALUES (7)")
+    cancel_at(other, "RELEASE", after=after)
+    with pytest.raises(asyncio.CancelledError):
+        await import_csv_async(other, "people", csv_file("id\n1\n"))
+    await other.commit()
+    assert people.execute("SELECT id FROM people").fetchall() == ([] if after else [(7,)])
+
+
+async def test_a_cancellation_as_the_source_of_a_copy_ends(
+    people: psycopg.Connection[Any], other: psycopg.AsyncConnection[Any], server: Server
+) -> None:
+    """By then the rows are in the target."""
+    people.execute("INSERT INTO people VALUES (1); CREATE TABLE there (LIKE people)")
+    people.commit()
+    cancel_at(other, "COMMIT")
+    keywords = server.keywords(dbname=people.info.dbname)
+    async with await psycopg.AsyncConnection.connect(**keywords) as target:
+        with pytest.raises(OutcomeUnknownError, match="cancelled too late: all is done"):
+            await copy_table_async(other, target, "people", CopyOptions(target="there"))
+    assert people.execute("SELECT id FROM there").fetchall() == [(1,)]
+
+
+async def until_committing(server: Server) -> None:
+    """Wait until a commit waits."""
+    deadline = time.monotonic() + 60
+    while not await asyncio.to_thread(server.sql, IS_WAITING):
+        assert time.monotonic() < deadline, "no commit came"
+
+
+@pytest.mark.parametrize("times", [1, 2])
+async def test_a_task_that_is_cancelled_while_the_server_commits(
+    slow_server: Server, csv_file: Any, times: int
+) -> None:
+    """The server has been faster, and who has cancelled it hears of that."""
+    keywords = slow_server.keywords()
+    async with await psycopg.AsyncConnection.connect(**keywords) as connection:
+        task = asyncio.create_task(import_csv_async(connection, "pair", csv_file("a,b\n1,x\n")))
+        await until_committing(slow_server)
+        for _ in range(times):
+            task.cancel()
+            await asyncio.sleep(0)
+        with pytest.raises(OutcomeUnknownError) as error:
+            await task
+    slow_server.sql(f"SELECT pg_terminate_backend(pid, 5000) FROM ({IS_WAITING}) AS waiting")
+    async with await psycopg.AsyncConnection.connect(**keywords) as connection:
+        assert await commit_status_async(connection, error.value.xid) == "committed"
+    assert slow_server.sql("SELECT * FROM pair") == [(1, "x")]
 
 
 def test_a_commit_that_dies(people: psycopg.Connection[Any], csv_file: Any) -> None:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import asyncio
 import csv
 import gzip
 import io
 import os
+import re
 import stat
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -146,11 +149,12 @@ def test_a_full_disk(filled: psycopg.Connection[Any]) -> None:
     """The error says so, and the connection can be used again."""
     options = ExportOptions(query=True)
     query = "SELECT repeat('x', 1000) FROM generate_series(1, 100000)"
-    with (
-        Path("/dev/full").open("wb", buffering=0) as full,
-        pytest.raises(OSError, match=r"No space"),
-    ):
-        export_csv(filled, query, full, options)
+    with Path("/dev/full").open("wb", buffering=0) as full:
+        for target in (full, "/dev/full"):
+            with pytest.raises(TransferError, match=r"cannot write /dev/full: No space"):
+                export_csv(filled, query, target, options)
+            with pytest.raises(TransferError, match=r"cannot write /dev/full: No space"):
+                export_csv(filled, "t", target)  # so few rows that they come at the end
     assert filled.execute("SELECT 1").fetchall() == [(1,)]
 
 
@@ -305,3 +309,60 @@ def test_one_column_of_awkward_texts_comes_back(
     assert connection.execute("SELECT t FROM two ORDER BY n").fetchall() == [(t,) for t in texts]
     assert len(list(csv.reader(io.StringIO(out.getvalue().decode(), newline="")))) == len(texts) + 1
     connection.rollback()
+
+
+@pytest.mark.parametrize("compression", ["none", "gz"])
+def test_what_a_stream_refuses(filled: psycopg.Connection[Any], compression: Any) -> None:
+    """It may have no words of the system for that."""
+    options = ExportOptions(compression=compression)
+    with Path(os.devnull).open("rb") as wrong, pytest.raises(TransferError, match=r"cannot write"):
+        export_csv(filled, "t", wrong, options)
+    assert filled.execute("SELECT 1").fetchall() == [(1,)]
+
+
+def test_a_reader_that_goes_away(filled: psycopg.Connection[Any]) -> None:
+    """That is for the program to judge, as the command line does: it ends."""
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "wb", buffering=0) as pipe, pytest.raises(BrokenPipeError):
+        export_csv(filled, "t", pipe)
+
+
+def test_a_folder_that_cannot_be_made(filled: psycopg.Connection[Any], csv_file: Any) -> None:
+    """A file is there."""
+    path = csv_file("mine")
+    with pytest.raises(TransferError, match=re.escape(f"cannot write {path}: ")):
+        export_schema(filled, "public", path)
+    assert path.read_text() == "mine"
+
+
+def files_in(folder: Path) -> list[Path]:
+    """Return what is there."""
+    return list(folder.iterdir())
+
+
+async def test_the_disk_does_not_block_the_loop(
+    filled: psycopg.Connection[Any],
+    server: Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And who is cancelled while it is waited for leaves no file."""
+    began, ends, loop = asyncio.Event(), threading.Event(), asyncio.get_running_loop()
+
+    def slow(_: int) -> None:
+        loop.call_soon_threadsafe(began.set)
+        assert ends.wait(20)
+
+    monkeypatch.setattr(os, "fsync", slow)
+    keywords = server.keywords(dbname=filled.info.dbname)
+    async with await psycopg.AsyncConnection.connect(**keywords) as connection:
+        task = asyncio.create_task(export_csv_async(connection, "t", tmp_path / "t.csv"))
+        await began.wait()
+        task.cancel()
+        await asyncio.sleep(0)
+        assert files_in(tmp_path)
+        ends.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert not files_in(tmp_path)

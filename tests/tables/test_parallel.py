@@ -1,16 +1,27 @@
 from __future__ import annotations
 
+import asyncio
 import re
+import signal
+import socket
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from psycopg.pq import TransactionStatus
+from tests.proxy import Proxy
 from tests.tables.conftest import interrupt, strike_at
+from tests.tables.test_commit import cancel_at
 
 from pgstrata.errors import UsageError
 from pgstrata.tables import (
     ImportOptions,
+    OutcomeUnknownError,
     PartialTransferError,
     RowError,
     TransferError,
@@ -19,6 +30,7 @@ from pgstrata.tables import (
     parallel,
     strict,
 )
+from pgstrata.tables.errors import Interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -128,15 +140,102 @@ def test_a_failing_commit_says_which_records_of_which_files_are_in(
     assert sorted([*known[shares[1]], *known[shares[2]]]) == [1, 2, 3]
 
 
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize("after", [False, True])
+async def test_a_cancelled_commit_says_what_is_in(
+    people: psycopg.Connection[Any], server: Server, csv_file: Any, place: int, *, after: bool
+) -> None:
+    """Which connection has got which records nobody knows; it is a cancellation if none is in."""
+    keywords, connect = server.keywords(dbname=people.info.dbname), psycopg.AsyncConnection.connect
+    async with await connect(**keywords) as one, await connect(**keywords) as two:
+        cancel_at((one, two)[place], "COMMIT", after=after)
+        with pytest.raises((TransferError, asyncio.CancelledError)) as caught:
+            await import_csv_async(one, "people", csv_file(body(30_000)), workers=[two])
+        states = {connection.info.transaction_status for connection in (one, two)}
+    assert states == {TransactionStatus.IDLE}
+    kept = count(people)[0]
+    if isinstance(caught.value, PartialTransferError):
+        said = str(caught.value).partition(";")[0]
+        assert kept == sum(int(b) - int(a) + 1 for a, b in re.findall(r"(\d+)-(\d+)", said))
+    else:
+        assert kept == (30_000 if isinstance(caught.value, OutcomeUnknownError) else 0)
+
+
+@pytest.mark.parametrize("deferred", ["", "DEFERRABLE INITIALLY DEFERRED"])
 def test_a_row_that_another_connection_may_have(
-    people: psycopg.Connection[Any], workers: list[psycopg.Connection[Any]], csv_file: Any
+    people: psycopg.Connection[Any],
+    workers: list[psycopg.Connection[Any]],
+    csv_file: Any,
+    deferred: str,
 ) -> None:
     """What the server says of a key to the same table is no help; the hint is."""
-    people.execute("CREATE TABLE staff (id int PRIMARY KEY, boss int REFERENCES staff)")
+    text = f"CREATE TABLE staff (id int PRIMARY KEY, boss int REFERENCES staff {deferred})"
+    people.execute(text.encode())
     people.commit()
     with pytest.raises(TransferError, match="foreign key") as caught:
         import_csv(people, "staff", csv_file("id,boss\n1,2\n"), workers=workers)
     assert "do not see each other's rows" in caught.value.hint
+
+
+@pytest.mark.parametrize("statement", ["SELECT", "SET CONSTRAINTS"])
+def test_a_connection_that_dies(
+    people: psycopg.Connection[Any],
+    workers: list[psycopg.Connection[Any]],
+    server: Server,
+    csv_file: Any,
+    statement: str,
+) -> None:
+    """Before it has loaded anything, or behind that: nothing is kept, and that is said."""
+    strike_at(workers[0], statement, gone(server, workers[0]))
+    with pytest.raises(TransferError, match=r"nothing was kept: terminating connection"):
+        import_csv(people, "people", csv_file(body(3)), workers=workers)
+    assert count(people)[0] == 0
+
+
+WAITING = "SELECT pid FROM pg_locks WHERE NOT granted AND relation = 'people'::regclass"
+
+
+def until_waiting(server: Server, database: str, expected: int) -> None:
+    """Wait until so many connections wait for the table."""
+    deadline = time.monotonic() + 20
+    while len(server.sql(WAITING, database)) != expected:
+        assert time.monotonic() < deadline, server.sql(WAITING, database)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="listening is ended so on Linux only")
+def test_ctrl_c_while_one_server_cannot_be_reached(
+    people: psycopg.Connection[Any],
+    workers: list[psycopg.Connection[Any]],
+    server: Server,
+    csv_file: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The others are cancelled all the same, and it is said what is kept."""
+    monkeypatch.setattr(parallel, "LOCK_TIMEOUT", "60s")
+    listener, database = socket.create_server(("127.0.0.1", 0)), people.info.dbname
+    locking = psycopg.connect(**server.keywords(dbname=database))
+
+    def strike() -> None:
+        try:
+            until_waiting(server, database, 3)
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            until_waiting(server, database, 1)
+        finally:
+            locking.rollback()
+
+    with (
+        locking,
+        ThreadPoolExecutor(1) as threads,
+        Proxy((server.host, server.port), listener) as proxy,
+        psycopg.connect(**server.keywords(port=proxy.port, dbname=database)) as proxied,
+    ):
+        listener.shutdown(socket.SHUT_RDWR)  # what is connected stays so
+        locking.execute("LOCK TABLE people")
+        striking = threads.submit(strike)
+        with pytest.raises(Interrupted, match="nothing was kept"):
+            import_csv(proxied, "people", csv_file(body(3)), workers=workers[:2])
+        striking.result()
+    assert count(people)[0] == 0
 
 
 def test_fields_may_be_left_out(

@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import json
 import random
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,6 +18,8 @@ from pgstrata.tables import (
     import_csv,
     pieces,
 )
+from pgstrata.tables.prepare import open_file
+from pgstrata.tables.refusals import found_again
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -382,3 +385,97 @@ def test_a_damaged_archive_is_no_end_of_the_file(
     with pytest.raises(InputError, match=r"damaged or cut off"):
         import_csv(people, "people", csv_file(data[:-1000]), ImportOptions(rejects=rejects))
     assert people.execute("SELECT count(*) FROM people").fetchone() == (0,)
+
+
+def test_records_are_found_again_in_one_go(csv_file: Any) -> None:
+    """However many they are, each is compared a few times only."""
+    compared = 0
+
+    class Counted(int):
+        __hash__ = int.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            nonlocal compared
+            compared += 1
+            return int(self) == other
+
+        def __lt__(self, other: int) -> bool:
+            nonlocal compared
+            compared += 1
+            return int(self) < other
+
+    path = csv_file("id\n" + "".join(f"{n},{'x' * 90}\n" for n in range(1, 20_001)))
+    file = open_file(path, ImportOptions())
+    file.take_header()
+    start = next(file.blocks())
+    left_out, places = {*range(1, 20_000, 20)}, [Counted(n) for n in range(1, 19_000, 10)]
+    with closing(file.input):
+        found = found_again(file, start, left_out, places)
+    staged = [n for n in range(1, 20_001) if n not in left_out]
+    assert [record.number for record in found] == [staged[place - 1] for place in places]
+    assert compared < 10 * len(places)
+
+
+@pytest.fixture
+def later(either: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
+    """Return a connection in a transaction that has put off a check, of another table."""
+    either.execute(
+        "CREATE TABLE parent (id int PRIMARY KEY); INSERT INTO parent VALUES (1);"
+        "CREATE TABLE child (id int PRIMARY KEY, parent int"
+        " REFERENCES parent DEFERRABLE INITIALLY DEFERRED);"
+        "CREATE TABLE other (id int,"
+        " parent int REFERENCES parent DEFERRABLE INITIALLY DEFERRED)"
+    )
+    either.commit()
+    either.execute("INSERT INTO other VALUES (1, 9)")
+    return either
+
+
+@pytest.mark.parametrize("options", [{}, {"on_conflict": "skip"}])
+def test_what_else_is_put_off_stays_so(
+    later: psycopg.Connection[Any], csv_file: Any, rejects: Path, options: Any
+) -> None:
+    """It is no fault of the rows; and the caller may put off more of it, on the same table too."""
+    path = csv_file("id,parent\n1,1\n2,2\n3,1\n4,1\n")
+    result = import_csv(later, "child", path, ImportOptions(rejects=rejects, **options))
+    assert (result.rows_loaded, [one["record"] for one in details(rejects)]) == (3, [2])
+    later.execute("INSERT INTO child VALUES (5, 9); INSERT INTO parent VALUES (9)")
+    later.commit()
+    assert later.execute("SELECT count(*) FROM child").fetchone() == (4,)
+
+
+def test_rows_of_the_caller_that_do_not_hold_yet(
+    later: psycopg.Connection[Any], csv_file: Any, rejects: Path
+) -> None:
+    """With them no row could be told good, so none is called bad; the transaction goes on."""
+    later.execute("INSERT INTO child VALUES (5, 9)")
+    path = csv_file("id,parent\n1,1\n")
+    with pytest.raises(TransferError, match=r"do not hold: .*foreign key"):
+        import_csv(later, "child", path, ImportOptions(rejects=rejects))
+    later.execute("INSERT INTO parent VALUES (9)")
+    later.commit()
+    assert later.execute("SELECT id FROM child").fetchall() == [(5,)]
+    assert not rejects.exists()
+
+
+@pytest.mark.parametrize("into", ["above", "apart.below"])
+def test_what_partitions_put_off_of_their_own(
+    either: psycopg.Connection[Any], csv_file: Any, rejects: Path, into: str
+) -> None:
+    """A key and a trigger, in another schema: that the table above knows of none is no matter."""
+    either.execute(
+        "CREATE TABLE parent (id int PRIMARY KEY); INSERT INTO parent VALUES (1);"
+        "CREATE TABLE above (id int, parent int) PARTITION BY RANGE (id); CREATE SCHEMA apart;"
+        "CREATE TABLE apart.below PARTITION OF above DEFAULT;"
+        'ALTER TABLE apart.below ADD CONSTRAINT "a key" FOREIGN KEY (parent)'
+        " REFERENCES parent DEFERRABLE INITIALLY DEFERRED;"
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN"
+        " IF NEW.id = 3 THEN RAISE 'not you'; END IF; RETURN NEW; END$$;"
+        "CREATE CONSTRAINT TRIGGER t AFTER INSERT ON apart.below DEFERRABLE INITIALLY DEFERRED"
+        " FOR EACH ROW EXECUTE FUNCTION refuse()"
+    )
+    either.commit()
+    path = csv_file("id,parent\n1,1\n2,2\n3,1\n4,1\n")
+    import_csv(either, into, path, ImportOptions(rejects=rejects))
+    assert {one["record"]: one["sqlstate"] for one in details(rejects)} == {2: "23503", 3: "P0001"}
+    assert either.execute("SELECT id FROM above ORDER BY 1").fetchall() == [(1,), (4,)]

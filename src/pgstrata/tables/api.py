@@ -72,7 +72,12 @@ async def import_csv_async(  # three callbacks and helpers by keyword
     on_plan: Callable[[ImportPlan], None] | None = None,
     workers: Sequence[psycopg.AsyncConnection[Any]] = (),
 ) -> ImportResult:
-    """Load CSV files into a table; see ``import_csv``."""
+    """Load CSV files into a table; see ``import_csv``.
+
+    A ``CancelledError`` says that nothing was kept, but for batches that were committed before. If
+    the server was committing and has been faster, it is an ``OutcomeUnknownError``, whose message
+    says that all is in, or with ``workers`` also a ``PartialTransferError``.
+    """
     steps = _imported(connection, table, source, options, Tally(progress), on_plan, workers)
     return await run_async(steps)
 
@@ -93,7 +98,8 @@ def export_csv(
     own.
 
     Raises ``InputError`` if there is no such table or the file exists, ``TransferError`` if the
-    server or the disk said no: then there is no file.
+    server or the disk said no: then there is no file. A ``BrokenPipeError`` of a stream, whose
+    reader has gone, is raised as it is.
     """
     from pgstrata.tables.exporting import export_steps
 
@@ -108,7 +114,11 @@ async def export_csv_async(
     *,
     progress: OnProgress | None = None,
 ) -> ExportResult:
-    """Write a table or query into a CSV file; see ``export_csv``."""
+    """Write a table or query into a CSV file; see ``export_csv``.
+
+    A ``CancelledError`` says that there is no file, and comes when nothing is written any more.
+    If all was done already, it is an ``OutcomeUnknownError`` that says so.
+    """
     from pgstrata.tables.exporting import export_steps
 
     return await run_async(export_steps(connection, what, target, options, Tally(progress)))
@@ -180,7 +190,12 @@ async def copy_table_async(  # three callbacks and helpers by keyword
     progress: OnProgress | None = None,
     on_plan: Callable[[CopyPlan], None] | None = None,
 ) -> CopyResult:
-    """Copy a table from one server to another; see ``copy_table``."""
+    """Copy a table from one server to another; see ``copy_table``.
+
+    A ``CancelledError`` says that nothing was kept, but for batches that were committed before. If
+    the server was committing and has been faster, it is an ``OutcomeUnknownError``, whose message
+    says that all is in.
+    """
     from pgstrata.tables.copying import copy_steps
     from pgstrata.tables.copyplan import Copy
 
@@ -213,7 +228,7 @@ async def copy_tables_async(
     progress: OnProgress | None = None,
     on_plan: Callable[[CopyPlan], None] | None = None,
 ) -> tuple[CopyResult, ...]:
-    """Copy several tables; see ``copy_tables``."""
+    """Copy several tables; see ``copy_tables``, and ``copy_table_async`` for a cancellation."""
     from pgstrata.tables.copying import copy_all_steps
 
     return await run_async(copy_all_steps(source, target, tables, progress, on_plan))

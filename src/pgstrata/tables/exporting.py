@@ -15,7 +15,7 @@ from pgstrata.tables import wire
 from pgstrata.tables.catalog import Table, get_table
 from pgstrata.tables.encoding import find_encoding
 from pgstrata.tables.errors import InputError, TransferError
-from pgstrata.tables.outfile import chosen_codec, encoder, written
+from pgstrata.tables.outfile import chosen_codec, encoder, refusing, written
 from pgstrata.tables.results import ExportResult
 from pgstrata.tables.selection import selected
 from pgstrata.tables.session import READING, refused, snapshot
@@ -70,7 +70,8 @@ def _all(
     found = yield from query(connection, _TABLES, schema)
     if not found:
         raise InputError(f"there are no tables in the schema {schema}")
-    yield Local(partial(folder.mkdir, parents=True, exist_ok=True))
+    with refusing(folder):
+        yield Local(partial(folder.mkdir, parents=True, exist_ok=True))
     paths: dict[Path, str] = {}
     for (name,) in found:
         quoted = sql.Identifier(schema, name).as_string(None)
@@ -104,10 +105,11 @@ def _one(
     text = copy_out(rows_of, dialect, encoding.server, header=options.header, quoted=options.quoted)
     before = tally.bytes
     with written(target, codec, overwrite=options.overwrite) as out:
-        write = encoder(out, options.encoding, transcoded=encoding.transcoded)
+        write = encoder(out.data, options.encoding, transcoded=encoding.transcoded)
         rows = yield from _copied(
             connection, text.as_bytes(None), write, tally, header=options.header
         )
+        yield Local(out.finish)
     tally.tell()
     return ExportResult(
         rows=rows,

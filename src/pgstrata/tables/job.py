@@ -17,16 +17,12 @@ PERIOD = 0.1  # seconds between two calls of a progress callback
 
 
 class Job(NamedTuple):
-    """``deferrable``: the table has constraints that may be checked as late as the commit.
-
-    ``lanes`` is how many connections share the file, and so the memory.
-    """
+    """``lanes`` is how many connections share the file, and so the memory."""
 
     connection: AnyConnection
     target: Target
     file: Opened
     force_null: bool = False
-    deferrable: bool = False
     lanes: int = 1
 
     @property

@@ -47,7 +47,7 @@ def _opened(run: Run, table: Table, merge: Merge, fitted: Fitted) -> Steps[Job]:
     """Make ready to load a file, of which a row that is staged can be found again."""
     numbered = merge.staged(fitted.columns) and fitted.file.repeatable
     target = yield from open_target(run.connection, table, fitted.columns, merge, numbered=numbered)
-    return Job(run.connection, target, fitted.file, run.options.empty_as_null, table.deferrable)
+    return Job(run.connection, target, fitted.file, run.options.empty_as_null)
 
 
 def teller(run: Run, fitted: Fitted) -> Callable[[Block], None]:
@@ -64,8 +64,10 @@ def _tolerantly(
     run: Run, table: Table, merge: Merge, fitted: Fitted, blocks: Iterator[Block]
 ) -> Steps[int]:
     from pgstrata.tables import tolerant
+    from pgstrata.tables.deferral import check_at_once, put_off_again
 
     job = yield from _opened(run, table, merge, fitted)
+    constraints = yield from check_at_once(run.connection, table)
     start: list[Block] = []
     bad: set[int] = set()
 
@@ -77,7 +79,9 @@ def _tolerantly(
     read, loaded = yield from tolerant.load(
         job, table, _noted(blocks, start), keep, teller(run, fitted), run.rejects.room
     )
-    run.count(read, (yield from _closed(run, job, table, merge, start, bad, loaded)))
+    merged = yield from _closed(run, job, table, merge, start, bad, loaded)
+    yield from put_off_again(run.connection, constraints)
+    run.count(read, merged)
     return read
 
 

@@ -6,15 +6,17 @@ import codecs
 import io
 import os
 import tempfile
+from collections.abc import Callable
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
 
 from pgstrata.tables.errors import InputError, TransferError
 from pgstrata.tables.source import AUTO, NONE, Codec, codec_for, codec_named
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from pgstrata.tables.options import ExportOptions
 
@@ -49,52 +51,80 @@ def encoder(out: IO[bytes], encoding: str, *, transcoded: bool) -> Callable[[byt
     return write
 
 
+class Out(NamedTuple):
+    """``data`` takes what is to be written. ``finish`` brings it to where it goes, which takes a
+    while: it is called when all of it is there, and not at all if something went wrong.
+    """
+
+    data: IO[bytes]
+    finish: Callable[[], None]
+
+
 @contextmanager
-def written(target: Any, codec: Codec | None, *, overwrite: bool) -> Iterator[IO[bytes]]:
-    """Open what to write to; a file appears under its name only when it is complete."""
+def written(target: Any, codec: Codec | None, *, overwrite: bool) -> Iterator[Out]:
+    """Open what to write to; a file appears under its name only when it is complete.
+
+    Raises ``InputError`` if it exists, ``TransferError`` if the disk says no, also to what is
+    written meanwhile. That the reader of a stream has gone is left to the caller.
+    """
     if not isinstance(target, (str, os.PathLike)):
-        with _compressed(cast("IO[bytes]", target), codec) as out:
-            yield out
-        target.flush()
+        stream, name = cast("IO[bytes]", target), getattr(target, "name", "the stream")
+        with refusing(name, BrokenPipeError), _compressed(stream, codec) as out:
+            yield Out(out, partial(_finish, out, stream, stream.flush))
         return
     path = Path(target)
-    if path.exists() and not path.is_file():  # a pipe or device, which must stay one
-        with _opened(path) as raw, _compressed(raw, codec) as out:
-            yield out
-        return
+    with refusing(path):
+        if path.exists() and not path.is_file():  # a pipe or device, which must stay one
+            with path.open("wb") as raw, _compressed(raw, codec) as out:
+                yield Out(out, partial(_finish, out, raw, raw.flush))
+            return
+        with _named(path, overwrite=overwrite) as part, _compressed(part, codec) as out:
+            yield Out(out, partial(_finish, out, part, partial(_sync, part)))
+
+
+@contextmanager
+def refusing(name: object, *others: type[OSError]) -> Iterator[None]:
+    """Raise ``TransferError`` for an ``OSError``, but not for some ``others``."""
+    try:
+        yield
+    except others:
+        raise
+    except OSError as error:
+        raise TransferError(f"cannot write {name}: {error.strerror or error}") from error
+
+
+@contextmanager
+def _named(path: Path, *, overwrite: bool) -> Iterator[IO[bytes]]:
+    """Open a file that gets its name when it is complete."""
     if path.exists() and not overwrite:
         raise InputError(f"{path} exists", hint="give another name, or overwrite it (--force)")
     part = _part_of(path)
     try:
         with io.BufferedWriter(_Early(part, "wb")) as raw:
-            with _compressed(raw, codec) as out:
-                yield out
-            raw.flush()
-            os.fsync(raw.fileno())
+            yield raw
         if path.exists() and not overwrite:
             raise InputError(f"{path} has appeared meanwhile", hint="overwrite it, or rename it")
         part.replace(path)
-    except OSError as error:
-        raise TransferError(f"cannot write {path}: {error.strerror}") from error
     finally:
         part.unlink(missing_ok=True)
 
 
 def _part_of(path: Path) -> Path:
     """Create a file of a name that nobody has, beside the target; only its owner may read it."""
-    try:
-        number, name = tempfile.mkstemp(suffix=".part", prefix=f"{path.name}.", dir=path.parent)
-    except OSError as error:
-        raise TransferError(f"cannot write {path}: {error.strerror}") from error
+    number, name = tempfile.mkstemp(suffix=".part", prefix=f"{path.name}.", dir=path.parent)
     os.close(number)
     return Path(name)
 
 
-def _opened(path: Path) -> IO[bytes]:
-    try:
-        return path.open("wb")
-    except OSError as error:
-        raise TransferError(f"cannot write {path}: {error.strerror}") from error
+def _finish(out: IO[bytes], raw: IO[bytes], end: Callable[[], None]) -> None:
+    if out is not raw:
+        out.close()
+    end()
+
+
+def _sync(raw: IO[bytes]) -> None:
+    raw.flush()
+    os.fsync(raw.fileno())
 
 
 class _Early(io.FileIO):

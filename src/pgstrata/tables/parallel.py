@@ -7,6 +7,8 @@ milliseconds of the commits themselves are not one transaction: what they leave 
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -36,7 +38,16 @@ from pgstrata.tables.importing import (
 from pgstrata.tables.job import Job
 from pgstrata.tables.load import teller
 from pgstrata.tables.modes import Merge, Merged, close_target, open_target
-from pgstrata.tables.session import apply, assigned_xid, commit, in_transaction
+from pgstrata.tables.session import (
+    TooLateError,
+    apply,
+    assigned_xid,
+    commit,
+    in_transaction,
+    refused,
+    too_late,
+    was_committed,
+)
 from pgstrata.tables.steps import AnyConnection, Steps, Together, query
 
 if TYPE_CHECKING:
@@ -49,13 +60,15 @@ if TYPE_CHECKING:
 LOCK_TIMEOUT = (
     "5s"  # two connections that load the same key wait for each other, unseen by the server
 )
+CANCEL_SECONDS = 5.0  # for all connections; one that hears nothing ends with its lock or its data
 _PLAIN = Merge()  # appends, through a staging table only where fields are left out
 
 
 def together(run: Run, workers: Sequence[AnyConnection]) -> Steps[ImportResult]:
     """Import over the run's own connection and the ``workers``; the order of rows is not kept.
 
-    Raises ``UsageError`` for what only one transaction can do.
+    Raises ``UsageError`` for what only one transaction can do, ``PartialTransferError`` or
+    ``OutcomeUnknownError`` if something was kept, or may have been, else another ``TransferError``.
     """
     _refuse_impossible(run)
     connections = [run.connection, *workers]
@@ -63,21 +76,22 @@ def together(run: Run, workers: Sequence[AnyConnection]) -> Steps[ImportResult]:
         if in_transaction(connection):
             raise UsageError("a connection that loads in parallel is already in a transaction")
     try:
-        for connection in connections:
-            if connection.autocommit:
-                yield from query(connection, "BEGIN")
-            yield from apply(connection, {**run.settings, "lock_timeout": LOCK_TIMEOUT})
         ranges = yield from _load(run, connections)
         result = run.result(committed=not run.options.dry_run)
-        if not run.options.dry_run:
+        if run.options.dry_run:
+            yield from _undo(connections)
+        else:
             yield from _commit(run, connections, ranges)
-    except Interrupted:
+    except BaseException as error:
+        with suppress(asyncio.CancelledError, KeyboardInterrupt):  # the error says what is kept
+            yield from _undo(connections)
+        if isinstance(error, psycopg.Error):
+            raise refused(error, "nothing was kept") from error
+        if isinstance(error, KeyboardInterrupt) and not isinstance(error, Interrupted):
+            raise Interrupted("nothing was kept") from error
         raise
-    except KeyboardInterrupt as error:
-        raise Interrupted("nothing was kept") from error
     finally:
         close_files(run)
-        yield Together([_undo(connection) for connection in connections])
     return result
 
 
@@ -148,6 +162,10 @@ def _refuse_impossible(run: Run) -> None:
 
 
 def _load(run: Run, connections: list[AnyConnection]) -> Steps[list[list[Range]]]:
+    for connection in connections:
+        if connection.autocommit:
+            yield from query(connection, "BEGIN")
+        yield from apply(connection, {**run.settings, "lock_timeout": LOCK_TIMEOUT})
     table = yield from ready_table(run)
     if run.ddl:
         raise UsageError(
@@ -176,11 +194,11 @@ def _load(run: Run, connections: list[AnyConnection]) -> Steps[list[list[Range]]
 
 
 def _stop(shared: Shared, connections: list[AnyConnection]) -> None:
-    """Let all lanes end now, also one that waits for a lock."""
+    """Let all lanes end now, also one that waits for a lock, as far as servers can be reached."""
+    from pgstrata.connect.cancelling import cancel
+
     shared.fail()
-    for connection in connections:
-        if not connection.closed:
-            connection.pgconn.get_cancel().cancel()
+    cancel(connections, CANCEL_SECONDS)
 
 
 class _Lane(NamedTuple):
@@ -203,8 +221,10 @@ def _lane(
         loaded = yield from strict.load(job, lane.shared.lane(lane.taken), told)
         yield from close_target(connection, table, target, _PLAIN, loaded)
         yield from query(connection, "SET CONSTRAINTS ALL IMMEDIATE")
-    except BaseException:
+    except BaseException as error:
         lane.shared.fail()
+        if isinstance(error, psycopg.Error):
+            raise refused(error, "nothing was kept") from error
         raise
     return loaded
 
@@ -219,9 +239,9 @@ def _commit(run: Run, connections: list[AnyConnection], ranges: list[list[Range]
             yield from commit(connection, xid)
             ended += 1
     except BaseException as error:
-        ended += int(isinstance(error, Interrupted) and error.committed)
+        ended += int(was_committed(error))
         if ended == len(connections):
-            raise Interrupted("too late: all is in the table", committed=True) from error
+            raise too_late(error, "all is in the table", xids[-1]) from error
         if ended or isinstance(error, OutcomeUnknownError):
             raise _divided(run, ranges, ended, error) from error
         if isinstance(error, Exception):
@@ -233,11 +253,12 @@ def _divided(
     run: Run, ranges: list[list[Range]], ended: int, error: BaseException
 ) -> PartialTransferError:
     """Return the error that says what the first ``ended`` connections have committed."""
-    certain = isinstance(error, (psycopg.Error, Interrupted))
-    doubtful = "are not" if certain else "are or are not"
+    stopped = isinstance(error, (Interrupted, TooLateError, asyncio.CancelledError))
+    doubtful = "are not" if stopped or isinstance(error, psycopg.Error) else "are or are not"
+    why = "it was interrupted" if stopped else error
     return PartialTransferError(
         f"{run.name} holds the records {_listed(ranges[:ended])}; those from"
-        f" {_listed(ranges[ended : ended + 1])} {doubtful}, the others are not: {error}",
+        f" {_listed(ranges[ended : ended + 1])} {doubtful}, the others are not: {why}",
         hint="delete what is there, or load the other records",
     )
 
@@ -254,6 +275,10 @@ def _listed(ranges: list[list[Range]]) -> str:
     return ", ".join(parts) or "(none)"
 
 
-def _undo(connection: AnyConnection) -> Steps[None]:
+def _undo(connections: list[AnyConnection]) -> Steps[None]:
+    yield Together([_rollback(connection) for connection in connections])
+
+
+def _rollback(connection: AnyConnection) -> Steps[None]:
     if not connection.closed:
         yield from query(connection, "ROLLBACK")

@@ -8,6 +8,7 @@ have to move at once; only those that refer to none are taken out.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import TYPE_CHECKING, NamedTuple
 
 import psycopg
@@ -22,7 +23,7 @@ from pgstrata.tables.records import Scanner
 from pgstrata.tables.steps import AnyConnection, Steps, query
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from pgstrata.tables.catalog import Table
     from pgstrata.tables.prepare import Opened
@@ -123,7 +124,7 @@ def places_of(
 
 
 def found_again(
-    file: Opened, start: Block, left_out: Collection[int], places: Collection[int]
+    file: Opened, start: Block, left_out: Collection[int], places: Sequence[int]
 ) -> list[Record]:
     """Return records of a file by their ascending places among those that were staged.
 
@@ -132,17 +133,22 @@ def found_again(
     """
     scanner = Scanner(file.dialect, line=start.line, offset=start.offset, record=start.record)
     found: list[Record] = []
-    place = 0
+    gone, place = sorted(left_out), 0
     for block in scanner.blocks(chunks_again(file, start.offset)):
-        numbers = range(block.record, block.record + block.records)
-        staged = block.records - sum(number in numbers for number in left_out)
-        if any(place < wanted <= place + staged for wanted in places):
-            records = [r for r in split_block(block, scanner) if r.number not in left_out]
-            found += [r for at, r in enumerate(records, place + 1) if at in places]
-        place += staged
+        missing = {*_between(gone, block.record, block.record + block.records)}
+        last = place + block.records - len(missing)
+        if wanted := {*_between(places, place + 1, last + 1)}:
+            records = [r for r in split_block(block, scanner) if r.number not in missing]
+            found += [r for at, r in enumerate(records, place + 1) if at in wanted]
+        place = last
         if len(found) == len(places):
             return found
     raise InputError(f"{file.name} has become shorter while it was imported")
+
+
+def _between(numbers: Sequence[int], first: int, end: int) -> Sequence[int]:
+    """Return those of ascending numbers that are in a range."""
+    return numbers[bisect_left(numbers, first) : bisect_left(numbers, end)]
 
 
 def _attempt(
@@ -152,8 +158,6 @@ def _attempt(
     yield from query(connection, "SAVEPOINT pgstrata_move")
     try:
         rows = yield from query(connection, move(table, target, merge, part))
-        if table.deferrable:
-            yield from query(connection, "SET CONSTRAINTS ALL IMMEDIATE")
     except psycopg.Error as error:
         if connection.closed or not of_row(error):
             raise unmoved(error, table, merge) from error

@@ -6,6 +6,7 @@ a transaction of the caller it is a savepoint, and the caller commits.
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 T = TypeVar("T")
+INTERRUPTIONS = (KeyboardInterrupt, asyncio.CancelledError)
 
 IN_THE_WAY = "--on-conflict skip or update says what to do with rows that exist"
 LOCK_TIMEOUT = "10s"  # unless the session has one: who waits for a lock makes others wait behind it
@@ -49,6 +51,10 @@ WRITING = BOTH | {
 }
 
 
+class TooLateError(OutcomeUnknownError):
+    """A task was cancelled while the server committed, which was faster: all is kept."""
+
+
 def transaction(
     connection: AnyConnection,
     body: Steps[T],
@@ -56,7 +62,10 @@ def transaction(
     *,
     keep: bool = True,
 ) -> Steps[T]:
-    """Run ``body`` as a transaction or savepoint; undo it on an exception, or unless ``keep``."""
+    """Run ``body`` as a transaction or savepoint; undo it on an exception, or unless ``keep``.
+
+    Raises as ``commit`` does, and ``TransferError`` for what the server says: nothing was kept.
+    """
     nested = yield from _begin(connection)
     try:
         before = yield from apply(connection, settings)
@@ -93,7 +102,8 @@ def snapshot(connection: AnyConnection, body: Steps[T], settings: Mapping[str, s
         before = yield from apply(connection, settings)
         result = yield from body
     except BaseException as error:
-        yield from _undo(connection, nested=nested)
+        with suppress(asyncio.CancelledError):  # a second one; the error says what is kept
+            yield from _undo(connection, nested=nested)
         if isinstance(error, psycopg.Error):
             raise refused(error, "nothing was kept") from error
         raise
@@ -104,9 +114,10 @@ def snapshot(connection: AnyConnection, body: Steps[T], settings: Mapping[str, s
         yield from query(connection, end)
     except psycopg.Error:
         pass
-    except KeyboardInterrupt as error:
-        yield from _undo(connection, nested=nested)
-        raise Interrupted("too late: all is done", committed=True) from error
+    except INTERRUPTIONS as error:
+        with suppress(psycopg.Error, *INTERRUPTIONS):
+            yield from _undo(connection, nested=nested)
+        raise too_late(error, "all is done") from error
     return result
 
 
@@ -150,9 +161,10 @@ def assigned_xid(connection: AnyConnection) -> Steps[str]:
 
 
 def commit(connection: AnyConnection, xid: str) -> Steps[None]:
-    """COMMIT. Raises ``OutcomeUnknownError`` if the connection is lost before the answer.
+    """COMMIT. Raises ``OutcomeUnknownError`` if the answer is lost.
 
-    Raises ``Interrupted`` on Ctrl-C: the server may have been faster. Else all is undone.
+    Where Ctrl-C or a cancellation comes first, all is undone. But the server may be faster than
+    both: then it raises what ``too_late`` returns.
     """
     try:
         yield from query(connection, "COMMIT")
@@ -160,14 +172,41 @@ def commit(connection: AnyConnection, xid: str) -> Steps[None]:
         if connection.closed:
             raise _unknown(xid) from error
         raise
-    except KeyboardInterrupt as error:
-        if connection.closed:
-            raise _unknown(xid) from error
+    except INTERRUPTIONS as error:
+        if (yield from _is_committed(connection, xid, error)):
+            raise too_late(error, "all is in the table", xid) from error
+        if isinstance(error, KeyboardInterrupt):
+            raise Interrupted("nothing was kept") from error
+        raise
+
+
+def _is_committed(connection: AnyConnection, xid: str, error: BaseException) -> Steps[bool]:
+    """Return what came of a COMMIT that was interrupted, and end what it may have left open.
+
+    Raises ``OutcomeUnknownError`` if that cannot be told.
+    """
+    try:
         status = (yield from commit_status_steps(connection, xid)) if xid else None
-        yield from _undo(connection, nested=False)  # it may have come before COMMIT was sent
-        if status == "committed":
-            raise Interrupted("too late: all is in the table", committed=True) from error
-        raise Interrupted("nothing was kept") from error
+        yield from _undo(connection, nested=False)  # COMMIT may not have been sent
+    except (psycopg.Error, *INTERRUPTIONS):
+        raise _unknown(xid) from error
+    return status == "committed"
+
+
+def too_late(error: BaseException, what: str, xid: str = "") -> BaseException:
+    """Return what to raise for an interruption that came when ``what`` was so already.
+
+    It is no ``CancelledError``, of which ``wait_for`` makes a timeout that does not say what is
+    kept; nor an ``Interrupted``, which would end the event loop and not only the task.
+    """
+    if isinstance(error, KeyboardInterrupt):
+        return Interrupted(f"too late: {what}", committed=True)
+    return TooLateError(f"cancelled too late: {what}", xid=xid)
+
+
+def was_committed(error: BaseException) -> bool:
+    """Return whether ``commit`` has raised an error for a transaction that is committed."""
+    return isinstance(error, TooLateError) or (isinstance(error, Interrupted) and error.committed)
 
 
 def commit_status_steps(connection: AnyConnection, xid: str) -> Steps[str | None]:
@@ -201,10 +240,17 @@ def _begin(connection: AnyConnection) -> Steps[bool]:
 
 
 def _keep(connection: AnyConnection, xid: str, *, nested: bool) -> Steps[None]:
-    if nested:
-        yield from query(connection, "RELEASE SAVEPOINT pgstrata_transfer")
-    else:
+    if not nested:
         yield from commit(connection, xid)
+        return
+    try:
+        yield from query(connection, "RELEASE SAVEPOINT pgstrata_transfer")
+    except INTERRUPTIONS as error:
+        with suppress(psycopg.Error):  # the savepoint is gone: then the transaction has failed now
+            yield from _undo(connection, nested=True)
+        if isinstance(error, KeyboardInterrupt):
+            raise Interrupted("nothing was kept") from error
+        raise
 
 
 def _stop(connection: AnyConnection) -> Steps[None]:
@@ -234,7 +280,7 @@ def _undo(connection: AnyConnection, *, nested: bool) -> Steps[None]:
 def _unknown(xid: str) -> OutcomeUnknownError:
     ask = f"SELECT pg_xact_status('{xid}') on a new connection tells" if xid else ""
     return OutcomeUnknownError(
-        "the connection was lost while the server was committing: either all is in or nothing",
+        "the answer to COMMIT was lost: either all is in or nothing",
         xid=xid,
         hint=ask or "nothing had been written",
     )

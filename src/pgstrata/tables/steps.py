@@ -11,6 +11,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from functools import partial
 from inspect import GEN_SUSPENDED, getgeneratorstate
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
@@ -159,7 +161,7 @@ def _perform(step: Step) -> Any:
 
 async def _perform_async(step: Step) -> Any:
     if isinstance(step, Local):
-        return await asyncio.to_thread(step.call)
+        return await _in_thread(step.call)
     if isinstance(step, Together):
         return await asyncio.gather(*map(run_async, step.lanes), return_exceptions=True)
     connection = step.connection
@@ -175,6 +177,24 @@ async def _perform_async(step: Step) -> Any:
             return _columns(await cursor.execute(_as_query(step.text)))
         await cursor.execute(_as_query(step.text), step.parameters)
         return await cursor.fetchall() if cursor.description else []
+
+
+async def _in_thread(call: Callable[[], T]) -> T:
+    """Call in a thread. A cancellation waits for its end: what the call uses is closed after that.
+
+    A task would not do: as a program ends all of them are cancelled, and so taken for ended.
+    """
+    loop, context = asyncio.get_running_loop(), copy_context()
+    called = loop.run_in_executor(None, partial(context.run, call))
+    cancelled: asyncio.CancelledError | None = None
+    while not called.done():
+        try:
+            await asyncio.wait([called])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled from called.exception()
+    return called.result()
 
 
 def _columns(cursor: psycopg.Cursor[Any] | psycopg.AsyncCursor[Any]) -> list[tuple[str, int]]:

@@ -158,8 +158,6 @@ class Sieve:
             yield Local(self._meanwhile)
             look = partial(skipped.look, sent)
             taken = yield Wire(connection, wire.taken(connection.pgconn, look))
-            if job.deferrable:
-                yield from query(connection, "SET CONSTRAINTS ALL IMMEDIATE")
         except psycopg.Error as error:
             self._before = b"ROLLBACK TO SAVEPOINT pgstrata_part; "
             if connection.closed or not of_row(error):
