@@ -102,6 +102,26 @@ def test_ctrl_c_just_before_the_commit(people: psycopg.Connection[Any], csv_file
     assert people.execute("SELECT * FROM people").fetchall() == []
 
 
+def test_ctrl_c_between_the_commit_and_its_answer(
+    people: psycopg.Connection[Any], csv_file: Any
+) -> None:
+    """What is in the table is said, though the connection is in the middle of something."""
+
+    def sent_and_interrupted() -> None:
+        people.pgconn.send_query(b"COMMIT")
+        people.pgconn.flush()
+        interrupt()
+
+    strike_at(people, "COMMIT", sent_and_interrupted)
+    with pytest.raises(
+        Interrupted, match=r"too late: all is in the table|nothing was kept"
+    ) as error:
+        import_csv(people, "people", csv_file("id\n1\n2\n"))
+    people.cursor_factory = psycopg.Cursor
+    kept = [(1,), (2,)] if error.value.committed else []
+    assert people.execute("SELECT id FROM people").fetchall() == kept
+
+
 @pytest.mark.parametrize("after", [False, True])
 def test_rejects_stay_where_the_good_rows_are(
     people: psycopg.Connection[Any], csv_file: Any, tmp_path: Path, *, after: bool

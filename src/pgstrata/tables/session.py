@@ -186,6 +186,7 @@ def _is_committed(connection: AnyConnection, xid: str, error: BaseException) -> 
     Raises ``OutcomeUnknownError`` if that cannot be told.
     """
     try:
+        yield from _stop(connection)  # the COMMIT itself, if its answer has not come
         status = (yield from commit_status_steps(connection, xid)) if xid else None
         yield from _undo(connection, nested=False)  # COMMIT may not have been sent
     except (psycopg.Error, *INTERRUPTIONS):
