@@ -181,7 +181,7 @@ async def test_a_cancellation_is_one_only_if_nothing_is_kept(
         await import_csv_async(other, "people", path, options)
     assert other.info.transaction_status == TransactionStatus.IDLE
     assert people.execute("SELECT count(*) FROM people").fetchone() == (int(after),)
-    assert (tmp_path / "bad.csv").exists()
+    assert (tmp_path / "bad.csv").exists() == after
 
 
 @pytest.mark.parametrize("after", [False, True])

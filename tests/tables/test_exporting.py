@@ -144,6 +144,17 @@ def test_nothing_is_overwritten_unasked(filled: psycopg.Connection[Any], csv_fil
     assert path.read_text() != "old"
 
 
+def test_a_link_that_leads_nowhere_is_not_replaced_unasked(
+    filled: psycopg.Connection[Any], tmp_path: Path
+) -> None:
+    """Somebody has put it there."""
+    link = tmp_path / "out.csv"
+    link.symlink_to(tmp_path / "gone")
+    with pytest.raises(InputError, match=r"exists"):
+        export_csv(filled, "t", link)
+    assert link.is_symlink()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is Linux's")
 def test_a_full_disk(filled: psycopg.Connection[Any]) -> None:
     """The error says so, and the connection can be used again."""
@@ -194,6 +205,9 @@ def test_a_schema_is_exported_as_of_one_moment(
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["my_s.a_b.csv", "my_s.c.csv"]
     assert (tmp_path / "out" / "my_s.c.csv").read_text() == "id\n1\n"
     assert (result.rows, len(result.files)) == (1, 2)
+    assert (result.compression, result.round_trip) == ("none", True)
+    safe = ExportOptions(spreadsheet_safe=True, overwrite=True)
+    assert not export_schema(filled, "my/s", str(tmp_path / "out"), safe).round_trip
 
 
 def test_tables_whose_files_would_have_one_name(

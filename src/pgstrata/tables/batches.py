@@ -30,7 +30,7 @@ from pgstrata.tables.ledger import Begun, Ledger, State, ids_of
 from pgstrata.tables.load import load_file
 from pgstrata.tables.modes import Merge, empty, merge_for
 from pgstrata.tables.records import Block, Scanner
-from pgstrata.tables.session import in_transaction, transaction
+from pgstrata.tables.session import in_transaction, transaction, was_committed
 from pgstrata.tables.steps import Local, Steps
 
 if TYPE_CHECKING:
@@ -139,6 +139,8 @@ def _loaded(run: Run, files: list[_File]) -> Steps[ImportResult]:
             yield from file.load()
         return run.result(committed=True)
     except Exception as error:  # also what nobody has foreseen
+        if was_committed(error):
+            run.tally.committed = run.loaded + run.resumed
         if not (run.tally.committed or run.ddl or run.emptied):
             raise
         raise part_kept(_kept(run), error) from error
@@ -272,7 +274,7 @@ class _Pushback:
 
 
 def _interrupted(run: Run, error: KeyboardInterrupt) -> Interrupted:
-    if isinstance(error, Interrupted) and error.committed:
+    if was_committed(error):
         run.tally.committed = run.loaded + run.resumed
     return Interrupted(f"{_kept(run)}; it can be resumed")
 

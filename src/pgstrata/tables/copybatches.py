@@ -21,7 +21,7 @@ from pgstrata.tables.copyplan import Copy, chosen, planned
 from pgstrata.tables.errors import Interrupted, TransferError, part_kept
 from pgstrata.tables.modes import Merge, Merged, close_target, empty, merge_for, open_target
 from pgstrata.tables.results import CopyPlan, CopyResult
-from pgstrata.tables.session import in_transaction, refused, transaction
+from pgstrata.tables.session import in_transaction, refused, transaction, was_committed
 from pgstrata.tables.steps import Steps, query
 
 if TYPE_CHECKING:
@@ -96,6 +96,8 @@ def in_batches(copy: Copy) -> Steps[CopyResult]:
     except KeyboardInterrupt as error:  # while the source was asked
         raise Interrupted(f"{_kept(run)}; it can be resumed") from error
     except Exception as error:  # also what nobody has foreseen
+        if was_committed(error):
+            run.state = run.next
         if not (run.state.loaded or run.plan.ddl):
             raise
         raise part_kept(_kept(run), error) from error

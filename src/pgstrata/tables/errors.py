@@ -59,7 +59,7 @@ class PartialTransferError(TransferError):
 
 
 class OutcomeUnknownError(TransferError):
-    """The connection was lost while COMMIT was under way.
+    """The connection was lost, or the task was cancelled, while COMMIT was under way.
 
     ``xid`` is the transaction's id: ``commit_status(connection, xid)`` on a new connection tells
     whether it was committed.

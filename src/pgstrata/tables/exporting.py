@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,11 +79,11 @@ def _all(
         path = folder / (yield from file_name_steps(connection, quoted, options))
         _refuse_second(path, quoted, paths)
         paths[path] = quoted
-    files: list[str] = []
+    done = []
     for path, quoted in paths.items():
-        one = yield from _one(connection, quoted, path, options, tally)
-        files += one.files
-    return ExportResult(tally.rows, tally.bytes, tally.seconds, tuple(files), options.compression)
+        done.append((yield from _one(connection, quoted, path, options, tally)))
+    files, seconds = tuple(map(str, paths)), tally.seconds
+    return replace(done[-1], rows=tally.rows, bytes=tally.bytes, seconds=seconds, files=files)
 
 
 def _refuse_second(path: Path, table: str, others: Mapping[Path, str]) -> None:

@@ -96,13 +96,13 @@ def refusing(name: object, *others: type[OSError]) -> Iterator[None]:
 @contextmanager
 def _named(path: Path, *, overwrite: bool) -> Iterator[IO[bytes]]:
     """Open a file that gets its name when it is complete."""
-    if path.exists() and not overwrite:
+    if os.path.lexists(path) and not overwrite:  # also a link that leads nowhere
         raise InputError(f"{path} exists", hint="give another name, or overwrite it (--force)")
     part = _part_of(path)
     try:
         with io.BufferedWriter(_Early(part, "wb")) as raw:
             yield raw
-        if path.exists() and not overwrite:
+        if os.path.lexists(path) and not overwrite:
             raise InputError(f"{path} has appeared meanwhile", hint="overwrite it, or rename it")
         part.replace(path)
     finally:

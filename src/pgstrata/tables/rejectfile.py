@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from contextlib import contextmanager, suppress
@@ -139,7 +140,9 @@ class RejectFile:
         """
         if isinstance(error, (TooManyRejectsError, OutcomeUnknownError)):
             return True
-        interrupted = isinstance(error, Interrupted) and not error.committed
+        interrupted = isinstance(error, asyncio.CancelledError) or (
+            isinstance(error, Interrupted) and not error.committed
+        )
         return self._sealed and not interrupted and not isinstance(error, TransferError)
 
     def discard(self) -> None:
