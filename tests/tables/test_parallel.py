@@ -66,9 +66,9 @@ def test_all_rows_arrive_once(
     people: psycopg.Connection[Any], workers: list[psycopg.Connection[Any]], csv_file: Any
 ) -> None:
     """The file is cut at records only, and every connection has its share."""
-    path = csv_file(body(30_000))
+    path = csv_file(body(100_000))
     result = import_csv(people, "people", path, workers=workers)
-    assert result.rows_loaded == 30_000
+    assert result.rows_loaded == 100_000
     parallel = count(people)
     people.rollback()
     assert people.execute("SELECT count(DISTINCT xmin::text) > 1 FROM people").fetchall() == [
