@@ -86,6 +86,15 @@ def test_wrong_usage(cli: Cli, project: Path) -> None:
 
 
 @pytest.mark.usefixtures("changed")
+@pytest.mark.parametrize("form", ["text", "json", "markdown"])
+def test_an_empty_revision_is_refused(cli: Cli, form: str) -> None:
+    """In ``--from "$BASE"`` with an unset variable, it must not mean the files themselves."""
+    done = cli("impact", "--from", "", "--format", form)
+    assert (done.code, done.out) == (2, "")
+    assert "'' is no revision of git" in done.err
+
+
+@pytest.mark.usefixtures("changed")
 def test_markdown(cli: Cli) -> None:
     """It is a comment for a pull request."""
     done = cli("impact", "--format", "markdown")
