@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tests.check.conftest import CLEAN, Case, Check, hold
 
-from pgstrata.check.policy import KINDS
+from pgstrata.check.policy import CHECKS
 
 HOST = "connection_settings:\n  host: %s\n"
 
@@ -125,6 +125,47 @@ CASES = (
             "one": "session_settings: {jit: true}",
         },
     ),
+    *(
+        Case(
+            "policy",
+            {
+                "base": policy(entry),
+                "one": "session_settings:\n  statement_timeout: 1h\n  TimeZone: Europe/Paris\n"
+                "sync_settings: {lock_timeout: 1h}\n",
+            },
+            at,
+            says,
+        )
+        for entry, at, says in (
+            (
+                "{max: {session_settings.Statement_Timeout: 1min}}",
+                "environments/one.yaml:2",
+                "session_settings.statement_timeout 1h is larger",
+            ),
+            (
+                "{one_of: {session_settings.TimeZone: [UTC]}}",
+                "environments/one.yaml:3",
+                "session_settings.timezone Europe/Paris is not one of UTC",
+            ),
+            ("{forbid: session_settings.TIMEZONE}", "environments/one.yaml:3", "is forbidden"),
+            (
+                "{forbid: connections.default.session_settings.TIMEZONE}",
+                "environments/one.yaml:3",
+                "is forbidden",
+            ),
+            (
+                "{from: {session_settings.TimeZone: base}}",
+                "environments/one.yaml:3",
+                "comes from the layer overlay",
+            ),
+            ("{require: session_settings.TimeZone}", "", ""),
+            (  # both spellings count, as two demands
+                "{max: {sync_settings.Lock_Timeout: 1min, sync_settings.lock_timeout: 2h}}",
+                "environments/one.yaml:4",
+                "allowed, 1min",
+            ),
+        )
+    ),
     Case("invalid-policy", {"base": policy("{require: protected}"), "one": ""}),
     Case(
         "invalid-policy",
@@ -145,6 +186,9 @@ INVALID = (
     ("{require: conection_settings.host}", "did you mean 'connection_settings'?"),
     ("{require: connection_settings.host, mesage: x}", "did you mean 'message'?"),
     ("{require: connection_settings.host, severity: bad}", "severity is one of"),
+    ("{forbid: protected.yes}", "'protected.yes' is not a key"),
+    ("{forbid: connections}", "'connections' is not a key"),
+    ("{forbid: connections.a}", "'connections.a' is not a key"),
     ("{max: pool_settings.max_size}", "must be a map"),
     ("{max: {pool_settings.max_size: many}}", "'many' is no number"),
     ("{one_of: {connection_settings.password: [a]}}", "is a secret"),
@@ -201,5 +245,5 @@ def test_the_documented_policy_and_services_can_be_read(checked: Check) -> None:
     assert report.broken == set()
     assert [f for f in report.findings if f.rule.startswith("invalid-")] == []
     assert {line.split(":")[0][2:] for line in policies.splitlines() if line[:2] == "- "} == set(
-        KINDS
+        CHECKS
     )
