@@ -6,7 +6,7 @@ Each has one of ``require``, ``forbid``, ``max``, ``min``, ``one_of`` and ``from
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, get_args
@@ -20,7 +20,10 @@ from pgstrata.schema.names import key_of
 from pgstrata.schema.suggest import closest
 
 KINDS = ("require", "forbid", "max", "min", "one_of", "from")
+_LAYERS = get_args(LayerName)
 _SEVERITIES = get_args(Severity)
+_OF_KEYS = ("require", "forbid")
+_LIST, _MAP = "a key, or a list of keys", "a map from keys to what is allowed"
 _OPTIONS = ("environments", "message", "severity")
 
 
@@ -56,24 +59,37 @@ def _entry(item: Any) -> Entry | str:
     if unknown := [name for name in item if name not in (*KINDS, *_OPTIONS)]:
         guess = closest(unknown[0], (*KINDS, *_OPTIONS))
         return f"has no key {unknown[0]!r}" + (f"; did you mean {guess!r}?" if guess else "")
-    severity = item.get("severity")
-    if severity is not None and severity not in _SEVERITIES:
-        return f"severity is one of {', '.join(_SEVERITIES)}"
-    operands = _operands(kinds[0], item[kinds[0]])
+    operands = _options_problem(item) or _operands(kinds[0], item[kinds[0]])
     if isinstance(operands, str):
         return operands
-    patterns = _texts(item.get("environments") or "*")
-    return Entry(kinds[0], operands, patterns, item.get("message") or "", severity)
+    message, severity = item.get("message") or "", item.get("severity")
+    return Entry(kinds[0], operands, _patterns(item), message, severity)
+
+
+def _patterns(item: Mapping[str, Any]) -> tuple[str, ...]:
+    said = item.get("environments")
+    return _texts("*" if said is None else said)
+
+
+def _options_problem(item: Mapping[str, Any]) -> str:
+    severity, message = item.get("severity"), item.get("message")
+    if severity is not None and severity not in _SEVERITIES:
+        return f"severity is one of {', '.join(_SEVERITIES)}"
+    if message is not None and not isinstance(message, str):
+        return "message must be a text"
+    if not _patterns(item):
+        return "environments must be a pattern of names, or a list of patterns"
+    return ""
 
 
 def _operands(kind: str, said: Any) -> tuple[tuple[str, Any], ...] | str:
     """Return the keys, each with its operand, or what is wrong with them."""
-    if kind in ("require", "forbid"):
+    if kind in _OF_KEYS:
         operands: dict[str, Any] = dict.fromkeys(_texts(said))
-    elif isinstance(said, dict):
-        operands = dict(said)
     else:
-        return f"{kind} must be a map from keys to what is allowed"
+        operands = said if isinstance(said, dict) else {}
+    if not operands:
+        return f"{kind} must be {_LIST if kind in _OF_KEYS else _MAP}"
     if kind in ("one_of", "from"):
         operands = {key: _texts(operand) for key, operand in operands.items()}
     problems = [_operand_problem(kind, key, operand) for key, operand in operands.items()]
@@ -84,14 +100,12 @@ def _operands(kind: str, said: Any) -> tuple[tuple[str, Any], ...] | str:
 def _operand_problem(kind: str, key: str, operand: Any) -> str:
     if isinstance(found := _find_key(key), str):
         return found
+    if kind in ("one_of", "from") and not operand:
+        return f"{key}: what is allowed must be a text, or a list of texts"
     if kind == "from":
-        wrong = [layer for layer in operand if layer not in get_args(LayerName)]
-        return (
-            f"{wrong[0]!r} is no layer; layers are {', '.join(get_args(LayerName))}"
-            if wrong
-            else ""
-        )
-    if kind in ("require", "forbid"):
+        wrong = [layer for layer in operand if layer not in _LAYERS]
+        return f"{wrong[0]!r} is no layer; layers are {', '.join(_LAYERS)}" if wrong else ""
+    if kind in _OF_KEYS:
         return ""
     if found is not None and found.secret:
         return f"{key} is a secret, which is not compared"
@@ -135,4 +149,6 @@ def decoded(key: str, text: Any) -> object:
 
 
 def _texts(said: Any) -> tuple[str, ...]:
-    return tuple(map(str, said)) if isinstance(said, tuple) else (str(said),)
+    """Return a text, or a list of texts, as a tuple; an empty one for anything else."""
+    texts = said if isinstance(said, tuple) else (said,)
+    return texts if all(isinstance(text, str) for text in texts) else ()
