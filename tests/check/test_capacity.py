@@ -43,6 +43,13 @@ CASES = (
             ("{name: web, replica: 2}", "did you mean 'replicas'?"),
             ("{name: web, replicas: many}", "replicas must be a whole number"),
             ("{name: web, replicas: -1}", "replicas must be a whole number"),
+            ("{name: {a: b}}", "service 1: name must be a text"),
+            ("{name: [a]}", "name must be a text"),
+            ("{name: web, processes: %s}" % ("9" * 5000), "a whole number of at most six digits"),
+            ("{name: web, surge: [1]}", "surge must be a whole number"),
+            ("{name: web, connection: {a: b}}", "there is no connection {'a': 'b'}"),
+            ("{name: web, types: {pool: x}}", "{'pool': 'x'} is not one of"),
+            ("{name: web, types: [[pool]]}", "('pool',) is not one of"),
             ("{name: web, connection: other}", "there is no connection 'other'"),
             ("{name: web, types: pools}", "'pools' is not one of"),
         )
