@@ -4,9 +4,10 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.check.conftest import CLEAN, Case, Check, hold
+from tests.check.conftest import CLEAN, Case, Check, hold, run
 
 from pgstrata.check.policy import CHECKS
+from pgstrata.check.run import Selection
 
 HOST = "connection_settings:\n  host: %s\n"
 
@@ -229,6 +230,48 @@ def test_an_entry_that_cannot_be_read_is_a_finding(checked: Check, entry: str, s
     assert str(finding.origin) == "environments/base.yaml:9:32"
 
 
+ELSEWHERE = (
+    (
+        "{require: connections.analytcs.connection_settings.application_name}",
+        "there is no connection 'analytcs'; did you mean 'analytics'?",
+    ),
+    ("{forbid: connections.x.pooler}", "there is no connection 'x'"),
+    ("{forbid: connections..pooler}", "there is no connection ''"),
+    (
+        "{require: connection_settings.host, environments: prodution}",
+        "there is no environment 'prodution'; did you mean 'production'?",
+    ),
+    ("{require: connection_settings.host, environments: [one, x]}", "no environment 'x'"),
+    ('{require: connection_settings.host, environments: ""}', "no environment ''"),
+)
+ANALYTICS = "connections: {analytics: {}}"
+
+
+@pytest.mark.parametrize(("entry", "says"), ELSEWHERE)
+def test_an_entry_that_names_what_there_is_not_is_a_finding(
+    checked: Check, entry: str, says: str
+) -> None:
+    """It would forbid nothing; one environment that has the connection is enough."""
+    known = "{forbid: connections.analytics.pooler, environments: [one, production, qa*]}"
+    report = checked(base=policy(known, entry), one="", production=ANALYTICS)
+    found = [f for f in report.findings if f.rule == "invalid-policy"]
+    assert {f.environment for f in found} == {"one", "production"}
+    assert says in found[0].message
+    assert str(found[0].origin).startswith("environments/base.yaml:9:")
+
+
+@pytest.mark.parametrize(("entry", "says"), ELSEWHERE)
+@pytest.mark.parametrize(("chosen", "other"), [("some", ""), ("all", "no_section: x")])
+def test_names_are_judged_where_all_environments_are_loaded(
+    tmp_path: Path, chosen: str, other: str, entry: str, says: str
+) -> None:
+    """The name may be of one that is not there; that this was not told is said."""
+    files = {"base": policy(entry), "one": "", "other": other}
+    report = run(tmp_path, files, selection=Selection(complete=chosen == "all"))
+    assert [f for f in report.findings if f.rule == "invalid-policy"] == [], says
+    assert any(note.startswith("invalid-policy: names") for note in report.unknown)
+
+
 def test_the_line_of_an_entry_shows_its_keys_alone(checked: Check) -> None:
     """What is wrong is most often a key, and a value may be a secret that does not belong there."""
     wrong = "policy:\n- one_of: {connection_settings.password: kX7canary}\n"
@@ -258,7 +301,7 @@ def test_the_documented_policy_and_services_can_be_read(checked: Check) -> None:
     policies, services = re.findall(
         r"```yaml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL
     )
-    report = checked(base=CLEAN + policies, one=f"connections: {{analytics: {{}}}}\n{services}")
+    report = checked(base=CLEAN + policies, one=f"{ANALYTICS}\n{services}", staging="")
     assert report.broken == set()
     assert [f for f in report.findings if f.rule.startswith("invalid-")] == []
     assert {line.split(":")[0][2:] for line in policies.splitlines() if line[:2] == "- "} == set(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from pgstrata.check.policy_entries import Entry, decoded, entries
-from pgstrata.check.scope import Connection, Found, Project, Rule, reading
+from pgstrata.check.scope import Connection, Found, Project, Rule, Unknown, reading
 from pgstrata.model import Secret, Setting, Value
 
 # What means that there is no limit, which is more than any.
@@ -21,6 +21,7 @@ _ENDLESS = {
     "max_waiting": 0,
     "temp_file_limit": -1,
 }
+_UNSURE = "names in entries are looked for where all environments are loaded"
 
 
 def broken(project: Project) -> Iterator[Found]:
@@ -105,14 +106,19 @@ CHECKS: Mapping[str, Callable[[Connection, str, Any], str]] = {
 }
 
 
-def invalid(project: Project) -> Iterator[Found]:
-    """Find entries of the policy that cannot be read."""
+def invalid(project: Project) -> Iterator[Found | Unknown]:
+    """Find entries of the policy that cannot be read, or that name what there is not."""
+    environments = {config.environment for config in project.configs}
+    connections = {connection.name for connection in project.connections}
     for config in project.configs:
         for number, entry in enumerate(entries(config)):
-            if isinstance(entry, str):
+            unread = isinstance(entry, str)
+            problem = entry if isinstance(entry, str) else entry.misspelt(environments, connections)
+            if problem and not (unread or project.whole):
+                yield Unknown(config.environment, _UNSURE)
+            elif problem:
                 origin = config.settings["policy"].items[number]
-                message = f"entry {number + 1}: {entry}"
-                yield Found(config.environment, message, origin, "policy")
+                yield Found(config.environment, f"entry {number + 1}: {problem}", origin, "policy")
 
 
 def _setting(connection: Connection, key: str) -> Setting | None:
@@ -142,7 +148,9 @@ RULES = (
         "invalid-policy",
         "error",
         invalid,
-        what="An entry of `policy` cannot be read.",
+        what="An entry of `policy` cannot be read, or names an environment or a connection that"
+        " there is not. Names are looked for where all environments could be loaded; a pattern may"
+        " match nothing.",
         why="It would forbid nothing.",
         remedy="Correct the entry; the message says what is wrong with it.",
     ),

@@ -6,7 +6,8 @@ Each has one of ``require``, ``forbid``, ``max``, ``min``, ``one_of`` and ``from
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, get_args
@@ -20,6 +21,8 @@ from pgstrata.schema.names import key_of
 from pgstrata.schema.suggest import closest
 
 KINDS = ("require", "forbid", "max", "min", "one_of", "from")
+_NAMED = "connections."
+_WILD = re.compile(r"[*?\[]")
 _LAYERS = get_args(LayerName)
 _SEVERITIES = get_args(Severity)
 _OF_KEYS = ("require", "forbid")
@@ -43,6 +46,24 @@ class Entry:
     def covers(self, environment: str) -> bool:
         """Tell whether it is about an environment."""
         return any(fnmatchcase(environment, pattern) for pattern in self.environments)
+
+    def misspelt(self, environments: Collection[str], connections: Collection[str]) -> str:
+        """Return which environment or connection it names that there is not, or nothing. A pattern
+        may be written before there is what it is for.
+        """
+        plain = (name for name in self.environments if not _WILD.search(name))
+        names = (target_and_key(key)[0] for key, _ in self.operands if key.startswith(_NAMED))
+        problems = (
+            *(_absent("environment", name, environments) for name in plain),
+            *(_absent("connection", name, connections) for name in names),
+        )
+        return next(filter(None, problems), "")
+
+
+def _absent(what: str, name: str, there: Collection[str]) -> str:
+    guess = "" if name in there else closest(name, there)
+    meant = f"; did you mean {guess!r}?" if guess else ""
+    return "" if name in there else f"there is no {what} {name!r}{meant}"
 
 
 def entries(config: Config) -> Iterator[Entry | str]:

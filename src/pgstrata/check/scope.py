@@ -192,6 +192,11 @@ class Project:
             for name in config.connections
         )
 
+    @property
+    def whole(self) -> bool:
+        """Whether every environment of the project is there, and could be loaded."""
+        return self.complete and not self.unread
+
 
 Find: TypeAlias = Callable[[Project], Iterable[Found | Unknown]]
 
