@@ -61,6 +61,12 @@ def require(results: Mapping[str, Config | ConfigError]) -> dict[str, Config]:
     return {name: result for name, result in results.items() if not isinstance(result, ConfigError)}
 
 
+def tell_unread(folder: Folder) -> None:
+    """Say which files look like one of an environment, and are passed over."""
+    for name, advice in folder.unread.items():
+        tell(f"{folder.source(name)} is not read: it is the file of no environment", hint=advice)
+
+
 def tell_left_out(folder: Folder, environments: Iterable[str]) -> None:
     """Say what of this machine would count in ``show``, and does not count in a comparison."""
     from pgstrata.layers.folder import LOCAL
