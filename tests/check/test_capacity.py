@@ -92,6 +92,55 @@ services:
     assert finding.message.endswith("4: 2 web + 2 reports")
 
 
+@pytest.mark.parametrize(
+    ("host", "said"),
+    [
+        ("[db2, db1]", ["db1:5432,db2:5432 admits 20"]),
+        ("db1", ["db1:5432 admits 20"]),
+        ("[db3, db1]", ["db1:5432 admits 20"]),
+        ("[db1, db1, db2]", ["db1:5432,db2:5432 admits 20"]),
+        ("db3", []),
+        ("db1\n      port: 5433", []),
+        ("db3\n      hostaddr: db1", ["db1:5432 admits 20"]),
+    ],
+)
+def test_connections_are_counted_on_each_of_several_hosts(
+    checked: Check, host: str, said: list[str]
+) -> None:
+    """After a failover one of them has all, in whatever order they stand."""
+    text = f"""\
+connection_settings: {{host: "db1,db2"}}
+connections:
+  ro:
+    connection_settings:
+      host: {host}
+connection_limit: 20
+pool_settings: {{max_size: 15}}
+connection_type: pool
+services: [{{name: w}}, {{name: r, connection: ro}}]
+"""
+    found = [f for f in checked(one=text).findings if f.rule == "too-many-connections"]
+    assert [finding.message.partition(" connections")[0] for finding in found] == said
+    assert all(finding.message.endswith("30: 15 w + 15 r") for finding in found)
+
+
+def test_a_server_that_one_of_two_services_uses_is_judged_by_itself(checked: Check) -> None:
+    """Each finding says what adds up there."""
+    text = """\
+connection_settings: {host: "db1,db2"}
+connections: {ro: {connection_settings: {host: db2}}}
+connection_limit: 14
+pool_settings: {max_size: 15}
+connection_type: pool
+services: [{name: w}, {name: r, connection: ro}]
+"""
+    found = [f for f in checked(one=text).findings if f.rule == "too-many-connections"]
+    assert {finding.message for finding in found} == {
+        "db1:5432 admits 14 connections, and the services may open 15: 15 w",
+        "db2:5432 admits 14 connections, and the services may open 30: 15 w + 15 r",
+    }
+
+
 def test_clean_is_clean(checked: Check) -> None:
     """The project that the cases start from has no finding at all."""
     assert checked(base=CLEAN, one="").findings == ()
