@@ -156,7 +156,8 @@ def test_a_project_without_environments_is_said(cli: Cli, write: Write) -> None:
     [
         ("production.yml", "rename it to production.yaml"),
         ("production.YAML", "rename it to production.yaml"),
-        ("base.yml", "rename it to base.yaml"),
+        ("base.yml", "remove it: base.yaml is what is read"),
+        ("waivers.yml", "rename it to waivers.yaml"),
         ("production.local.yml", "rename it to production.local.yaml"),
         ("prod.eu.yaml", "give it another name: names are letters"),
         ("prod eu.yaml", "give it another name: names are letters"),

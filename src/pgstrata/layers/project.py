@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 from pgstrata.errors import ProjectNotFoundError
@@ -35,18 +35,22 @@ def unread(names: Iterable[str]) -> dict[str, str]:
     """Return which of the names of files look like one of an environment, but are not read as one;
     each with what to do. Hidden files are not among them: editors make those.
     """
-    advice = {name: _advice(name) for name in sorted(names) if not name.startswith(".")}
+    there = sorted(names)
+    advice = {name: _advice(name, there) for name in there if not name.startswith(".")}
     return {name: said for name, said in advice.items() if said}
 
 
-def _advice(name: str) -> str:
+def _advice(name: str, there: Collection[str]) -> str:
     path = PurePosixPath(name)
     if path.suffix.lower() not in (_ENDING, ".yml"):
         return ""
     whole = path.stem in RESERVED or path.stem.endswith(_PARTS)
     if problem := "" if whole else name_problem(path.stem):
         return f"give it another name: {problem}"
-    return "" if path.suffix == _ENDING else f"rename it to {path.stem}{_ENDING}"
+    right = f"{path.stem}{_ENDING}"
+    if right in there:  # also where it is this very file
+        return "" if name == right else f"remove it: {right} is what is read"
+    return f"rename it to {right}"
 
 
 def name_problem(name: str) -> str:
