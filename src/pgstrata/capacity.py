@@ -7,6 +7,7 @@ the sum of its pools' smallest sizes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,8 @@ from pgstrata.schema.keys import CONNECTION_TYPES, POOL_SECTIONS
 from pgstrata.schema.suggest import closest
 
 _COUNTS = {"processes": 1, "replicas": 1, "surge": 0}
+# Python refuses to read a number of thousands of digits, which no server would admit anyway.
+_COUNT = re.compile(r"\d{1,6}")
 _KEYS = ("name", *_COUNTS, "connection", "types")
 
 
@@ -139,12 +142,14 @@ def value_of(target: Mapping[str, Setting], key: str) -> Value:
 def _problem(config: Config, item: Any) -> str:
     if not isinstance(item, dict) or not item.get("name"):
         return "must be a map with a name"
+    if not isinstance(item["name"], str):
+        return "name must be a text"
     if unknown := [key for key in item if key not in _KEYS]:
         guess = closest(unknown[0], _KEYS)
         return f"has no key {unknown[0]!r}" + (f"; did you mean {guess!r}?" if guess else "")
     for key in _COUNTS:
-        if key in item and not str(item[key]).isdecimal():
-            return f"{key} must be a whole number"
+        if key in item and not _COUNT.fullmatch(str(item[key])):
+            return f"{key} must be a whole number of at most six digits"
     connection = item.get("connection") or "default"
     if connection not in config.connections:
         return f"there is no connection {connection!r}"
@@ -160,4 +165,4 @@ def _service(item: dict[str, Any]) -> Service:
 
 def _types(item: dict[str, Any]) -> tuple[str, ...]:
     types = item.get("types") or ()
-    return (types,) if isinstance(types, str) else tuple(types)
+    return types if isinstance(types, tuple) else (types,)

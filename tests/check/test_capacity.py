@@ -43,6 +43,13 @@ CASES = (
             ("{name: web, replica: 2}", "did you mean 'replicas'?"),
             ("{name: web, replicas: many}", "replicas must be a whole number"),
             ("{name: web, replicas: -1}", "replicas must be a whole number"),
+            ("{name: {a: b}}", "service 1: name must be a text"),
+            ("{name: [a]}", "name must be a text"),
+            ("{name: web, processes: %s}" % ("9" * 5000), "a whole number of at most six digits"),
+            ("{name: web, surge: [1]}", "surge must be a whole number"),
+            ("{name: web, connection: {a: b}}", "there is no connection {'a': 'b'}"),
+            ("{name: web, types: {pool: x}}", "{'pool': 'x'} is not one of"),
+            ("{name: web, types: [[pool]]}", "('pool',) is not one of"),
             ("{name: web, connection: other}", "there is no connection 'other'"),
             ("{name: web, types: pools}", "'pools' is not one of"),
         )
@@ -83,6 +90,55 @@ services:
     (finding,) = [f for f in checked(one=text).findings if f.rule == "too-many-connections"]
     assert finding.message.startswith("db.example.com:5432 admits 3 connections")
     assert finding.message.endswith("4: 2 web + 2 reports")
+
+
+@pytest.mark.parametrize(
+    ("host", "said"),
+    [
+        ("[db2, db1]", ["db1:5432,db2:5432 admits 20"]),
+        ("db1", ["db1:5432 admits 20"]),
+        ("[db3, db1]", ["db1:5432 admits 20"]),
+        ("[db1, db1, db2]", ["db1:5432,db2:5432 admits 20"]),
+        ("db3", []),
+        ("db1\n      port: 5433", []),
+        ("db3\n      hostaddr: db1", ["db1:5432 admits 20"]),
+    ],
+)
+def test_connections_are_counted_on_each_of_several_hosts(
+    checked: Check, host: str, said: list[str]
+) -> None:
+    """After a failover one of them has all, in whatever order they stand."""
+    text = f"""\
+connection_settings: {{host: "db1,db2"}}
+connections:
+  ro:
+    connection_settings:
+      host: {host}
+connection_limit: 20
+pool_settings: {{max_size: 15}}
+connection_type: pool
+services: [{{name: w}}, {{name: r, connection: ro}}]
+"""
+    found = [f for f in checked(one=text).findings if f.rule == "too-many-connections"]
+    assert [finding.message.partition(" connections")[0] for finding in found] == said
+    assert all(finding.message.endswith("30: 15 w + 15 r") for finding in found)
+
+
+def test_a_server_that_one_of_two_services_uses_is_judged_by_itself(checked: Check) -> None:
+    """Each finding says what adds up there."""
+    text = """\
+connection_settings: {host: "db1,db2"}
+connections: {ro: {connection_settings: {host: db2}}}
+connection_limit: 14
+pool_settings: {max_size: 15}
+connection_type: pool
+services: [{name: w}, {name: r, connection: ro}]
+"""
+    found = [f for f in checked(one=text).findings if f.rule == "too-many-connections"]
+    assert {finding.message for finding in found} == {
+        "db1:5432 admits 14 connections, and the services may open 15: 15 w",
+        "db2:5432 admits 14 connections, and the services may open 30: 15 w + 15 r",
+    }
 
 
 def test_clean_is_clean(checked: Check) -> None:

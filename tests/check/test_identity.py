@@ -6,6 +6,7 @@ import pytest
 from tests.check.conftest import CLEAN, Case, Check, hold
 
 HOST = "connection_settings:\n  host: %s\n"
+PINNED = HOST + "  hostaddr: %s\n"
 PROTECTED = "protected: true\n"
 
 CASES = (
@@ -25,6 +26,28 @@ CASES = (
     Case("same-target", {"one": HOST % "db1", "two": HOST % "db2"}),
     Case("same-target", {"one": HOST % "db1", "two": HOST % "db1" + "  port: 5433\n"}),
     Case("same-target", {"one": HOST % "db1", "two": HOST % "db1" + "  dbname: other\n"}),
+    *(
+        Case(
+            "same-target",
+            {"one": PINNED % one, "two": PROTECTED + PINNED % two},
+            "environments/one.yaml:3" if says else "",
+            f"{says}:5432/app is also the database of two",
+            "error",
+        )
+        for one, two, says in (
+            (("b.example.com", "10.0.0.1"), ("a.example.com", "10.0.0.1"), "10.0.0.1"),
+            (("b.example.com", "10.0.0.1"), ("10.0.0.1", ""), "10.0.0.1"),
+            (("a.example.com", "10.0.0.1"), ("a.example.com", ""), "a.example.com"),
+            (("[b, c]", "[10.0.0.2, 10.0.0.1]"), ("[d, a]", "[10.0.0.3, 10.0.0.1]"), "10.0.0.1"),
+            (("a.example.com", "10.0.0.1"), ("a.example.com", "10.0.0.2"), ""),
+        )
+    ),
+    Case(  # one has the address, the other one the name alone
+        "same-target",
+        {"one": HOST % "a.example.com", "two": PROTECTED + PINNED % ("a.example.com", "10.0.0.1")},
+        "environments/one.yaml:2",
+        "a.example.com:5432/app is also the database of two",
+    ),
     Case("same-target", {"one": "local: true", "two": "local: true"}),
     Case(
         "foreign-host",
@@ -78,6 +101,13 @@ CASES = (
         "environments/one.yaml:2",
         "embedded",
     ),
+    Case(
+        "protected-localhost",
+        {"one": PROTECTED + PINNED % ("db.example.com", "127.0.0.1")},
+        "environments/one.yaml:4",
+        "this machine itself",
+    ),
+    Case("protected-localhost", {"one": PROTECTED + PINNED % ("localhost", "10.0.0.1")}),
     Case("protected-localhost", {"one": HOST % "localhost"}),
     Case("protected-localhost", {"one": PROTECTED}),
     Case(

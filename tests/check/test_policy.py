@@ -4,9 +4,10 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.check.conftest import CLEAN, Case, Check, hold
+from tests.check.conftest import CLEAN, Case, Check, hold, run
 
-from pgstrata.check.policy import KINDS
+from pgstrata.check.policy import CHECKS
+from pgstrata.check.run import Selection
 
 HOST = "connection_settings:\n  host: %s\n"
 
@@ -125,6 +126,47 @@ CASES = (
             "one": "session_settings: {jit: true}",
         },
     ),
+    *(
+        Case(
+            "policy",
+            {
+                "base": policy(entry),
+                "one": "session_settings:\n  statement_timeout: 1h\n  TimeZone: Europe/Paris\n"
+                "sync_settings: {lock_timeout: 1h}\n",
+            },
+            at,
+            says,
+        )
+        for entry, at, says in (
+            (
+                "{max: {session_settings.Statement_Timeout: 1min}}",
+                "environments/one.yaml:2",
+                "session_settings.statement_timeout 1h is larger",
+            ),
+            (
+                "{one_of: {session_settings.TimeZone: [UTC]}}",
+                "environments/one.yaml:3",
+                "session_settings.timezone Europe/Paris is not one of UTC",
+            ),
+            ("{forbid: session_settings.TIMEZONE}", "environments/one.yaml:3", "is forbidden"),
+            (
+                "{forbid: connections.default.session_settings.TIMEZONE}",
+                "environments/one.yaml:3",
+                "is forbidden",
+            ),
+            (
+                "{from: {session_settings.TimeZone: base}}",
+                "environments/one.yaml:3",
+                "comes from the layer overlay",
+            ),
+            ("{require: session_settings.TimeZone}", "", ""),
+            (  # both spellings count, as two demands
+                "{max: {sync_settings.Lock_Timeout: 1min, sync_settings.lock_timeout: 2h}}",
+                "environments/one.yaml:4",
+                "allowed, 1min",
+            ),
+        )
+    ),
     Case("invalid-policy", {"base": policy("{require: protected}"), "one": ""}),
     Case(
         "invalid-policy",
@@ -145,6 +187,26 @@ INVALID = (
     ("{require: conection_settings.host}", "did you mean 'connection_settings'?"),
     ("{require: connection_settings.host, mesage: x}", "did you mean 'message'?"),
     ("{require: connection_settings.host, severity: bad}", "severity is one of"),
+    ("{require: connection_settings.host, message: {a: b}}", "message must be a text"),
+    ("{require: connection_settings.host, message: [a, b]}", "message must be a text"),
+    ("{require: connection_settings.host, severity: [error]}", "severity is one of"),
+    ("{require: connection_settings.host, environments: {a: b}}", "must be a pattern of names"),
+    (
+        "{require: connection_settings.host, environments: [a, [b]]}",
+        "must be a pattern of names",
+    ),
+    ("{require: connection_settings.host, environments: []}", "must be a pattern of names"),
+    ("{one_of: {connection_settings.host: []}}", "must be a text, or a list of texts"),
+    ("{require: [connection_settings.host, {a: b}]}", "require must be a key, or a list of keys"),
+    ("{forbid: []}", "forbid must be a key, or a list"),
+    ("{max: {}}", "max must be a map"),
+    ("{one_of: {connection_settings.host: {a: b}}}", "must be a text, or a list of texts"),
+    ("{from: {connection_settings.host: [[base]]}}", "must be a text, or a list of texts"),
+    ("{max: {pool_settings.max_size: [1, 2]}}", "is no number"),
+    ("{max: {pool_settings.max_size: %s}}" % ("9" * 5000), "is no number"),
+    ("{forbid: protected.yes}", "'protected.yes' is not a key"),
+    ("{forbid: connections}", "'connections' is not a key"),
+    ("{forbid: connections.a}", "'connections.a' is not a key"),
     ("{max: pool_settings.max_size}", "must be a map"),
     ("{max: {pool_settings.max_size: many}}", "'many' is no number"),
     ("{one_of: {connection_settings.password: [a]}}", "is a secret"),
@@ -166,6 +228,48 @@ def test_an_entry_that_cannot_be_read_is_a_finding(checked: Check, entry: str, s
     assert finding.message.startswith("entry 2: ")
     assert says in finding.message
     assert str(finding.origin) == "environments/base.yaml:9:32"
+
+
+ELSEWHERE = (
+    (
+        "{require: connections.analytcs.connection_settings.application_name}",
+        "there is no connection 'analytcs'; did you mean 'analytics'?",
+    ),
+    ("{forbid: connections.x.pooler}", "there is no connection 'x'"),
+    ("{forbid: connections..pooler}", "there is no connection ''"),
+    (
+        "{require: connection_settings.host, environments: prodution}",
+        "there is no environment 'prodution'; did you mean 'production'?",
+    ),
+    ("{require: connection_settings.host, environments: [one, x]}", "no environment 'x'"),
+    ('{require: connection_settings.host, environments: ""}', "no environment ''"),
+)
+ANALYTICS = "connections: {analytics: {}}"
+
+
+@pytest.mark.parametrize(("entry", "says"), ELSEWHERE)
+def test_an_entry_that_names_what_there_is_not_is_a_finding(
+    checked: Check, entry: str, says: str
+) -> None:
+    """It would forbid nothing; one environment that has the connection is enough."""
+    known = "{forbid: connections.analytics.pooler, environments: [one, production, qa*]}"
+    report = checked(base=policy(known, entry), one="", production=ANALYTICS)
+    found = [f for f in report.findings if f.rule == "invalid-policy"]
+    assert {f.environment for f in found} == {"one", "production"}
+    assert says in found[0].message
+    assert str(found[0].origin).startswith("environments/base.yaml:9:")
+
+
+@pytest.mark.parametrize(("entry", "says"), ELSEWHERE)
+@pytest.mark.parametrize(("chosen", "other"), [("some", ""), ("all", "no_section: x")])
+def test_names_are_judged_where_all_environments_are_loaded(
+    tmp_path: Path, chosen: str, other: str, entry: str, says: str
+) -> None:
+    """The name may be of one that is not there; that this was not told is said."""
+    files = {"base": policy(entry), "one": "", "other": other}
+    report = run(tmp_path, files, selection=Selection(complete=chosen == "all"))
+    assert [f for f in report.findings if f.rule == "invalid-policy"] == [], says
+    assert any(note.startswith("invalid-policy: names") for note in report.unknown)
 
 
 def test_the_line_of_an_entry_shows_its_keys_alone(checked: Check) -> None:
@@ -197,9 +301,9 @@ def test_the_documented_policy_and_services_can_be_read(checked: Check) -> None:
     policies, services = re.findall(
         r"```yaml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL
     )
-    report = checked(base=CLEAN + policies, one=f"connections: {{analytics: {{}}}}\n{services}")
+    report = checked(base=CLEAN + policies, one=f"{ANALYTICS}\n{services}", staging="")
     assert report.broken == set()
     assert [f for f in report.findings if f.rule.startswith("invalid-")] == []
     assert {line.split(":")[0][2:] for line in policies.splitlines() if line[:2] == "- "} == set(
-        KINDS
+        CHECKS
     )

@@ -28,9 +28,42 @@ CASES = (
     ),
     Case("no-statement-timeout", {"one": ""}),
     Case("no-statement-timeout", {"base": NO_TIMEOUT, "one": "pooler: transaction"}),
-    Case(
+    *(
+        Case(
+            "no-statement-timeout", {"base": NO_TIMEOUT, "one": SETTING % f"options: {options}"}, at
+        )
+        for at, texts in (
+            (
+                "",
+                (
+                    "-c statement_timeout=5s",
+                    "-cStatement_Timeout=5000",
+                    "-c jit=off --statement-timeout=5s",
+                    "-c statement_timeout=0 -c statement_timeout=5s",
+                ),
+            ),
+            (
+                "environments/one.yaml:2",
+                (
+                    "-c statement_timeout=0",
+                    "--statement-timeout=0ms",
+                    "-c statement_timeout=5s -c statement_timeout=0",
+                    "-c idle_statement_timeout=5s",
+                    "-c application_name=statement_timeout",
+                    r"-c application_name=a\ --statement_timeout=5s",
+                    "-c lock_timeout=5s",
+                ),
+            ),
+        )
+        for options in texts
+    ),
+    Case(  # a session setting comes after the options
         "no-statement-timeout",
-        {"base": NO_TIMEOUT, "one": SETTING % "options: -c statement_timeout=5s"},
+        {
+            "one": "session_settings:\n  statement_timeout: 0\n"
+            + SETTING % "options: -c statement_timeout=5s"
+        },
+        "environments/one.yaml:2",
     ),
     Case(
         "no-statement-timeout",

@@ -145,8 +145,73 @@ def test_a_project_without_environments_is_said(cli: Cli, write: Write) -> None:
     """Nothing was checked, and that is not passed over in silence."""
     write(base=GOOD)
     done = cli("check", "--all")
-    assert (done.code, counts(done)) == (0, [])
+    assert (done.code, counts(done)) == (3, [])
     assert "there are no environments" in done.err
+    assert cli("check", "--all", "--fail-on", "never").code == 3
+    assert cli("check", "--all", "--baseline", "b.json", "--update-baseline").code == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("production.yml", "rename it to production.yaml"),
+        ("production.YAML", "rename it to production.yaml"),
+        ("base.yml", "remove it: base.yaml is what is read"),
+        ("waivers.yml", "rename it to waivers.yaml"),
+        ("production.local.yml", "rename it to production.local.yaml"),
+        ("prod.eu.yaml", "give it another name: names are letters"),
+        ("prod eu.yaml", "give it another name: names are letters"),
+        ("-prod.yml", "give it another name: names are letters"),
+    ],
+)
+@pytest.mark.parametrize("text", ["connection_settings: {password: kX7canary}", "a: [", "\0"])
+def test_a_file_that_is_not_read_is_a_finding(
+    cli: Cli, write: Write, project: Path, name: str, advice: str, text: str
+) -> None:
+    """Somebody counts on an environment that is not there, whatever is in the file."""
+    write(base=GOOD, development="")
+    (project / "environments" / name).write_text(text, encoding="utf-8")
+    done = cli("check", "--all")
+    assert done.code == 1
+    assert f"environments/{name}:1:1: error[unread-file] {name} is not read" in done.out
+    assert f"hint: {advice}" in done.out
+    assert "kX7canary" not in done.out
+    assert cli("check", "--all", "--ignore", "unread-file").code == 0
+    assert cli("check", "--all", "--rule", "policy").code == 0
+    assert cli("check", "-e", "development").code == 0
+    baseline = ("--all", "--baseline", "b.json")
+    assert cli("check", *baseline, "--update-baseline").code == 0
+    assert cli("check", *baseline).code == 0
+
+
+def test_a_file_that_is_not_read_is_told_without_environments(
+    cli: Cli, write: Write, project: Path
+) -> None:
+    """It is most likely why there are none."""
+    write(base=GOOD)
+    (project / "environments" / "production.yml").write_text(GOOD)
+    done = cli("check", "--all")
+    assert (done.code, counts(done)) == (3, ["production: 1 error"])
+    assert "hint: rename it to production.yaml" in done.out
+
+
+def test_files_that_are_meant_to_be_beside_environments(
+    cli: Cli, write: Write, project: Path
+) -> None:
+    """Waivers, what belongs to an environment, what is hidden, and what is no YAML."""
+    write(base=GOOD, development="", waivers="", development__local="")
+    for name in (".development.yml", ".hidden.x.yaml", "README.md", "old.yaml.bak", "yml"):
+        (project / "environments" / name).write_text("")
+    assert counts(cli("check", "--all")) == ["development: no findings"]
+
+
+def test_a_file_that_is_not_read_may_be_meant(cli: Cli, write: Write, project: Path) -> None:
+    """A comment at its top says so."""
+    write(base=GOOD, development="")
+    comment = "# pgstrata: ignore[unread-file] because a container is made of it\n"
+    (project / "environments" / "compose.yml").write_text(comment + "services: {}\n")
+    done = cli("check", "--all", "--fail-on", "info")
+    assert (done.code, counts(done)) == (0, ["development: no findings"])
 
 
 @pytest.mark.parametrize("arguments", [("check",), ("check", "--all"), ("show",), ("envs",)])

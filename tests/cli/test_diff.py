@@ -71,6 +71,25 @@ def test_wrong_usage(cli: Cli, arguments: tuple[str, ...], message: str) -> None
 
 
 @pytest.mark.usefixtures("two")
+@pytest.mark.usefixtures("two")
+def test_files_that_are_not_read_are_told(cli: Cli, project: Path) -> None:
+    """Who compares all environments counts on each."""
+    (project / "environments" / "staging.yml").write_text(QA)
+    assert "environments/staging.yml is not read" in cli("diff", "--all").err
+    assert cli("diff", "production", "qa").err == ""
+
+
+def test_no_environments(cli: Cli, write: Write, project: Path) -> None:
+    """That is no agreement."""
+    write(base=SERVER)
+    (project / "environments" / "production.yml").write_text(QA)
+    done = cli("diff", "--all")
+    assert (done.code, done.out) == (3, "")
+    assert "environments/production.yml is not read" in done.err
+    assert "there are no environments" in done.err
+
+
+@pytest.mark.usefixtures("two")
 def test_a_misspelt_environment(cli: Cli) -> None:
     """It is an error with a suggestion."""
     done = cli("diff", "prodution", "qa")
@@ -137,9 +156,3 @@ def test_a_misspelt_expected_difference(cli: Cli, write: Write) -> None:
         "pgstrata: expected_differences: 'host' names no setting",
         "pgstrata: expected_differences: 'pool_settings.size' names no setting",
     ]
-
-
-def test_no_environments(cli: Cli, write: Write) -> None:
-    """A project with none has no differences."""
-    write(base=SERVER)
-    assert cli("diff", "--all", "--exit-code", "--connection", "x").code == 0

@@ -53,6 +53,17 @@ def test_no_environments(cli: Cli, write: Write) -> None:
     assert "there are no environments" in done.err
 
 
+def test_files_that_are_not_read_are_told(cli: Cli, write: Write, project: Path) -> None:
+    """They look like environments, and are none."""
+    write(development="")
+    (project / "environments" / "production.yml").write_text("")
+    for form in ("text", "json"):
+        done = cli("envs", "--format", form)
+        assert (done.code, "production" in done.out) == (0, False)
+        assert "environments/production.yml is not read" in done.err
+        assert "hint: rename it to production.yaml" in done.err
+
+
 def test_the_folder_may_be_named(
     cli: Cli, write: Write, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -85,6 +85,27 @@ def test_wrong_usage(cli: Cli, project: Path) -> None:
     assert "git fetch" in done.err
 
 
+def test_no_environments(cli: Cli, project: Path) -> None:
+    """That nothing changes is not the answer where nothing is read."""
+    git(project, "init", "--quiet")
+    write(project, SERVER)
+    (project / "environments" / "production.yaml").rename(project / "environments" / "qa.yml")
+    git(project, "add", "--all")
+    git(project, "commit", "--quiet", "--message=x")
+    done = cli("impact")
+    assert (done.code, done.out) == (3, "")
+    assert "environments/qa.yml is not read" in done.err
+
+
+@pytest.mark.usefixtures("changed")
+@pytest.mark.parametrize("form", ["text", "json", "markdown"])
+def test_an_empty_revision_is_refused(cli: Cli, form: str) -> None:
+    """In ``--from "$BASE"`` with an unset variable, it must not mean the files themselves."""
+    done = cli("impact", "--from", "", "--format", form)
+    assert (done.code, done.out) == (2, "")
+    assert "'' is no revision of git" in done.err
+
+
 @pytest.mark.usefixtures("changed")
 def test_markdown(cli: Cli) -> None:
     """It is a comment for a pull request."""

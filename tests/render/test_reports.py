@@ -126,6 +126,7 @@ LOADING = (
     ("readable-secret-file", SETTING % "password: {from_file: open.key}", 2),
     ("ignore-without-reason", USER % "ignore[superuser-name]", 2),
     ("unknown-ignore", USER % "ignore[super] because x", 2),
+    ("unread-file", "", 1),
     ("unused-ignore", USER % "ignore[unit] because x", 2),
     # What is in no line: the top of the environment's own file.
     ("unreadable", "", 1),
@@ -160,6 +161,9 @@ def prepare(project: Path, rule: str) -> tuple[str, dict[str, str]]:
     if rule == "unreadable":
         (folder / "one.local.yaml").mkdir()
         own = "environments/one.local.yaml"
+    if rule == "unread-file":
+        (folder / "two.eu.yaml").write_text("")
+        own = "environments/two.eu.yaml"
     return own, VARIABLES.get(rule, {})
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeAlias
 
 from pgstrata.capacity import Demand, declared, demands
 from pgstrata.check.scope import Connection, Found, Project, Rule, Unknown
 from pgstrata.model import Config
 
-Server: TypeAlias = tuple[tuple[str, str], ...]
+Server: TypeAlias = tuple[str, str]  # host and port
+
+_CHOSEN: Server = ("", "")  # by libpq or a service file
 
 
 def exceeded(project: Project) -> Iterator[Found | Unknown]:
@@ -27,16 +29,32 @@ def _environment(config: Config, there: Mapping[str, Connection]) -> Iterator[Fo
     asked = demands(config)
     if not asked:
         yield Unknown(config.environment, "no services are declared")
-    servers: dict[Server, list[Demand]] = {}
+    for users, servers in _servers(asked, there).items():
+        yield from _server(config, servers, users, there)
+
+
+def _servers(
+    asked: Iterable[Demand], there: Mapping[str, Connection]
+) -> dict[tuple[Demand, ...], list[Server]]:
+    """Return what may all be open on one server, with the servers of which that is so: of several
+    hosts each may get all connections, as after a failover.
+    """
+    users: dict[Server, list[Demand]] = {}
     for demand in asked:
-        targets = there[demand.connection].targets
-        servers.setdefault(tuple((host, port) for host, port, _ in targets), []).append(demand)
-    for server, users in servers.items():
-        yield from _server(config, server, users, there)
+        targets = [(host, port) for host, port, _ in there[demand.connection].targets]
+        for server in dict.fromkeys(targets or [_CHOSEN]):
+            users.setdefault(server, []).append(demand)
+    alike: dict[tuple[Demand, ...], list[Server]] = {}
+    for server, demanded in users.items():
+        alike.setdefault(tuple(demanded), []).append(server)
+    return alike
 
 
 def _server(
-    config: Config, server: Server, users: list[Demand], there: Mapping[str, Connection]
+    config: Config,
+    servers: Iterable[Server],
+    users: Iterable[Demand],
+    there: Mapping[str, Connection],
 ) -> Iterator[Found | Unknown]:
     connections = [there[demand.connection] for demand in users]
     limits = [
@@ -44,7 +62,8 @@ def _server(
         for connection in connections
         if isinstance(limit := connection.value("connection_limit"), int)
     ]
-    name = ",".join(f"{host}:{port}" for host, port in server) or "the server"
+    places = [f"{host}:{port}" for host, port in servers if (host, port) != _CHOSEN]
+    name = ",".join(places) or "the server"
     if not limits:
         yield Unknown(config.environment, f"no connection_limit is declared for {name}")
         return
@@ -72,9 +91,9 @@ RULES = (
         "too-many-connections",
         "error",
         exceeded,
-        what="The `services` may together open more connections to a server than its"
-        " `connection_limit`: (replicas + surge) * processes * the sum of their pools. Not checked"
-        " where either is not declared.",
+        what="The `services` may together open more connections to a server, also if it is one of"
+        " several hosts, than its `connection_limit`: (replicas + surge) * processes * the sum of"
+        " their pools. Not checked where either is not declared.",
         why="The server refuses whoever comes last, most likely during a deployment, when old and"
         " new replicas run side by side.",
         remedy="Make pools smaller, run fewer processes, or put a pooler between. Leave some"

@@ -6,10 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pgstrata.errors import InvalidConfigError
 from pgstrata.layers.document import Document, parse
 from pgstrata.layers.project import FOLDER
 from pgstrata.layers.shape import attach_lines
 from pgstrata.model import Finding, Origin
+
+_ENDINGS = (".yaml", ".yml")
 
 
 @dataclass
@@ -20,9 +23,9 @@ class Sources:
     _texts: dict[str, str] = field(default_factory=dict)
 
     def all(self) -> list[str]:
-        """Return every file of the project's environments."""
-        folder = self.project / FOLDER
-        return sorted(f"{FOLDER}/{path.name}" for path in folder.glob("*.yaml"))
+        """Return every file of the project's environments, and those that look like one."""
+        paths = (self.project / FOLDER).glob("*")
+        return sorted(f"{FOLDER}/{path.name}" for path in paths if path.suffix in _ENDINGS)
 
     @staticmethod
     def of(environment: str) -> str:
@@ -48,4 +51,7 @@ class Sources:
     def _document(self, origin: Origin) -> Document | None:
         if not origin.source.startswith(f"{FOLDER}/"):
             return None
-        return parse(self.text(origin.source).encode(), origin.layer, origin.source)
+        try:
+            return parse(self.text(origin.source).encode(), origin.layer, origin.source)
+        except InvalidConfigError:  # a file that is not read need not be YAML
+            return None

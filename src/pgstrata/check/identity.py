@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from typing import TypeAlias
 
 from pgstrata.check.scope import Connection, Found, Project, Rule, Unknown, each, is_remote
+
+Target: TypeAlias = tuple[str, str, str]
 
 _HOST = "connection_settings.host"
 _ADDRESS = "connection_settings.hostaddr"
@@ -31,25 +34,53 @@ SUPERUSERS = (
 
 def same_target(project: Project) -> Iterator[Found | Unknown]:
     """Find environments that share a host, port and database."""
-    seen: dict[tuple[str, str, str], Connection] = {}
+    known = _Known()
     told: set[tuple[str, str]] = set()
     # Protected environments come first, so that a finding stands in the other one.
     for connection in _protected_first(project):
         yield from connection.undecided(_HOST)
-        for target in () if connection.local else connection.targets:
-            other = seen.setdefault(target, connection)
+        for target, other in () if connection.local else known.others(connection):
             pair = (connection.environment, other.environment)
             if pair[0] != pair[1] and pair not in told:
                 told.add(pair)
-                host, port, dbname = target
-                message = f"{host}:{port}/{dbname} is also the database of {other.environment}"
-                yield connection.found(
-                    _HOST,
-                    message,
-                    _ADDRESS,
-                    hint=f"the other one is at {other.place(_HOST)}",
-                    severity="error" if other.protected else "warning",
-                )
+                yield _shared(connection, target, other)
+
+
+class _Known:
+    """The connections so far by what they go to: ``at`` an address, and, where a host's address is
+    given, ``pinned`` by its name. Two with one name and two addresses are not the same.
+    """
+
+    def __init__(self) -> None:
+        self.at: dict[Target, Connection] = {}
+        self.pinned: dict[Target, Connection] = {}
+
+    def others(self, connection: Connection) -> Iterator[tuple[Target, Connection]]:
+        """Yield what a connection goes to, each with the first one that goes there."""
+        for own, named in zip(connection.targets, connection.named_targets, strict=True):
+            by_name = self.pinned if own == named else self.at
+            yield own, self.at.setdefault(own, connection)
+            if named in by_name:
+                yield named, by_name[named]
+            if own != named:
+                self.pinned.setdefault(named, connection)
+
+
+def _shared(connection: Connection, target: Target, other: Connection) -> Found:
+    host, port, dbname = target
+    key, *near = _keys(connection)
+    return connection.found(
+        key,
+        f"{host}:{port}/{dbname} is also the database of {other.environment}",
+        *near,
+        hint=f"the other one is at {other.place(*_keys(other))}",
+        severity="error" if other.protected else "warning",
+    )
+
+
+def _keys(connection: Connection) -> tuple[str, str]:
+    """Return the keys of the place that is connected to, the one that decides first."""
+    return (_ADDRESS, _HOST) if connection.keyword("hostaddr") else (_HOST, _ADDRESS)
 
 
 def foreign_host(project: Project) -> Iterator[Found | Unknown]:
@@ -120,9 +151,9 @@ def protected_localhost(connection: Connection) -> Iterator[Found | Unknown]:
     if connection.local:
         message = "a protected environment uses the embedded PostgreSQL"
         key = "local"
-    elif connection.hosts and not all(map(is_remote, connection.hosts)):
+    elif not all(map(is_remote, connection.addresses)):
         message = "a protected environment points at this machine itself"
-        key = _HOST
+        key = _keys(connection)[0]
     else:
         return
     yield connection.found(key, message, hint="name the server, or remove protected: true")
@@ -141,8 +172,8 @@ RULES = (
         "same-target",
         "error",
         same_target,
-        what="Two environments resolve to the same host, port and database. A warning where neither"
-        " is protected. The embedded server is left out.",
+        what="Two environments connect to the same host (`hostaddr`, where it is given), port and"
+        " database. A warning where neither is protected. The embedded server is left out.",
         why="What is tried out in one happens in the other.",
         remedy="Point one of them elsewhere. If both are meant, say why:"
         " `# pgstrata: ignore[same-target] because …`.",

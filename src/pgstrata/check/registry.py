@@ -15,6 +15,7 @@ from pgstrata.check import (
     secrets,
     tidiness,
     transport,
+    unread,
 )
 from pgstrata.check.scope import Rule
 from pgstrata.rules import ADVICE
@@ -44,6 +45,6 @@ class Explanation:
 
 EXPLANATIONS: dict[str, Explanation] = {
     **{rule: Explanation(what, *ADVICE[rule]) for rule, what in LOADING.items()},
-    **{rule: Explanation(*texts) for rule, texts in ignores.RULES.items()},
+    **{rule: Explanation(*texts) for rule, texts in (ignores.RULES | unread.RULES).items()},
     **{rule.id: Explanation(rule.what, rule.why, rule.remedy) for rule in RULES},
 }

@@ -10,6 +10,9 @@ from pgstrata.check.scope import Connection, Found, Rule, Unknown, each, reading
 
 _PROXY = re.compile(r"(^|[^a-z0-9])(n?lb|elb|haproxy|proxy|pgbouncer|pooler|pgpool|vip)([^a-z]|$)")
 LONG_LIFE = 3600.0  # seconds
+_OPTIONS = "connection_settings.options"
+# As the server reads them: -c name=value, -cname=value, --name=value; a backslash escapes a space.
+_OPTION = re.compile(r"(?:(?<=\s)|^)(?:-c\s*|--)([\w.-]+)=((?:\\.|\S)*)")
 _POOLERS = ("transaction", "pgbouncer")
 
 
@@ -24,20 +27,26 @@ def no_connect_timeout(connection: Connection) -> Iterator[Found]:
 
 def no_statement_timeout(connection: Connection) -> Iterator[Found | Unknown]:
     """Find connections whose statements may run without end, of any type that is in use."""
-    if (
-        connection.local
-        or connection.value("pooler") in _POOLERS
-        or "statement_timeout" in str(connection.keyword("options"))
-    ):
+    if connection.local or connection.value("pooler") in _POOLERS:
         return
     for key in dict.fromkeys(connection.session_keys("statement_timeout")):
-        if not reading(key, connection.value(key)):
+        # Session settings follow `options` at the start of a session, and the last one counts.
+        value = connection.value(key)
+        if not reading(key, _option(connection, "statement_timeout") if value is None else value):
             found = connection.found(
                 key,
                 "a statement may run without end",
+                _OPTIONS,
                 hint="session_settings: {statement_timeout: 30s}",
             )
             yield from connection.undecided(key) or (found,)
+
+
+def _option(connection: Connection, name: str) -> str | None:
+    """Return the value that ``options`` has for a parameter, the last one; None for none."""
+    said = _OPTION.findall(str(connection.keyword("options") or ""))
+    values = [text for option, text in said if option.replace("-", "_").lower() == name]
+    return re.sub(r"\\(.)", r"\1", values[-1]) if values else None
 
 
 def keepalives_off(connection: Connection) -> Iterator[Found]:
@@ -133,9 +142,10 @@ RULES = (
         "no-statement-timeout",
         "warning",
         each(no_statement_timeout),
-        what="`statement_timeout` is not set, or 0, for a connection type that is in use: the"
-        " default one, one whose pool is configured, or one of `services`. Not looked for behind a"
-        " pooler that cannot keep session settings, and where a service file decides.",
+        what="`statement_timeout` is neither set nor in `options`, or 0, for a connection type that"
+        " is in use: the default one, one whose pool is configured, or one of `services`. Not"
+        " looked for behind a pooler that cannot keep session settings, and where a service file"
+        " decides.",
         why="One query that hangs keeps its connection and its locks until somebody finds it.",
         remedy="`session_settings: {statement_timeout: 30s}`; long jobs get a connection of their"
         " own.",

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pgstrata.check import excerpts, ignores
+from pgstrata.check import excerpts, ignores, unread
 from pgstrata.check.registry import EXPLANATIONS, RULES
 from pgstrata.check.report import Coverage, Report, ordered, some
 from pgstrata.check.scope import Found, Project, Rule, Unknown
@@ -83,14 +83,15 @@ def check(
     run = _Run(selection)
     configs = [result for result in results.values() if isinstance(result, Config)]
     broken = list(_broken(results))
-    unread = [name for name, result in results.items() if not isinstance(result, Config)]
-    scope = Project(configs, environ, complete=selection.complete, unread=unread)
+    failed = [name for name, result in results.items() if not isinstance(result, Config)]
+    scope = Project(configs, environ, complete=selection.complete, unread=failed)
     ran = _rules(run, scope, rules if configs else ())
     run.findings += _loading(configs, run)
     partial = [
         result.partial for result in results.values() if isinstance(result, InvalidConfigError)
     ]
     run.findings += _files([*configs, *filter(None, partial)], run)
+    run.findings += _unread(project, results, selection)
     missing = [n for n, result in results.items() if isinstance(result, EnvironmentNotFoundError)]
     for name in missing:
         run.skip("there is no such environment", name)
@@ -132,7 +133,8 @@ def check(
 
 def _coverage(run: _Run, project: Project, ran: Iterable[str]) -> Coverage:
     """Return what was looked at. A rule that compares looked at nothing if it lacked a part."""
-    rules = {rule for rule in (*LOADING, *ignores.RULES) if run.selection.wants(rule)}
+    own = unread.RULES if project.complete else ()
+    rules = {rule for rule in (*LOADING, *ignores.RULES, *own) if run.selection.wants(rule)}
     if not run.selection.files:
         rules.difference_update(FILE_RULES)
     unsure = {rule for rule, _ in run.unsure}
@@ -190,6 +192,15 @@ def _files(configs: Iterable[Config], run: _Run) -> Iterator[Finding]:
         yield from (replace(finding, environment=config.environment) for finding in found.values())
 
 
+def _unread(
+    project: Path, results: Mapping[str, object], selection: Selection
+) -> Iterator[Finding]:
+    """Yield the files that are passed over. Who names environments has not asked for all files."""
+    if selection.complete and selection.wants("unread-file"):
+        for finding in unread.find(project):
+            yield replace(finding, environment=_owner(finding, results))
+
+
 def _broken(
     results: Mapping[str, Config | ConfigError],
 ) -> Iterator[tuple[str, tuple[Finding, ...]]]:
@@ -211,9 +222,11 @@ def _sources(
 
 
 def _owner(finding: Finding, results: Mapping[str, object]) -> str:
-    """Return the environment whose own file the finding is in; one for what they share."""
+    """Return the environment whose own file the finding is in; one for what they share. Without
+    environments it is the one that the file would be of.
+    """
     name = Path(finding.origin.source).stem.partition(".")[0]
-    return name if name in results else next(iter(results))
+    return name if name in results else next(iter(results), name)
 
 
 def _finding(rule: Rule, found: Found) -> Finding:

@@ -81,14 +81,18 @@ class Connection:
     @cached_property
     def hosts(self) -> tuple[str, ...]:
         """The hosts in their order, in lower case; none where libpq or a service chooses."""
-        hosts = self.keyword("host") or self.keyword("hostaddr")
-        return tuple(host.strip().lower() for host in str(hosts).split(",")) if hosts else ()
+        return _each_host(self.keyword("host") or self.keyword("hostaddr"))
+
+    @cached_property
+    def addresses(self) -> tuple[str, ...]:
+        """What is connected to, for each host: its ``hostaddr``, or else the host itself."""
+        given = _each_host(self.keyword("hostaddr")) or self.hosts
+        return tuple(one or host for one, host in zip(given, self.hosts, strict=False))
 
     @cached_property
     def remote(self) -> bool:
         """Whether any host is another machine. One that only a service file names counts as one."""
-        addresses = self.keyword("hostaddr") or ",".join(self.hosts)
-        elsewhere = any(map(is_remote, str(addresses).split(",")))
+        elsewhere = any(map(is_remote, self.addresses))
         return not self.local and (elsewhere or self.by_service)
 
     @cached_property
@@ -106,12 +110,20 @@ class Connection:
 
     @property
     def targets(self) -> tuple[tuple[str, str, str], ...]:
-        """Host, port and database, for each host; a port that is not set is 5432."""
+        """Address, port and database, for each host; a port that is not set is 5432."""
+        return self._targets(self.addresses)
+
+    @property
+    def named_targets(self) -> tuple[tuple[str, str, str], ...]:
+        """The same with the host itself, also where it has a ``hostaddr``."""
+        return self._targets(self.hosts)
+
+    def _targets(self, hosts: tuple[str, ...]) -> tuple[tuple[str, str, str], ...]:
         ports = str(self.keyword("port") or "5432").split(",")
         dbname = str(self.keyword("dbname") or "")
         if len(ports) == 1:
-            ports *= len(self.hosts)
-        return tuple((host, port, dbname) for host, port in zip(self.hosts, ports, strict=False))
+            ports *= len(hosts)
+        return tuple((host, port, dbname) for host, port in zip(hosts, ports, strict=False))
 
     @cached_property
     def types(self) -> tuple[str, ...]:
@@ -192,6 +204,11 @@ class Project:
             for name in config.connections
         )
 
+    @property
+    def whole(self) -> bool:
+        """Whether every environment of the project is there, and could be loaded."""
+        return self.complete and not self.unread
+
 
 Find: TypeAlias = Callable[[Project], Iterable[Found | Unknown]]
 
@@ -251,6 +268,10 @@ def reading(key: str, value: Value) -> object:
         return parameters.canonical(parameter, value)
     except ValueError:
         return value
+
+
+def _each_host(value: Value) -> tuple[str, ...]:
+    return tuple(host.strip().lower() for host in str(value).split(",")) if value else ()
 
 
 def _is_nothing(value: Value) -> bool:

@@ -30,19 +30,21 @@ def load_sides(project: Path, sides: Iterable[str]) -> dict[str, Config]:
     return require({side: loaded[revision][name] for side, (name, revision) in wanted.items()})
 
 
-def _split(side: str) -> tuple[str, str]:
+def _split(side: str) -> tuple[str, str | None]:
     name, at, revision = side.partition("@")
     if not name or (at and not revision):
         raise UsageError(f"{side!r} names no environment", hint="write ENV or ENV@GITREF")
-    return name, revision
+    return name, revision if at else None
 
 
-def folder_of(project: Path, revision: str = "") -> Folder:
-    """Return the project's files now, or in a revision of git."""
+def folder_of(project: Path, revision: str | None = None) -> Folder:
+    """Return the project's files now, or in a revision of git. Raises ``UsageError`` for an empty
+    one: a variable that is not set must not compare the files with themselves.
+    """
     from pgstrata.layers.folder import on_disk
     from pgstrata.layers.revision import at_revision
 
-    return at_revision(project, revision) if revision else on_disk(project)
+    return on_disk(project) if revision is None else at_revision(project, revision)
 
 
 def require(results: Mapping[str, Config | ConfigError]) -> dict[str, Config]:
@@ -57,6 +59,12 @@ def require(results: Mapping[str, Config | ConfigError]) -> dict[str, Config]:
         )
         raise InvalidConfigError(tuple(dict.fromkeys(found)))
     return {name: result for name, result in results.items() if not isinstance(result, ConfigError)}
+
+
+def tell_unread(folder: Folder) -> None:
+    """Say which files look like one of an environment, and are passed over."""
+    for name, advice in folder.unread.items():
+        tell(f"{folder.source(name)} is not read: it is the file of no environment", hint=advice)
 
 
 def tell_left_out(folder: Folder, environments: Iterable[str]) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pgstrata.layers.document import content_of
-from pgstrata.layers.project import FOLDER, environments_folder, name_problem
+from pgstrata.layers.project import FOLDER, among, environments_folder, unread
 
 LOCAL = ".local.yaml"
 
@@ -31,8 +31,12 @@ class Folder:
     @property
     def environments(self) -> tuple[str, ...]:
         """The names of the environments, sorted: one for each overlay file."""
-        stems = (name.removesuffix(".yaml") for name in self.names if name.endswith(".yaml"))
-        return tuple(sorted(stem for stem in stems if not name_problem(stem)))
+        return among(self.names)
+
+    @property
+    def unread(self) -> dict[str, str]:
+        """The files that look like one of an environment, but are not read, and what to do."""
+        return unread(self.names)
 
     def source(self, name: str) -> str:
         """Return what people are shown as the name of a file in ``environments/``.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path, PurePosixPath
 
 from pgstrata.errors import ProjectNotFoundError
 
@@ -12,6 +12,8 @@ DEFAULT_ENVIRONMENT = "development"
 FOLDER = "environments"
 BASE = "base"
 RESERVED = (BASE, "waivers")
+_ENDING = ".yaml"
+_PARTS = (".local", ".sealed")  # of an environment, beside its own file
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
@@ -20,9 +22,35 @@ def environments(project: Path) -> tuple[str, ...]:
 
     Raises ``ProjectNotFoundError`` where there is no folder of environments.
     """
-    folder = environments_folder(project)
-    names = (path.stem for path in folder.glob("*.yaml"))
-    return tuple(sorted(name for name in names if not name_problem(name)))
+    return among(path.name for path in environments_folder(project).iterdir())
+
+
+def among(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the environments, sorted, whose overlays are among the names of files."""
+    stems = (name.removesuffix(_ENDING) for name in names if name.endswith(_ENDING))
+    return tuple(sorted(stem for stem in stems if not name_problem(stem)))
+
+
+def unread(names: Iterable[str]) -> dict[str, str]:
+    """Return which of the names of files look like one of an environment, but are not read as one;
+    each with what to do. Hidden files are not among them: editors make those.
+    """
+    there = sorted(names)
+    advice = {name: _advice(name, there) for name in there if not name.startswith(".")}
+    return {name: said for name, said in advice.items() if said}
+
+
+def _advice(name: str, there: Collection[str]) -> str:
+    path = PurePosixPath(name)
+    if path.suffix.lower() not in (_ENDING, ".yml"):
+        return ""
+    whole = path.stem in RESERVED or path.stem.endswith(_PARTS)
+    if problem := "" if whole else name_problem(path.stem):
+        return f"give it another name: {problem}"
+    right = f"{path.stem}{_ENDING}"
+    if right in there:  # also where it is this very file
+        return "" if name == right else f"remove it: {right} is what is read"
+    return f"rename it to {right}"
 
 
 def name_problem(name: str) -> str:

@@ -66,8 +66,8 @@ def command(  # noqa: PLR0913  # one for each option
 ) -> int:
     """Find what is wrong, without connecting.
 
-    Exit code 3 if an environment cannot be loaded or is not there, 1 for findings at or above
-    --fail-on. Rules that compare environments run with --all.
+    Exit code 3 if an environment cannot be loaded or is not there, or if there is none; 1 for
+    findings at or above --fail-on. Rules that compare environments run with --all.
     """
     from pgstrata.check.run import Selection
 
@@ -80,6 +80,8 @@ def command(  # noqa: PLR0913  # one for each option
             hint="a baseline of a part would forget the rest",
         )
     chosen = session.environments(names, everything=everything)
+    if not chosen:
+        tell("there are no environments", hint="an environment is made by adding its file")
     selection = Selection(only, without, files=not skip_files, complete=everything)
     report = _report(session, chosen, selection, None if fail_on == "never" else fail_on)  # type: ignore[arg-type]  # click.Choice says which texts these are
     if update_baseline and baseline is not None:
@@ -89,15 +91,18 @@ def command(  # noqa: PLR0913  # one for each option
 
         report = report.with_baseline(baselines.read(baseline))
     _print(report, output)
-    if not chosen:
-        tell("there are no environments", hint="an environment is made by adding its file")
     return _exit_code(report)
 
 
 def _exit_code(report: Report) -> int:
-    if report.broken or report.missing:
+    if not _is_usable(report):
         return CONFIG
     return FINDINGS if report.failures else OK
+
+
+def _is_usable(report: Report) -> bool:
+    """Tell whether there is something to judge, and all of it could be loaded."""
+    return bool(report.environments) and not (report.broken or report.missing)
 
 
 def _report(
@@ -128,7 +133,7 @@ def _print(report: Report, output: str) -> None:
 def _update(report: Report, path: Path) -> int:
     from pgstrata.check import baseline
 
-    if report.broken or report.missing:
+    if not _is_usable(report):
         _print(report, "text")
         tell("the baseline is not written: what cannot be loaded cannot be accepted")
         return CONFIG

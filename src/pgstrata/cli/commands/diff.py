@@ -11,7 +11,7 @@ import click
 
 from pgstrata.cli import options
 from pgstrata.cli.output import has_colour, print_json, tell
-from pgstrata.errors import FINDINGS, OK, UsageError
+from pgstrata.errors import FINDINGS, OK, EnvironmentNotFoundError, UsageError
 
 if TYPE_CHECKING:
     from pgstrata.diff import Comparison, Status
@@ -61,10 +61,12 @@ def command(  # noqa: PLR0913  # one for each option
 
     expected_differences in base.yaml lists keys that may differ; --full shows them.
     """
-    from pgstrata.cli.sides import folder_of, load_sides, tell_left_out
+    from pgstrata.cli.sides import folder_of, load_sides, tell_left_out, tell_unread
     from pgstrata.diff import compare
 
     folder = folder_of(session.folder)
+    if everything:
+        tell_unread(folder)
     names = _chosen(env, folder.environments, everything=everything)
     configs = load_sides(session.folder, names)
     tell_left_out(folder, [config.environment for config in configs.values()])
@@ -86,6 +88,9 @@ def _chosen(
     chosen = environments if everything else sides
     if len(chosen) < LEAST and not everything:
         raise UsageError("diff needs two environments", hint="name them, or say --all")
+    if not chosen:
+        hint = "an environment is made by adding its file"
+        raise EnvironmentNotFoundError("there are no environments", hint=hint)
     return chosen
 
 

@@ -15,10 +15,12 @@ from pgstrata.cli.output import print_json, tell
 @click.pass_obj
 def command(session: options.Session, output: str) -> None:
     """List the environments and the files that make them."""
+    from pgstrata.cli.sides import folder_of, tell_unread
     from pgstrata.layers.outline import outline
     from pgstrata.render.columns import columns
 
     found = outline(session.folder)
+    tell_unread(folder_of(session.folder))
     if output == "json":
         print_json(environments=[asdict(one) for one in found])
         return

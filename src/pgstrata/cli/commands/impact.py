@@ -9,7 +9,7 @@ import click
 
 from pgstrata.cli import options
 from pgstrata.cli.output import print_json, tell
-from pgstrata.errors import FINDINGS, OK, ConfigError, ProjectNotFoundError
+from pgstrata.errors import CONFIG, FINDINGS, OK, ConfigError, ProjectNotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,17 +43,19 @@ def command(
     The files as they are now are compared with those of a revision of git, through extends and
     defaults. What belongs to one machine (local files, variables) is left out.
 
-    Exit code 3 if an environment cannot be loaded any more.
+    Exit code 3 if an environment cannot be loaded any more, or if there is none.
     """
-    from pgstrata.cli.sides import folder_of, require, tell_left_out
+    from pgstrata.cli.sides import folder_of, require, tell_left_out, tell_unread
     from pgstrata.impact import impacts
     from pgstrata.loading import load_shared
     from pgstrata.render import impact as render
 
     folder = folder_of(session.folder)
+    before = _before(session.folder, revision)
     after = load_shared(folder.environments, folder)
     tell_left_out(folder, folder.environments)
-    found = impacts(_before(session.folder, revision), after)
+    tell_unread(folder)
+    found = impacts(before, after)
     if protected_only:
         found = [one for one in found if one.protected or one.state == "broken"]
     if output == "json":
@@ -64,6 +66,8 @@ def command(
         click.echo(render.text(found))
     if not found:
         tell("there are no environments to look at")
+    if not (before or after):
+        return CONFIG
     require(
         {one.environment: one.problem for one in found if one.problem and one.state == "broken"}
     )
