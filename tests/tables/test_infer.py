@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import csv
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from pgstrata.tables import ImportOptions, InputError, RowError, import_csv
-from pgstrata.tables.infer import fitting
+from pgstrata.tables.infer import fitting, inferred
 
 if TYPE_CHECKING:
     import psycopg
@@ -191,3 +193,24 @@ def test_a_line_separator_of_unicode_ends_no_record(
     """It is a character of the value, which so is text."""
     path = csv_file("a,b\n1,2\n3\u20284,5\n")
     assert import_csv(connection, "t", path, ImportOptions(create=True)).rows_loaded == 2
+
+
+def test_fields_of_any_length(connection: psycopg.Connection[Any], csv_file: Any) -> None:
+    """The csv module has a limit, which stays as the program has set it."""
+    before = csv.field_size_limit(100_000)
+    path = csv_file("a,b\n" + f"1,{'x' * 200_000}\n" * 3)
+    try:
+        assert import_csv(connection, "t", path, ImportOptions(create=True)).rows_loaded == 3
+    finally:
+        left = csv.field_size_limit(before)
+    assert left == 100_000
+
+
+def test_a_limit_is_restored_while_others_lift_it(csv_file: Any) -> None:
+    """What several threads do to it at the same time is undone."""
+    before = csv.field_size_limit()
+    path = csv_file("a,b\n" + f"1,{'x' * 200_000}\n" * 30)
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda _: inferred(path, ImportOptions()), range(20)))
+    assert found == [[("a", "integer"), ("b", "text")]] * 20
+    assert csv.field_size_limit() == before

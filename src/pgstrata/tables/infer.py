@@ -10,9 +10,10 @@ from __future__ import annotations
 import csv
 import io
 import re
-from contextlib import closing
+from contextlib import closing, contextmanager
 from functools import partial
-from itertools import chain, islice
+from itertools import islice
+from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
 import psycopg
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from pgstrata.tables.source import Source
 
 BATCH = 1000  # records whose values one regular expression looks at together
+_LIMIT = Lock()  # of who changes the limit of the csv module: else one would restore another's
 _DATE = r"\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])"
 _TIME = r"(?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d{1,6})?)?"
 _ZONE = r" ?(?:Z|[+-]\d\d(?::?\d\d)?)"
@@ -143,20 +145,32 @@ def _rows(file: Opened) -> Iterator[list[str]]:
     # The csv module is right for inference only: it cannot tell NULL from empty text, and reads
     # stray quotes otherwise than the server. Where that matters the import itself says so, with the
     # line.
-    # Not splitlines(): it would cut a value at U+2028 and the like too.
-    lines = chain.from_iterable(
-        io.StringIO(file.text(block.data), newline="") for block in file.blocks()
-    )
-    csv.field_size_limit(2**31 - 1)
     dialect = file.dialect
     own_escape = dialect.escape != dialect.quote
-    return csv.reader(
-        lines,
-        delimiter=dialect.delimiter,
-        quotechar=dialect.quote,
-        escapechar=dialect.escape if own_escape else None,
-        doublequote=not own_escape,
-    )
+    for block in file.blocks():
+        with _fields_of_any_length():
+            rows = list(
+                csv.reader(
+                    # Not splitlines(): it would cut a value at U+2028 and the like too.
+                    io.StringIO(file.text(block.data), newline=""),
+                    delimiter=dialect.delimiter,
+                    quotechar=dialect.quote,
+                    escapechar=dialect.escape if own_escape else None,
+                    doublequote=not own_escape,
+                )
+            )
+        yield from rows
+
+
+@contextmanager
+def _fields_of_any_length() -> Iterator[None]:
+    """Lift the limit of the csv module. It is the whole program's, so no file is read meanwhile."""
+    with _LIMIT:
+        before = csv.field_size_limit(2**31 - 1)
+        try:
+            yield
+        finally:
+            csv.field_size_limit(before)
 
 
 def _is_value(name: str) -> bool:
