@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -319,3 +320,22 @@ def test_a_table_one_may_not_write(
         assert "Traceback" not in done.err
         assert PASSWORD not in done.err
     people.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+@pytest.mark.skipif(not Path("/dev/fd").exists(), reason="what is open has no path")
+@pytest.mark.parametrize(
+    "options", [[], ["--create"], ["--verify"], ["--truncate", "--rejects", "bad.csv"]]
+)
+def test_a_pipe_that_has_a_path(
+    cli: Cli, people: psycopg.Connection[Any], options: list[str]
+) -> None:
+    """So do ``<(…)`` and ``/dev/stdin`` come."""
+    reading, writing = os.pipe()
+    os.write(writing, GOOD.encode())
+    os.close(writing)
+    done = cli(
+        "import", "made" if "--create" in options else "people", f"/dev/fd/{reading}", *options
+    )
+    os.close(reading)
+    assert done.code == 0, done.err
+    assert " 3 rows loaded, of 3 rows read; 36 bytes in " in done.out

@@ -1,14 +1,38 @@
 from __future__ import annotations
 
+import csv
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from pgstrata.tables import ImportOptions, InputError, RowError, import_csv
-from pgstrata.tables.infer import narrowest
+from pgstrata.tables.infer import fitting, inferred
 
 if TYPE_CHECKING:
     import psycopg
+
+DIGITS = st.text("0123456789", min_size=1, max_size=25)
+WHOLE = st.just("0") | st.builds("{}{}".format, st.sampled_from("123456789"), DIGITS)
+NUMBER = st.builds(
+    "{}{}{}{}".format,
+    st.sampled_from(["", "-"]),
+    st.just("") | WHOLE,
+    st.just("") | st.builds(".{}".format, DIGITS),
+    st.just("") | st.builds("e{}".format, st.integers(-999, 999)),
+).filter(lambda text: text.lstrip("-")[:1] not in ("", "e"))
+VALUE = NUMBER | st.sampled_from(["", "NaN", "Infinity", "-Infinity", "1", "0.5", "1e5"])
+
+
+def narrowest(*batches: list[str]) -> str:
+    """Return the type of a column whose values come in batches."""
+    fits = fitting(batches[0])
+    for batch in batches[1:]:
+        fits = fitting(batch, fits)
+    return fits[0].name
 
 
 @pytest.mark.parametrize(
@@ -20,6 +44,15 @@ if TYPE_CHECKING:
         (["123456789012345678901"], "numeric"),
         (["1", "2.50"], "numeric"),
         (["1", "1e5"], "double precision"),
+        (["1.5", "NaN", "-Infinity"], "double precision"),
+        (["0.000000123456789012345", "1E+005"], "double precision"),
+        (["1e5", "0.1234567890123456789"], "numeric"),
+        (["NaN", "12345678901234567890"], "numeric"),
+        (["1e300", "1"], "numeric"),
+        (["1e5", "1e-400"], "numeric"),
+        (["Infinity", "12345678901234567890"], "text"),
+        (["Infinity", "1e300"], "text"),
+        (["1", "1e1000"], "text"),
         (["2026-01-31"], "date"),
         (["2026-01-31 12:00", "2026-01-31T12:00:00.5"], "timestamp"),
         (["2026-01-31 12:00:00+02"], "timestamptz"),
@@ -36,6 +69,56 @@ if TYPE_CHECKING:
 def test_the_narrowest_type_that_holds_all(values: list[str], kind: str) -> None:
     """Codes with leading zeros are texts."""
     assert narrowest(values) == kind
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("9" * 100_000, "numeric"),
+        ("9" * 100_001, "text"),
+        ("9" * 100_000 + "e999", "numeric"),
+        ("0." + "9" * 15_000, "numeric"),
+        ("0." + "9" * 15_001, "text"),
+        ("-." + "9" * 15_000 + "e-999", "numeric"),
+        ("-." + "0" * 99 + "9e-199", "double precision"),
+        ("99999999999999e199", "double precision"),
+    ],
+)
+def test_the_longest_numbers(connection: psycopg.Connection[Any], text: str, kind: str) -> None:
+    """What the server would refuse is text."""
+    assert narrowest([text]) == kind
+    (returned,) = connection.execute(f"SELECT (%s::text)::{kind}::text", [text]).fetchall()[0]
+    assert Decimal(returned) == Decimal(text)
+
+
+@given(st.lists(VALUE, min_size=1), st.lists(VALUE))
+@example(["12345678901234567890"], ["1e5"])
+@example(["1e5"], ["0.1234567890123456789"])
+@example(["Infinity"], ["0.1234567890123456789"])
+@example(["1.5"], ["Infinity"])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_digit_of_a_number_is_lost(
+    connection: psycopg.Connection[Any], first: list[str], second: list[str]
+) -> None:
+    """Whatever else is in the column, and wherever a batch of it ends."""
+    kind = narrowest(first, second)
+    assert kind == narrowest(first + second) == narrowest(second, first)
+    values = [value for value in first + second if value]
+    query = f"SELECT v::{kind}::text FROM unnest(%s::text[]) WITH ORDINALITY AS u(v, n) ORDER BY n"
+    for (returned,), value in zip(connection.execute(query, [values]), values, strict=True):
+        assert returned == value or Decimal(returned) == Decimal(value)
+
+
+def test_long_numbers_arrive_as_they_are(
+    connection: psycopg.Connection[Any], csv_file: Any
+) -> None:
+    """Beside an exponent, and beside what numeric cannot hold on every server."""
+    path = csv_file("a,b\n1e5,Infinity\n" + "0.1234567890123456789,12345678901234567890\n")
+    import_csv(connection, "t", path, ImportOptions(create=True))
+    assert connection.execute("SELECT a::text, b::text FROM t").fetchall() == [
+        ("100000", "Infinity"),
+        ("0.1234567890123456789", "12345678901234567890"),
+    ]
 
 
 def test_a_table_is_created_for_the_file(
@@ -110,3 +193,24 @@ def test_a_line_separator_of_unicode_ends_no_record(
     """It is a character of the value, which so is text."""
     path = csv_file("a,b\n1,2\n3\u20284,5\n")
     assert import_csv(connection, "t", path, ImportOptions(create=True)).rows_loaded == 2
+
+
+def test_fields_of_any_length(connection: psycopg.Connection[Any], csv_file: Any) -> None:
+    """The csv module has a limit, which stays as the program has set it."""
+    before = csv.field_size_limit(100_000)
+    path = csv_file("a,b\n" + f"1,{'x' * 200_000}\n" * 3)
+    try:
+        assert import_csv(connection, "t", path, ImportOptions(create=True)).rows_loaded == 3
+    finally:
+        left = csv.field_size_limit(before)
+    assert left == 100_000
+
+
+def test_a_limit_is_restored_while_others_lift_it(csv_file: Any) -> None:
+    """What several threads do to it at the same time is undone."""
+    before = csv.field_size_limit()
+    path = csv_file("a,b\n" + f"1,{'x' * 200_000}\n" * 30)
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda _: inferred(path, ImportOptions()), range(20)))
+    assert found == [[("a", "integer"), ("b", "text")]] * 20
+    assert csv.field_size_limit() == before

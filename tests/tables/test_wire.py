@@ -2,18 +2,50 @@ from __future__ import annotations
 
 import io
 import os
+import select
 import socket
 import sys
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from tests.proxy import Proxy
 
 from pgstrata.tables import ExportOptions, export_csv, export_csv_async, wire
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.servers import Server
+
+TALKS = """
+CREATE TABLE t (n int);
+CREATE FUNCTION talk() RETURNS trigger LANGUAGE plpgsql AS
+  $$BEGIN IF new.n = 1 THEN RAISE INFO '%', repeat('x', 300000); END IF; RETURN new; END$$;
+CREATE TRIGGER talk BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION talk()
+"""
+ROWS = b"0\n" * 1000
+
+
+@pytest.fixture
+def far(server: Server, database: str) -> Iterator[psycopg.Connection[Any]]:
+    """Return a connection over a slow link, which is in a COPY into a table whose trigger talks."""
+    with Proxy((server.host, server.port)) as link:
+        way = server.keywords(dbname=database, host=link.host, port=link.port)
+        with closing(psycopg.connect(**way)) as connection:
+            connection.execute(TALKS)
+            connection.wait(wire.start(connection.pgconn, b"COPY t FROM STDIN"))
+            link.delay = 0.05
+            yield connection
+
+
+def spoken_to(connection: psycopg.Connection[Any], row: bytes) -> bool:
+    """Send a row and, when an answer begins to come, others; return what writing them does."""
+    pgconn = connection.pgconn
+    assert connection.wait(wire.write(pgconn, row + ROWS), 0.01) is False
+    select.select([pgconn.socket], [], [], 10)
+    return connection.wait(wire.write(pgconn, ROWS), 0.01)
 
 
 def test_a_block_goes_on_after_ctrl_c(connection: psycopg.Connection[Any]) -> None:
@@ -57,3 +89,37 @@ async def test_a_connection_with_tls_delivers_the_same(tls_server: Server) -> No
                 assert (await export_csv_async(also, text, target, options)).rows == 50000
                 came.append(target.getvalue())
     assert len(set(came)) == 1
+
+
+@pytest.mark.parametrize("slack", [0, wire.SLACK])
+def test_a_notice_that_comes_in_parts_is_no_error(
+    far: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch, slack: int
+) -> None:
+    """Also where its parts are far from each other; and it reaches who wants to hear it."""
+    monkeypatch.setattr(wire, "SLACK", slack)
+    heard: list[str | None] = []
+    far.add_notice_handler(lambda said: heard.append(said.message_primary))
+    assert spoken_to(far, b"1\n") is False
+    assert far.wait(wire.write(far.pgconn, ROWS), 0.01) is False
+    assert far.wait(wire.finish(far.pgconn)) == 3001
+    assert [len(text or "") for text in heard] == [300_000]
+
+
+def test_an_error_is_one_as_soon_as_more_than_a_little_would_be_sent(
+    far: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing more comes after it, which is waited for only then; and the next COPY knows nothing
+    of it.
+    """
+    monkeypatch.setattr(wire, "SLACK", 3 * len(ROWS))
+    pgconn = far.pgconn
+    assert spoken_to(far, b"x\n") is False
+    said = [far.wait(wire.write(pgconn, ROWS), 0.01) for _ in range(3)]
+    assert said == [False, False, True]
+    with pytest.raises(psycopg.DataError):
+        far.wait(wire.finish(pgconn))
+    far.rollback()
+    far.execute(TALKS)
+    far.wait(wire.start(pgconn, b"COPY t FROM STDIN"))
+    assert [far.wait(wire.write(pgconn, ROWS), 0.01) for _ in range(5)] == [False] * 5
+    assert far.wait(wire.finish(pgconn)) == 5000

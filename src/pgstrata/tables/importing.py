@@ -21,6 +21,7 @@ from pgstrata.tables.rejectfile import RejectFile
 from pgstrata.tables.replay import Replay, read_twice
 from pgstrata.tables.results import ImportPlan, ImportResult, Reject
 from pgstrata.tables.session import WRITING, in_transaction, transaction
+from pgstrata.tables.source import stored
 from pgstrata.tables.steps import AnyConnection, Local, Steps, query
 
 if TYPE_CHECKING:
@@ -141,9 +142,7 @@ def new_run(  # what the caller gave, as it was given
 
 
 def _kept(source: Source, options: ImportOptions) -> Source | Replay:
-    if isinstance(source, (str, os.PathLike)) or not read_twice(options):
-        return source
-    return Replay(source)
+    return Replay(source) if read_twice(options) and not stored(source) else source
 
 
 def at_once(run: Run) -> Steps[ImportResult]:

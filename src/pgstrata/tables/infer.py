@@ -1,8 +1,8 @@
 """Types for a table that is not there yet, from the values of a file.
 
-The narrowest type that holds every value wins: boolean, integer, bigint, numeric, double precision,
-date, timestamp with or without time zone, uuid, else text. Numbers with leading zeros stay text, as
-they are codes and not quantities.
+The narrowest type that holds every value, and every digit of it, wins: boolean, integer, bigint,
+numeric, double precision, date, timestamp with or without time zone, uuid, else text. Numbers with
+leading zeros stay text, as they are codes and not quantities.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from __future__ import annotations
 import csv
 import io
 import re
-from contextlib import closing
+from contextlib import closing, contextmanager
 from functools import partial
-from itertools import chain, islice
-from typing import TYPE_CHECKING
+from itertools import islice
+from threading import Lock
+from typing import TYPE_CHECKING, NamedTuple
 
 import psycopg
 from psycopg import sql
@@ -31,26 +32,50 @@ if TYPE_CHECKING:
     from pgstrata.tables.source import Source
 
 BATCH = 1000  # records whose values one regular expression looks at together
+_LIMIT = Lock()  # of who changes the limit of the csv module: else one would restore another's
 _DATE = r"\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])"
 _TIME = r"(?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d{1,6})?)?"
 _ZONE = r" ?(?:Z|[+-]\d\d(?::?\d\d)?)"
 _WHOLE = r"-?(?:0|[1-9]\d{0,%d})"
-# From narrow to wide; a column begins at the top and goes down as values do not fit.
-TYPES = {
-    "boolean": r"(?i:t|f|true|false)",
-    "integer": _WHOLE % 8,
-    "bigint": _WHOLE % 17,
-    "numeric": r"-?(?:0|[1-9]\d*)(?:\.\d+)?",
-    "double precision": r"-?(?:(?:0|[1-9]\d*)(?:\.\d+)?|\.\d+)(?:[eE][+-]?[12]?\d{1,2})?"
-    r"|NaN|-?Infinity",
-    "date": _DATE,
-    "timestamp": rf"{_DATE}[ T]{_TIME}",
-    "timestamptz": rf"{_DATE}[ T]{_TIME}{_ZONE}",
-    "uuid": r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}",
-    "text": r".*",
-}
-_COLUMNS = {name: re.compile(f"(?:(?:{p})?\\0)*", re.DOTALL) for name, p in TYPES.items()}
-_ORDER = list(TYPES)
+# numeric takes 131072 digits before the point and 16383 behind it, in which exponents count.
+_LONG, _BEHIND = r"(?:0|[1-9]\d{0,99999})", r"\.\d{1,15000}"
+_SHORT, _SHORT_BEHIND = r"(?:0|[1-9]\d{0,14})", r"\.\d{1,100}"
+_FEW = r"(?=[0.]*[\d.]{0,15}(?![\d.]))"  # of 15 digits a double loses none
+
+
+class Type(NamedTuple):
+    """``column`` matches values of the type and empty ones, each of which ends in NUL. What it
+    matches, those of the ``wider`` types do too.
+    """
+
+    name: str
+    column: re.Pattern[str]
+    wider: tuple[str, ...] = ()
+
+
+def _type(name: str, pattern: str, *wider: str) -> Type:
+    return Type(name, re.compile(f"(?:(?:{pattern})?\\0)*"), wider)
+
+
+# The first one that fits is taken. A number that is written with an exponent was a double, as
+# Infinity was: only where that would lose digits it is numeric, which has no Infinity before 14.
+TYPES = (
+    _type("boolean", r"(?i:t|f|true|false)"),
+    _type("integer", _WHOLE % 8, "bigint", "numeric", "double precision"),
+    _type("bigint", _WHOLE % 17, "numeric"),
+    _type("numeric", rf"-?{_LONG}(?:{_BEHIND})?", "numeric"),
+    _type(
+        "double precision",
+        rf"-?{_FEW}(?:{_SHORT}(?:{_SHORT_BEHIND})?|{_SHORT_BEHIND})(?:[eE][+-]?[01]?\d{{1,2}})?"
+        r"|NaN|-?Infinity",
+    ),
+    _type("numeric", rf"-?(?:{_LONG}(?:{_BEHIND})?|{_BEHIND})(?:[eE][+-]?\d{{1,3}})?|NaN"),
+    _type("date", _DATE),
+    _type("timestamp", rf"{_DATE}[ T]{_TIME}"),
+    _type("timestamptz", rf"{_DATE}[ T]{_TIME}{_ZONE}"),
+    _type("uuid", r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"),
+    Type("text", re.compile(r".*", re.DOTALL)),
+)
 
 
 def create_table(
@@ -77,11 +102,15 @@ def inferred(source: Source | Replay, options: ImportOptions) -> list[tuple[str,
         return _columns(file, options)
 
 
-def narrowest(values: Iterable[str], at_least: str = "boolean") -> str:
-    """Return the narrowest type, from ``at_least`` on, that holds all the values and empty ones."""
+def fitting(values: Iterable[str], among: Sequence[Type] = TYPES) -> Sequence[Type]:
+    """Return the types that hold all the values and empty ones, the narrowest first."""
     text = "".join(f"{value}\0" for value in values)
-    candidates = _ORDER[_ORDER.index(at_least) :]
-    return next(name for name in candidates if _COLUMNS[name].fullmatch(text))
+    found: list[Type] = []
+    for each in among:
+        known = found and each.name in found[0].wider  # to look would take as long once more
+        if known or each.column.fullmatch(text):
+            found.append(each)
+    return found
 
 
 def _columns(file: Opened, options: ImportOptions) -> list[tuple[str, str]]:
@@ -101,53 +130,48 @@ def _columns(file: Opened, options: ImportOptions) -> list[tuple[str, str]]:
 
 
 def _types(file: Opened, width: int, options: ImportOptions) -> list[str]:
-    types = ["boolean"] * width
-    seen = [False] * width
+    fits: list[Sequence[Type]] = [()] * width  # none yet, of a column without values
     rows = islice(_rows(file), options.sample)
     while batch := list(islice(rows, BATCH)):
         whole = [row for row in batch if len(row) == width]  # a bad row is for the import to report
         for index, values in enumerate(zip(*whole, strict=True)):
             given = ["" if value == options.null else value for value in values]
             if any(given):
-                types[index] = _widened(types[index], given, first=not seen[index])
-                seen[index] = True
-    return [kind if known else "text" for kind, known in zip(types, seen, strict=True)]
-
-
-def _widened(kind: str, values: Sequence[str], *, first: bool) -> str:
-    """Return the type for values of a column that was ``kind`` so far.
-
-    A column that has been of one family (say dates) and now is of another is text.
-    """
-    found = narrowest(values)
-    if first or found == kind:
-        return found
-    families = (("integer", "bigint", "numeric", "double precision"),)
-    for family in families:
-        if kind in family and found in family:
-            return max(kind, found, key=family.index)
-    return "text"
+                fits[index] = fitting(given, fits[index] or TYPES)
+    return [fit[0].name if fit else "text" for fit in fits]
 
 
 def _rows(file: Opened) -> Iterator[list[str]]:
     # The csv module is right for inference only: it cannot tell NULL from empty text, and reads
     # stray quotes otherwise than the server. Where that matters the import itself says so, with the
     # line.
-    # Not splitlines(): it would cut a value at U+2028 and the like too.
-    lines = chain.from_iterable(
-        io.StringIO(file.text(block.data), newline="") for block in file.blocks()
-    )
-    csv.field_size_limit(2**31 - 1)
     dialect = file.dialect
     own_escape = dialect.escape != dialect.quote
-    return csv.reader(
-        lines,
-        delimiter=dialect.delimiter,
-        quotechar=dialect.quote,
-        escapechar=dialect.escape if own_escape else None,
-        doublequote=not own_escape,
-    )
+    for block in file.blocks():
+        with _fields_of_any_length():
+            rows = list(
+                csv.reader(
+                    # Not splitlines(): it would cut a value at U+2028 and the like too.
+                    io.StringIO(file.text(block.data), newline=""),
+                    delimiter=dialect.delimiter,
+                    quotechar=dialect.quote,
+                    escapechar=dialect.escape if own_escape else None,
+                    doublequote=not own_escape,
+                )
+            )
+        yield from rows
+
+
+@contextmanager
+def _fields_of_any_length() -> Iterator[None]:
+    """Lift the limit of the csv module. It is the whole program's, so no file is read meanwhile."""
+    with _LIMIT:
+        before = csv.field_size_limit(2**31 - 1)
+        try:
+            yield
+        finally:
+            csv.field_size_limit(before)
 
 
 def _is_value(name: str) -> bool:
-    return narrowest([name]) not in ("text", "boolean") or not name
+    return fitting([name])[0].name not in ("text", "boolean") or not name

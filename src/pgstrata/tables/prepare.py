@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ from pgstrata.tables.encoding import Encoding, find_encoding, transcoded
 from pgstrata.tables.errors import InputError
 from pgstrata.tables.records import Block, Scanner
 from pgstrata.tables.replay import Replay
-from pgstrata.tables.source import Input, Source, codec_for
+from pgstrata.tables.source import Input, Source, codec_for, stored
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -56,8 +55,7 @@ class Opened:
     @property
     def repeatable(self) -> bool:
         """Whether it can be read a second time: a pipe cannot, even if it has a path."""
-        stored = isinstance(self.source, (str, os.PathLike)) and self.input.size is not None
-        return stored or isinstance(self.source, Replay)
+        return isinstance(self.source, Replay) or stored(self.source)
 
     def take_header(self) -> None:
         """Step over the first record."""

@@ -1,4 +1,4 @@
-"""A stream that can be read more than once, such as stdin.
+"""A stream that can be read more than once, such as stdin or a named pipe.
 
 Whatever is read of it for the first time is kept, packed as it came, in a temporary file; so a
 table can be made for it, its rows proved, and rejected ones found again.
@@ -12,18 +12,22 @@ from threading import Lock
 from typing import IO, TYPE_CHECKING, Any
 
 from pgstrata.tables.errors import TransferError
-from pgstrata.tables.source import name_of
+from pgstrata.tables.source import Source, name_of, opened
 
 if TYPE_CHECKING:
     from pgstrata.tables.options import ImportOptions
 
 
 class Replay:
-    """Hands out readers of a stream, each of which begins where it began."""
+    """Hands out readers of a stream, each of which begins where it began.
 
-    def __init__(self, stream: IO[bytes]) -> None:
-        self.name = name_of(stream)
-        self._stream, self._lock = stream, Lock()
+    A path is opened once, by the first who reads: for a named pipe that waits for who writes it.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self.name = name_of(source)
+        self._source, self._lock = source, Lock()
+        self._stream: IO[bytes] | None = None
         self._kept: IO[bytes] | None = None
         self._size = 0
 
@@ -32,8 +36,13 @@ class Replay:
         return io.BufferedReader(_Reader(self))
 
     def read_at(self, position: int, size: int) -> bytes:
-        """Return up to ``size`` bytes from a position on that is not behind what was read."""
+        """Return up to ``size`` bytes from a position on that is not behind what was read.
+
+        Raises ``InputError`` for a path that cannot be opened.
+        """
         with self._lock:
+            if self._stream is None:
+                self._stream = opened(self._source)
             if self._kept is None:
                 self._kept = tempfile.TemporaryFile()  # noqa: SIM115  # see ``close``
             if position < self._size:
@@ -54,9 +63,11 @@ class Replay:
             return data
 
     def close(self) -> None:
-        """Drop what was kept. The stream stays open."""
+        """Drop what was kept, and close what was opened here; a stream of the caller stays open."""
         if self._kept is not None:
             self._kept.close()
+        if self._stream is not None and self._stream is not self._source:
+            self._stream.close()
 
 
 class _Reader(io.RawIOBase):

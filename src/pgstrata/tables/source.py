@@ -23,6 +23,7 @@ Source: TypeAlias = "str | os.PathLike[str] | IO[bytes]"
 
 CHUNK = 256 * 1024  # bytes; larger ones fall out of the processor's cache and fill the memory
 PACKED = 4096  # bytes of zstd unpacked at once: that may be a thousand times as many
+_OPEN_ALREADY = ("/dev/fd/", "/dev/stdin")
 _BROKEN = (EOFError, lzma.LZMAError, zlib.error, OSError, ValueError)
 
 
@@ -119,7 +120,9 @@ class Input:
     def __init__(self, source: Source, compression: str = AUTO) -> None:
         self.name = name_of(source)
         self._owned = isinstance(source, (str, os.PathLike))
-        self._raw = _opened(cast("Any", source)) if self._owned else _peekable(cast("Any", source))
+        self._file = opened(source)
+        seekable = self._owned and self._file.seekable()
+        self._raw = cast("Any", self._file) if seekable else _peekable(self._file)
         self.size = _size(self._raw)
         try:
             codec = find_codec(self._raw, compression)
@@ -154,7 +157,31 @@ class Input:
     def close(self) -> None:
         """Close what was opened here; a stream of the caller stays open."""
         if self._owned:
-            self._raw.close()
+            self._file.close()
+
+
+def stored(source: object) -> bool:
+    """Return whether it is the path of a file that begins anew each time it is opened.
+
+    A pipe does not. On some systems neither does a file that is named as what is open already: each
+    who opens that reads on where the one before has come.
+    """
+    if not isinstance(source, (str, os.PathLike)):
+        return False
+    return Path(source).is_file() and not os.fspath(source).startswith(_OPEN_ALREADY)
+
+
+def opened(source: Source) -> IO[bytes]:
+    """Return a stream of the source: of a path a new one, which the caller has to close.
+
+    Raises ``InputError``.
+    """
+    if not isinstance(source, (str, os.PathLike)):
+        return source
+    try:
+        return Path(source).open("rb")
+    except OSError as error:
+        raise InputError(f"cannot read {os.fspath(source)}: {error.strerror}") from error
 
 
 def name_of(source: Source) -> str:
@@ -210,13 +237,6 @@ class _Counted(io.RawIOBase):
 
     def fileno(self) -> int:
         return self._stream.fileno()
-
-
-def _opened(path: str | os.PathLike[str]) -> io.BufferedReader:
-    try:
-        return Path(path).open("rb")
-    except OSError as error:
-        raise InputError(f"cannot read {os.fspath(path)}: {error.strerror}") from error
 
 
 def _peekable(stream: IO[bytes]) -> io.BufferedReader:

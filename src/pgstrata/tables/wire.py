@@ -12,6 +12,7 @@ import socket
 import sys
 from functools import partial
 from operator import itemgetter
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn, PGresult
 
 GULP = 256 * 1024  # bytes
+SLACK = 1024 * 1024  # bytes that go out while it is unclear whether the server has complained
+PATIENCE = 0.25  # seconds; a packet that was lost is sent again sooner
 _COPYING = (pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT)
 _NONE_YET, _DATA = (0, b""), itemgetter(1)  # of what get_copy_data returns: length and row
 _FAILED = (pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.BAD_RESPONSE)
@@ -41,6 +44,7 @@ def start(pgconn: PGconn, statement: bytes) -> PQGen[None]:
     yield from _flush(pgconn)
     while (result := (yield from _result(pgconn))) is not None:
         if result.status in _COPYING:
+            _ear(pgconn).clear()
             return
         if result.status in _FAILED:
             yield from leave(pgconn)
@@ -49,37 +53,68 @@ def start(pgconn: PGconn, statement: bytes) -> PQGen[None]:
 
 
 def write(pgconn: PGconn, data: bytes) -> PQGen[bool]:
-    """Send ``data``; return whether the server has spoken meanwhile, which is of an error."""
-    spoke = False
+    """Send ``data``; return whether the server has spoken meanwhile, which is of an error.
+
+    Whether it has is certain only after ``PATIENCE``, for which it waits once ``SLACK`` went out in
+    vain: so COPYs that are short, as those around bad rows, need not wait.
+    """
+    ear = _ear(pgconn)
     while pgconn.put_copy_data(data) == 0:
         yield Wait.W
     while True:
         ready = (yield Wait.RW) or 0  # psycopg goes on with None after Ctrl-C
         if ready & Ready.R:
-            pgconn.consume_input()
-            spoke = spoke or not _noticed(pgconn)
+            ear.listen(pgconn)
         if ready & Ready.W and pgconn.flush() == 0:
-            return spoke
+            break
+    ear.sent += len(data)
+    return ear.unclear and ear.sent > SLACK and (yield from _silent(pgconn, ear))
 
 
-def _noticed(pgconn: PGconn) -> bool:
-    """Tell whether what has come are notices, which a trigger may raise at any time, and hand them
-    on. libpq looks for them, and only for them, when it is asked whether it is busy.
+class _Ear:
+    """Hands notices on, which a trigger may raise at any time.
+
+    ``unclear``: what has come last is an error, or else a part of a long notice, of which libpq
+    says nothing before all of it is there. ``sent`` bytes have gone out since.
     """
-    handler, count = pgconn.notice_handler, 0
 
-    def hand_on(notice: PGresult) -> None:
-        nonlocal count
-        count += 1
-        if handler is not None:
-            handler(notice)
+    def __init__(self, hand_on: Callable[[PGresult], None] | None) -> None:
+        self.hand_on = hand_on
+        self.clear()
 
-    pgconn.notice_handler = hand_on
-    try:
+    def __call__(self, notice: PGresult) -> None:
+        self.clear()
+        if self.hand_on is not None:
+            self.hand_on(notice)
+
+    def clear(self) -> None:
+        self.unclear, self.sent = False, 0
+
+    def listen(self, pgconn: PGconn) -> None:
+        """Take what has come. libpq looks for notices, and only for them, when it is asked whether
+        it is busy.
+        """
+        pgconn.consume_input()
+        if not self.unclear:
+            self.unclear, self.sent = True, 0
         pgconn.is_busy()
-    finally:
-        pgconn.notice_handler = handler
-    return count > 0
+
+
+def _ear(pgconn: PGconn) -> _Ear:
+    """Return what listens to the connection, from the first call on."""
+    if not isinstance(pgconn.notice_handler, _Ear):
+        pgconn.notice_handler = _Ear(pgconn.notice_handler)
+    return pgconn.notice_handler
+
+
+def _silent(pgconn: PGconn, ear: _Ear) -> PQGen[bool]:
+    """Tell whether no notice becomes complete, so that it is an error: no more comes then."""
+    end = monotonic() + PATIENCE
+    while ear.unclear and monotonic() < end:
+        if (yield Wait.R):
+            ear.listen(pgconn)
+            end = monotonic() + PATIENCE
+    return ear.unclear
 
 
 def finish(pgconn: PGconn, reason: bytes | None = None) -> PQGen[int]:
