@@ -8,7 +8,7 @@ import signal
 import uuid
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import psycopg
 import pytest
@@ -150,3 +150,18 @@ def started(bindir: Callable[[], Path], hba: Sequence[str] = DEFAULT_HBA) -> Ite
         except (LocalServerError, ServerError) as error:
             pytest.exit(f"no PostgreSQL server for the tests: {error}", returncode=3)
         yield running
+
+
+@pytest.fixture
+def homeless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make this process one of a container whose user is only a number: no HOME, no account."""
+    if os.name != "posix":
+        pytest.skip("every account of Windows has a home")
+    import pwd
+
+    def unknown(uid: int) -> NoReturn:
+        raise KeyError(uid)
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    for name in ("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)

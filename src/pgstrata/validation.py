@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeAlias, cast
 
+from pgstrata.home import home
 from pgstrata.model import Finding, Origin, Setting
 from pgstrata.schema.keys import CONNECTION
 from pgstrata.schema.libpq import OURS, complain, complain_of_service, keywords
@@ -85,10 +86,12 @@ def _root_certificate(target: Target) -> Finding | None:
     mode = target.get("connection_settings.sslmode")
     if mode is None or mode.value not in ("verify-ca", "verify-full"):
         return None
-    fallback = Path.home() / ".postgresql" / "root.crt"
-    if _present(target, "sslrootcert") or os.name != "posix" or fallback.exists():
+    folder = home()
+    fallback = folder / ".postgresql" / "root.crt" if folder else None
+    if _present(target, "sslrootcert") or os.name != "posix" or (fallback and fallback.exists()):
         return None
-    message = f"sslmode {mode.value} needs a root certificate, and there is no {fallback}"
+    where = fallback or "home folder to look for one in"
+    message = f"sslmode {mode.value} needs a root certificate, and there is no {where}"
     hint = "set sslrootcert to a CA file, or to system"
     return Finding("file-missing", message, mode.origin, key=mode.key, hint=hint)
 

@@ -63,6 +63,55 @@ def test_a_value_comes_back_as_it_was(secret: Cli, sealed: Any, value: str) -> N
     assert reveal(secret) == value
 
 
+@pytest.mark.parametrize(("content", "why"), [(b"", "empty"), (b"\n", "empty"), (b"a\0b", "NUL")])
+@pytest.mark.parametrize("way", [("--stdin",), ("--file", "value")], ids=str)
+def test_a_value_that_breaks_every_use_is_refused(
+    secret: Cli, sealed: Any, typed: Any, project: Path, content: bytes, why: str, way: Any
+) -> None:
+    """The good one stays: a command that failed gives nothing on standard input."""
+    sealed(PASSWORD, "good")
+    (project / "value").write_bytes(content)
+    for command in ("set", "rotate"):
+        typed(content)
+        done = secret(command, PASSWORD, "-e", "production", *way)
+        assert done.code == USAGE
+        assert why in done.err
+        assert "nothing was changed" in done.err
+    assert reveal(secret) == "good"
+
+
+def test_a_connection_that_no_file_has_is_refused(
+    secret: Cli, write: Any, editor: Callable[[str], Path], project: Path
+) -> None:
+    """With a value for it the environment could not be loaded."""
+    write(base=f"{BASE}connections: {{analytics: {{}}}}\n", production="", staging="")
+    key = f"connections.{{}}.{PASSWORD}"
+    before = (project / "environments" / "production.sealed.yaml").read_bytes()
+    wrong = "no file has a connection 'anlytics'\nhint: did you mean 'analytics'?"
+    (project / "other").write_text("PGPASSWORD=x\nX=y\n")
+    editor(f"path.write_text('{key.format('anlytics')}: x')")
+    for arguments in (
+        ("set", key.format("anlytics"), "--generate"),
+        ("set", key.format("anlytics"), "--generate", "--store", "keyring"),
+        ("import", "other", "--from", "dotenv", "--as", f"X={key.format('anlytics')}"),
+        ("edit",),
+    ):
+        done = secret(*arguments, "-e", "production")
+        assert done.code == USAGE, done.err
+        assert wrong in done.err
+    assert (project / "environments" / "production.sealed.yaml").read_bytes() == before
+    assert secret("set", key.format("analytics"), "-e", "production", "--generate").code == OK
+
+
+def test_what_cannot_be_read_may_have_the_connection(secret: Cli, write: Any) -> None:
+    """So the file's own fault is told, with its line."""
+    write(base=BASE, production="connections: {analytics: {}\n", staging="")
+    key = f"connections.analytics.{PASSWORD}"
+    done = secret("set", key, "-e", "production", "--generate")
+    assert done.code == CONFIG
+    assert "environments/production.yaml:2:1: error[yaml-syntax]" in done.err
+
+
 def test_set_from_a_file_and_generated(secret: Cli, project: Path) -> None:
     """Neither is shown."""
     (project / "value").write_bytes(b"from a file\n")
@@ -291,7 +340,14 @@ def test_edit_seals_only_what_changed(
 
 
 @pytest.mark.parametrize(
-    "code", ["sys.exit(1)", "path.write_text('canary: [')", "path.write_text('canary: x')"]
+    "code",
+    [
+        "sys.exit(1)",
+        "path.write_text('canary: [')",
+        "path.write_text('canary: x')",
+        "path.write_text('connection_settings.password:')",
+        r"path.write_text('connection_settings.password: \"canary\\0\"')",
+    ],
 )
 def test_a_failed_edit_changes_nothing(
     secret: Cli, sealed: Any, editor: Callable[[str], Path], project: Path, code: str

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from pgstrata.check import scan
 from pgstrata.errors import FINDINGS, OK, USAGE
 from pgstrata.secrets.sealed import keytext
 from pgstrata.secrets.sealed.keys import new_environment_key
@@ -137,6 +138,89 @@ def test_an_environment_that_cannot_be_read_is_found(
     (project / "templates").mkdir()
     (project / "templates" / "a.yaml").write_text(text)
     assert cli("secret", "scan", "templates").code == OK
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-32", "latin-1"])
+@pytest.mark.parametrize(
+    ("name", "text"), [("a.yaml", LITERAL), ("a.env", "postgres://:canary@db/app")]
+)
+def test_text_is_found_in_any_encoding(
+    cli: Cli, project: Path, encoding: str, name: str, text: str
+) -> None:
+    """PowerShell's ``>`` writes UTF-16 with a mark; and an editor may have used Latin-1."""
+    mark = "\ufeff" if encoding.endswith("-be") else ""
+    (project / name).write_bytes(f"{mark}# caf\xe9\n{text}".encode(encoding))
+    done = cli("secret", "scan", name)
+    assert done.code == FINDINGS
+    assert "canary" not in done.out
+    assert f"{name}:{3 if name == 'a.yaml' else 2}:" in done.out
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems' names are Unicode")
+def test_a_name_may_be_any_bytes(cli: Cli, git: Git, project: Path) -> None:
+    """Also one that is no UTF-8."""
+    name = os.fsdecode(b"caf\xe9.yaml")
+    (project / name).write_text(LITERAL)
+    git("add", "-A")
+    for arguments in ((), ("--staged",), (name,), ("--format", "json"), ("--format", "github")):
+        done = cli("secret", "scan", *arguments)
+        assert done.code == FINDINGS, done
+        assert "1 files, 1 error" in done.err
+        assert "caf\\xe9.yaml" in done.out.replace("\\\\", "\\")
+
+
+def test_a_large_file_is_read_to_its_end(cli: Cli, project: Path) -> None:
+    """Where the secret may be."""
+    line = b"https://example.com/a-b.c+d-e.f?x=1&y=2#z:\n"
+    content = line * (5 * 2**20 // len(line)) + b"a.b-c" * 2**20 + b"\npostgres://:canary@db/app\n"
+    (project / "dump.sql").write_bytes(content)
+    done = cli("secret", "scan", "dump.sql")
+    assert done.code == FINDINGS
+    assert f"dump.sql:{content.count(bytes([10]))}:1: error[url-password]" in done.out
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "why"),
+    [
+        ("huge.sql", b"x" * (scan.MAX_BYTES + 1), "larger than 104857600 bytes"),
+        ("big.yaml", b"a: b\n" * 2**20, "a YAML file larger than 4194304 bytes"),
+        ("environments/a.yaml", b"a: b\0\n", "an environment's file that is binary"),
+    ],
+    ids=["huge", "big", "binary"],
+)
+def test_what_was_not_scanned_is_not_clean(
+    cli: Cli, project: Path, name: str, content: bytes, why: str
+) -> None:
+    """It is named and fails: nothing is known of it."""
+    (project / "environments").mkdir()
+    (project / name).write_bytes(content)
+    done = cli("secret", "scan", name)
+    assert done.code == FINDINGS
+    assert f"not scanned: {name}: {why}" in done.err
+    assert "0 files, no findings" in done.err
+    assert cli("secret", "scan", name, "--format", "json").json == {
+        "files": 0,
+        "binary": 0,
+        "not_scanned": {name: why},
+        "findings": [],
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.png", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"),
+        ("environments/a.yaml", b"\0GITCRYPT\0\x8f\xa3"),
+    ],
+)
+def test_what_is_no_text_is_no_failure(cli: Cli, project: Path, name: str, content: bytes) -> None:
+    """It is counted apart, and nobody has to do anything about it."""
+    (project / "environments").mkdir()
+    (project / name).write_bytes(content)
+    (project / "a.txt").write_text("text")
+    done = cli("secret", "scan", name, "a.txt")
+    assert done.code == OK
+    assert done.err == "pgstrata: 1 files, no findings; 1 binary files are not looked into\n"
 
 
 def test_a_staged_submodule_is_passed_over(cli: Cli, git: Git, project: Path) -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from pgstrata.layers.document import parse
 from pgstrata.layers.nodes import Map, Node, Scalar, Sequence
+from pgstrata.promotion.comments import comments
 from pgstrata.promotion.edit import edited, node_at
 
 FILE = """\
@@ -134,6 +135,63 @@ def test_block_lists_keep_their_indentation() -> None:
     for spaces in ("", "  ", "    "):
         text = f"a:\n{spaces}- one\n{spaces}- two\nb:\n  c: 1\n"
         assert put(text, "b.c", "2") == ["-   c: 1", "+   c: 2"]
+
+
+@pytest.mark.parametrize(
+    ("before", "key", "after"),
+    [
+        ("a:\n- b: 1\n  c: 2\n@\nd:\n  e: 4\n", "a", "a: x\n@\nd:\n  e: 4\n"),
+        ("a:\n  b: >-\n    c\n  @\n  d: e\n", "a.b", "a:\n  b: x\n  @\n  d: e\n"),
+        ("a:\n  b: |\n    c\n\n\n  @\n  d: e\n", "a.b", "a:\n  b: x\n\n\n  @\n  d: e\n"),
+        (
+            "a:\n  b:\n  - c\n  - d\n\n@\ne: f   # beside\n# the end\n",
+            "a.b",
+            "a:\n  b: x\n\n@\ne: f   # beside\n# the end\n",
+        ),
+        ("a:\n  b: c   # b\n\n@\nd: e\n", "a.f", "a:\n  b: c   # b\n  f: x\n\n@\nd: e\n"),
+        (
+            "a:\n  b:\n    c: d\n  @\n  e: f\n",
+            "a.b.g",
+            "a:\n  b:\n    c: d\n    g: x\n  @\n  e: f\n",
+        ),
+        ("a:\n@\nb: c\n", "a.d", "a:\n  d: x\n@\nb: c\n"),
+        ("a: b\n@\n", "c", "a: b\nc: x\n@\n"),
+        ("a: b\n\nc: >-\n  d\n@\n", "e.f", "a: b\n\nc: >-\n  d\ne:\n  f: x\n@\n"),
+    ],
+)
+def test_comments_stay_above_what_they_are_about(before: str, key: str, after: str) -> None:
+    """One that ignores a finding would hide another one elsewhere."""
+    comment = "# pgstrata: ignore[tls-unverified] because of a tunnel"
+    content = done(before.replace("@", comment), {tuple(key.split(".")): node("x")})
+    assert content.decode() == after.replace("@", comment)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a:\n- b\n# about c\n- c\nd: e\n",
+        "a:\n- b   # about b\n- c\n",
+        "a:   # about a\n- b   # about b\n",
+        "a:\n  # about b\n  b: c\n",
+        "a: [b,   # about b\n  c]\n",
+    ],
+)
+def test_a_comment_inside_of_what_is_replaced_is_not_dropped(text: str) -> None:
+    """Nobody can tell what becomes of it but a person."""
+    result = edited(text.encode(), {("a",): node("[x]")})
+    assert result.problem == "a comment in it would be lost, or would stand at another key"
+    assert result.content == b""
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["'a # b'", '"a # b"', "a#b", ">-\n  # a\n  b", "'a\n\n  # b'"],
+)
+def test_no_text_is_taken_for_a_comment(text: str) -> None:
+    """A ``#`` in a value is a part of it."""
+    before = f"x:\n  a: {text}\n"
+    document = parse(before.replace("\n  ", "\n    ").encode(), "overlay", "")
+    assert comments(document) == []
 
 
 @pytest.mark.parametrize(

@@ -197,7 +197,7 @@ def test_what_a_scan_finds_has_the_right_place_in_every_format(
     """Without the secret."""
     monkeypatch.chdir(tmp_path)
     file = "environments/one.yaml"
-    (finding,) = scan([File(file, text.encode())])
+    (finding,) = scan([File(file, text.encode())]).findings
     report = report_of(replace(finding, environment="one"), project=tmp_path)
     hold_places(report, rule, (file, line))
     assert not any("kX7" in render(report) for render in RENDERERS.values())

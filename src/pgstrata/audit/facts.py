@@ -172,7 +172,7 @@ SELECT r.rolname::text, r.rolcanlogin, r.rolsuper, r.rolcreaterole, r.rolcreated
   has_database_privilege(r.oid, d.oid, 'CONNECT') AS can_connect,
   has_database_privilege(r.oid, d.oid, 'TEMP') AS can_temp,
   has_database_privilege(r.oid, d.oid, 'CREATE') AS can_create,
-  d.datdba = r.oid AS owns_db, d.datallowconn, d.datconnlimit
+  d.datallowconn, d.datconnlimit
 FROM pg_roles r, pg_database d WHERE r.rolname = %(user)s AND d.datname = %(db)s
 """,
     ),
@@ -185,6 +185,24 @@ WITH RECURSIVE m(member, roleid) AS (
 SELECT pg_get_userbyid(roleid)::text AS role FROM m
 """,
     ),
+    # Attributes are never inherited: they count after SET ROLE, for which from 16 on every grant on
+    # the way needs its set_option. ``via`` is the role that the program itself is a member of.
+    Fact(
+        "reachable_roles",
+        """
+WITH RECURSIVE grants AS (SELECT a.roleid, a.member,
+    coalesce((to_jsonb(a) ->> 'set_option')::boolean, true) AS settable FROM pg_auth_members a),
+m(via, roleid, settable) AS (
+  SELECT g.roleid, g.roleid, g.settable
+  FROM grants g JOIN pg_roles r ON r.oid = g.member WHERE r.rolname = %(user)s
+  UNION SELECT m.via, g.roleid, m.settable AND g.settable
+  FROM m JOIN grants g ON g.member = m.roleid)
+SELECT r.rolname::text AS role, pg_get_userbyid(m.via)::text AS via,
+  bool_or(m.settable) AS settable, r.rolsuper, r.rolcreaterole, r.rolcreatedb,
+  r.rolreplication, r.rolbypassrls
+FROM m JOIN pg_roles r ON r.oid = m.roleid GROUP BY 1, 2, 4, 5, 6, 7, 8 ORDER BY 1, 2
+""",
+    ),
     # For the rules of pg_hba.conf, which any role and database may match.
     Fact("roles", "SELECT rolname::text, rolsuper, rolcanlogin FROM pg_roles"),
     Fact(
@@ -193,11 +211,17 @@ SELECT pg_get_userbyid(roleid)::text AS role FROM m
         " FROM pg_auth_members",
     ),
     Fact("databases", "SELECT datname::text, datallowconn FROM pg_database"),
+    # A superuser has the rights of every role: of those, only what it owns itself is meant.
     Fact(
-        "owned",
+        "owners",
         """
-SELECT count(*) AS tables FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner
-WHERE r.rolname = %(user)s AND c.relkind IN ('r', 'p') AND c.oid >= 16384
+SELECT o.rolname::text AS owner, o.oid = d.datdba AS of_database, coalesce(c.tables, 0) AS tables,
+  o.oid = u.oid OR NOT u.rolsuper AND pg_has_role(u.oid, o.oid, 'USAGE') AS has_rights
+FROM pg_roles u CROSS JOIN pg_database d CROSS JOIN pg_roles o LEFT JOIN (
+    SELECT relowner, count(*) AS tables FROM pg_class
+    WHERE relkind IN ('r', 'p') AND oid >= 16384 GROUP BY relowner) c ON c.relowner = o.oid
+WHERE u.rolname = %(user)s AND d.datname = %(db)s AND (o.oid = d.datdba OR c.tables > 0)
+ORDER BY o.oid <> u.oid, 1
 """,
     ),
     Fact(

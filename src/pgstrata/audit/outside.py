@@ -85,8 +85,8 @@ def _certificates(parameters: Mapping[str, str]) -> Iterator[Row]:
 def _key(parameters: Mapping[str, str]) -> Iterator[Row]:
     if client_certificate(parameters) is None:  # libpq does not look for the key then
         return
-    path = parameters.get("sslkey") or str(default_file("postgresql.key"))
+    path = str(parameters.get("sslkey") or default_file("postgresql.key") or "")
     with suppress(OSError):
-        if not path.startswith("engine:"):
+        if path and not path.startswith("engine:"):
             seen = Path(path).stat()
             yield {"path": path, "mode": f"{stat.S_IMODE(seen.st_mode):04o}", "uid": seen.st_uid}

@@ -142,7 +142,7 @@ class Reader(NamedTuple):
             return _text(sys.stdin.buffer.read(), "standard input")
         if self.file is not None:
             return _text(_content(self.file), "the file")
-        return prompt(f"{question}: ", again="once more: ")
+        return usable(prompt(f"{question}: ", again="once more: "), "what was typed")
 
 
 def prompt(question: str, *, again: str = "") -> Secret:
@@ -187,4 +187,20 @@ def _text(content: bytes, source: str) -> Secret:
     del content  # a traceback with locals would show it
     if secret is None:
         raise UsageError(f"{source} is not UTF-8 text", hint="encode it, for example in base64")
-    return secret
+    return usable(secret, source)
+
+
+def usable(value: Secret, source: str) -> Secret:
+    """Return a value that a setting can have. Raises ``UsageError`` for one that is empty, as the
+    output of a command that failed, and for one with a NUL, where every use of it would end.
+    """
+    text = value.reveal()
+    is_empty, has_nul = not text, "\0" in text
+    del text  # a traceback with locals would show it
+    if is_empty:
+        raise UsageError(
+            f"{source} is empty", hint="nothing was changed; `pgstrata secret remove` removes"
+        )
+    if has_nul:
+        raise UsageError(f"{source} holds a NUL character", hint="nothing was changed")
+    return value

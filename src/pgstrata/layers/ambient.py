@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from pgstrata.home import home
 from pgstrata.model import Leaf, Origin, Secret, Value
 from pgstrata.schema.libpq import connection_keys, keywords
 
@@ -72,8 +73,8 @@ def _entries(lines: list[str], service: str, source: str) -> Iterator[tuple[str,
 def _service_files(settings: Mapping[str, Value], environ: Mapping[str, str]) -> Iterator[Path]:
     if named := settings.get("servicefile") or environ.get("PGSERVICEFILE"):
         yield Path(str(named))
-    else:
-        yield _home(environ) / ".pg_service.conf"
+    elif folder_of_user := _own_folder(environ):
+        yield folder_of_user / ".pg_service.conf"
     if folder := environ.get("PGSYSCONFDIR"):
         yield Path(folder) / "pg_service.conf"
 
@@ -89,7 +90,7 @@ def _lines(path: Path) -> list[str]:
 def _passfile(settings: Mapping[str, Value], environ: Mapping[str, str]) -> Leaf | None:
     path = _passfile_path(settings, environ)
     # libpq ignores a file that others may read, and so must what is said about it.
-    if _readable_by_others(path):
+    if path is None or _readable_by_others(path):
         return None
     found = password_in(_lines(path), settings, str(path))
     return Leaf(found[0], Origin("libpq", str(path), found[1], 1)) if found else None
@@ -117,11 +118,12 @@ def _readable_by_others(path: Path) -> bool:
         return True
 
 
-def _passfile_path(settings: Mapping[str, Value], environ: Mapping[str, str]) -> Path:
+def _passfile_path(settings: Mapping[str, Value], environ: Mapping[str, str]) -> Path | None:
     named = settings.get("passfile")
     if isinstance(named, str):
         return Path(named)
-    return _home(environ) / ("pgpass.conf" if sys.platform == "win32" else ".pgpass")
+    folder = _own_folder(environ)
+    return folder and folder / ("pgpass.conf" if sys.platform == "win32" else ".pgpass")
 
 
 def _wanted(settings: Mapping[str, Value], name: str) -> str:
@@ -164,7 +166,8 @@ def _leaf(name: str, text: str, origin: Origin) -> Leaf:
     return Leaf(Secret(text, source=origin.source) if secret else text, origin)
 
 
-def _home(environ: Mapping[str, str]) -> Path:
+def _own_folder(environ: Mapping[str, str]) -> Path | None:
+    """Return the folder where libpq looks for a user's own files; None where there is none."""
     if sys.platform == "win32":
         return Path(environ.get("APPDATA", "")) / "postgresql"
-    return Path(environ.get("HOME") or "~").expanduser()
+    return home(environ)

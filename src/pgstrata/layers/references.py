@@ -64,6 +64,12 @@ class References:
                     "a ${ that does not begin a reference",
                     hint="write ${NAME}, ${NAME:-fallback} or ${NAME:?message}; $${ is literal",
                 )
+            if "${" in (match["rest"] or ""):
+                what = "fallback" if match["operator"] == ":-" else "message"
+                raise EnvInterpolationError(
+                    f"a {what} is literal text; references do not nest",
+                    hint=f"write ${{{match['name']}{match['operator']}{what}}}, with no ${{ in it",
+                )
             if secret and match["operator"] == ":-" and not self.secret_fallbacks:
                 raise EnvInterpolationError(
                     f"a secret cannot have a fallback, and ${{{match['name']}:-…}} has one",

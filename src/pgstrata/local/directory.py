@@ -20,7 +20,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pgstrata.errors import LocalServerError, SecretError
+from pgstrata.errors import ConfigError, LocalServerError, SecretError
+from pgstrata.home import home
 from pgstrata.local.account import Account, is_root
 
 if TYPE_CHECKING:
@@ -47,19 +48,31 @@ def state_root(
     """Return the directory above those of all projects, e.g. ``~/.local/state/pgstrata``.
 
     On Linux it follows the XDG base directory specification. Root's is open to the account that
-    the server runs under, which could not enter root's home.
+    the server runs under, which could not enter root's home. Raises ``ConfigError`` for an account
+    without a home folder.
     """
     if chosen := environ.get("PGSTRATA_LOCAL_DIR"):
         return Path(chosen)
     if is_root() if root is None else root:
         return Path("/var/lib/pgstrata")
-    home = Path(environ["HOME"]) if environ.get("HOME") else Path.home()
     if platform == "win32":
-        return Path(environ.get("LOCALAPPDATA") or home / "AppData" / "Local") / "pgstrata"
-    if platform == "darwin":
-        return home / "Library" / "Application Support" / "pgstrata"
-    given = Path(environ.get("XDG_STATE_HOME", ""))
-    return (given if given.is_absolute() else home / ".local" / "state") / "pgstrata"
+        given, below = environ.get("LOCALAPPDATA", ""), ("AppData", "Local")
+    elif platform == "darwin":
+        given, below = "", ("Library", "Application Support")
+    else:
+        given, below = environ.get("XDG_STATE_HOME", ""), (".local", "state")
+        given = given if Path(given).is_absolute() else ""
+    return (Path(given) if given else _home(environ).joinpath(*below)) / "pgstrata"
+
+
+def _home(environ: Mapping[str, str]) -> Path:
+    folder = home(environ)
+    if folder is None:
+        raise ConfigError(
+            "the local server has no place: this account has no home folder",
+            hint="set HOME, or PGSTRATA_LOCAL_DIR to a directory of yours",
+        )
+    return folder
 
 
 def make_private(directory: Path, account: Account | None) -> None:

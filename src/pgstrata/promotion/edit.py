@@ -1,5 +1,5 @@
-"""Values put into a YAML text that keeps its comments, order and quotes. The only place that
-imports ruamel.yaml.
+"""Values put into a YAML text that keeps its comments, order and quotes. With ``trailing`` the only
+place that imports ruamel.yaml.
 """
 
 from __future__ import annotations
@@ -18,10 +18,13 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString, PlainScalarString
 
 from pgstrata.layers.document import parse
 from pgstrata.layers.nodes import Map, Node, Scalar, Sequence
+from pgstrata.promotion import trailing
+from pgstrata.promotion.comments import comments
 
 Path: TypeAlias = tuple[str, ...]
 
 _UNUSUAL = "it shares values by anchors, or is unusual YAML, so something else in it would change"
+_COMMENTED = "a comment in it would be lost, or would stand at another key"
 _CLEARED = "a section is cleared as a whole, so a key in it would bring all the others back"
 
 _NULL = ("tag:yaml.org,2002:null", re.compile("$"))
@@ -65,7 +68,13 @@ def edited(content: bytes, values: Mapping[Path, Node]) -> Edited:
     if b"\r\n" in content:
         text = text.replace("\r\n", "\n").replace("\n", "\r\n")
     written = (_BOM if content.startswith(_BOM) else b"") + text.encode()
-    return Edited(written) if _means(content, written, values) else Edited(problem=_UNUSUAL)
+    before, after = (parse(one, "overlay", "") for one in (content, written))
+    if not _means(before.root, after.root, values):
+        return Edited(problem=_UNUSUAL)
+    # In a file without any key there is nothing that comments could be about.
+    if before.root.entries and comments(before) != comments(after):
+        return Edited(problem=_COMMENTED)
+    return Edited(written)
 
 
 def _dumped(text: str, values: Mapping[Path, Node]) -> str | None:
@@ -114,13 +123,18 @@ def _round_trip(text: str) -> YAML:
 
 def _put(tree: CommentedMap, path: Path, node: Node) -> bool:
     *sections, name = path
-    for section in sections:
-        if tree.get(section) is None:
-            tree[section] = CommentedMap()
-        tree = tree[section]
+    while sections and tree.get(sections[0]) is not None:
+        tree = tree[sections.pop(0)]
         if not isinstance(tree, CommentedMap):
             return False
-    tree[_spelling(tree, name)] = _value(node)
+    top = sections[0] if sections else _spelling(tree, name)
+    lines = trailing.taken(tree, top)
+    inner = tree
+    for section in sections:
+        inner[section] = CommentedMap()
+        inner = inner[section]
+    inner[_spelling(inner, name)] = _value(node)
+    trailing.give(tree, top, lines)
     return True
 
 
@@ -144,9 +158,9 @@ def _value(node: Node) -> Any:
     return made
 
 
-def _means(before: bytes, after: bytes, values: Mapping[Path, Node]) -> bool:
+def _means(before: Map, after: Map, values: Mapping[Path, Node]) -> bool:
     """Whether ``after`` means what ``before`` does, but for the values."""
-    wanted = _flat(_root(before))
+    wanted = _flat(before)
     for path, node in values.items():
         # What stands at a part of the path is a section that was empty.
         wanted = {
@@ -155,11 +169,7 @@ def _means(before: bytes, after: bytes, values: Mapping[Path, Node]) -> bool:
             if at[: len(path)] != path and path[: len(at)] != at
         }
         wanted |= _flat(node, path)
-    return wanted == _flat(_root(after))
-
-
-def _root(content: bytes) -> Map:
-    return parse(content, "overlay", "").root
+    return wanted == _flat(after)
 
 
 def _flat(node: Node, path: Path = ()) -> dict[Path, object]:

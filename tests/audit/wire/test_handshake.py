@@ -169,6 +169,7 @@ def test_where_the_authorities_come_from(
     none = handshake(where, environ=environ)
     assert (none.roots, none.configured, none.trusted) == ("system", False, False)
     default = default_file("root.crt", environ)
+    assert default is not None
     default.parent.mkdir()
     default.write_bytes(certificates.ca.read_bytes())
     found = handshake(where, environ=environ)

@@ -11,6 +11,8 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from pgstrata.home import home
+
 SYSTEM = "system"  # sslrootcert=system: the machine's own authorities
 ALPN = "postgresql"
 
@@ -42,7 +44,7 @@ def context(
     made.set_alpn_protocols([ALPN])
     certificate = client_certificate(parameters, environ)
     if certificate is not None:
-        key = parameters.get("sslkey") or default_file("postgresql.key", environ)
+        key = parameters.get("sslkey") or default_file("postgresql.key", environ) or ""
         # A function, because OpenSSL asks the terminal for a password that it is not given.
         _load(made, certificate, str(key), lambda: parameters.get("sslpassword", ""))
     return made
@@ -64,7 +66,7 @@ def verifying(
     lists, folder = parameters.get("sslcrl"), parameters.get("sslcrldir")
     if not lists and not folder:
         default = default_file("root.crl", environ)
-        lists = str(default) if default.exists() else None
+        lists = str(default) if default and default.exists() else None
     if lists or folder:
         made.load_verify_locations(lists or None, folder or None)
         made.verify_flags |= ssl.VERIFY_CRL_CHECK_CHAIN
@@ -76,7 +78,7 @@ def roots_of(parameters: Mapping[str, str], environ: Mapping[str, str] = os.envi
     if named := parameters.get("sslrootcert"):
         return named
     default = default_file("root.crt", environ)
-    return str(default) if default.exists() else ""
+    return str(default) if default and default.exists() else ""
 
 
 def server_name(parameters: Mapping[str, str]) -> str:
@@ -91,7 +93,7 @@ def client_certificate(
     if parameters.get("sslcertmode") == "disable":
         return None
     path = parameters.get("sslcert") or default_file("postgresql.crt", environ)
-    return str(path) if os.path.exists(path) else None  # noqa: PTH110 # a text or a Path
+    return str(path) if path and os.path.exists(path) else None  # noqa: PTH110 # a text or a Path
 
 
 def _load(made: ssl.SSLContext, path: str, key: str, password: Callable[[], str]) -> None:
@@ -104,8 +106,9 @@ def _load(made: ssl.SSLContext, path: str, key: str, password: Callable[[], str]
         raise OSError(f"sslcert and sslkey cannot be used: {why}") from None
 
 
-def default_file(name: str, environ: Mapping[str, str] = os.environ) -> Path:
-    """Return the path of one of libpq's own files in the home folder."""
+def default_file(name: str, environ: Mapping[str, str] = os.environ) -> Path | None:
+    """Return the path of one of libpq's own files in the home folder; None where there is none."""
     if sys.platform == "win32":
         return Path(environ.get("APPDATA", ""), "postgresql", name)
-    return Path(environ.get("HOME") or "~").expanduser() / ".postgresql" / name
+    folder = home(environ)
+    return folder and folder / ".postgresql" / name

@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pgstrata.errors import UsageError
+from pgstrata.errors import SecretError, UsageError
+from pgstrata.home import home
 from pgstrata.model import Secret
 from pgstrata.secrets.sealed.parse import NAME
 
@@ -73,12 +74,24 @@ class Access:
         return Secret(value, source=f"env {name}") if value else None
 
     @property
-    def config_folder(self) -> Path:
-        """The user's own folder for keys and pins."""
+    def own_folder(self) -> Path | None:
+        """The user's own folder for keys and pins; None for an account without a home folder."""
         if sys.platform == "win32" and self.variable("APPDATA"):
             return Path(self.variable("APPDATA")) / "pgstrata"
-        home = Path(self.variable("HOME") or Path.home())
-        return Path(self.variable("XDG_CONFIG_HOME") or home / ".config") / "pgstrata"
+        if given := self.variable("XDG_CONFIG_HOME"):
+            return Path(given) / "pgstrata"
+        folder = home({"HOME": self.variable("HOME")})
+        return folder and folder / ".config" / "pgstrata"
+
+    @property
+    def config_folder(self) -> Path:
+        """The user's own folder, to write to. Raises ``SecretError`` where there is none."""
+        if self.own_folder is None:
+            raise SecretError(
+                "keys and pins have no place: this account has no home folder",
+                hint="set HOME, or XDG_CONFIG_HOME",
+            )
+        return self.own_folder
 
 
 def _fingerprint(environ: Mapping[str, str]) -> bytes:

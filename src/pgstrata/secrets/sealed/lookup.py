@@ -73,12 +73,14 @@ def find(document: Document, access: Access) -> Found:
 
 
 def key_path(access: Access) -> Path:
-    """Return the user's own key file for this project and environment."""
+    """Return the user's own key file for this project and environment. Raises ``SecretError`` for
+    an account without a home folder.
+    """
     return access.config_folder / "keys" / access.project.name / f"{access.environment}.key"
 
 
 def identity_path(access: Access) -> Path:
-    """Return the file of the user's own identity."""
+    """Return the file of the user's own identity. Raises ``SecretError`` likewise."""
     return access.config_folder / "identity.key"
 
 
@@ -102,20 +104,20 @@ def _places(access: Access) -> Iterator[Place]:
         access.variable_name("KEY"),
         access.variable_name("KEY_FILE"),
         f"pgstrata-key-{access.environment}",
-        key_path(access),
+        key_path(access) if access.own_folder else None,
     )
     yield from _named(
         access,
         "PGSTRATA_IDENTITY",
         "PGSTRATA_IDENTITY_FILE",
         "pgstrata-identity",
-        identity_path(access),
+        identity_path(access) if access.own_folder else None,
     )
     yield from _keyring(access)
 
 
 def _named(
-    access: Access, variable: str, file_variable: str, mounted: str, own: Path
+    access: Access, variable: str, file_variable: str, mounted: str, own: Path | None
 ) -> Iterator[Place]:
     yield Place(f"env {variable}", access.secret(variable))
     _refuse_key_as_path(access.variable(file_variable), f"env {file_variable}")
@@ -123,6 +125,9 @@ def _named(
     for folder in _mounts(access):
         path = folder / mounted
         yield Place(str(path), keyfile.read_mounted(path) if path.exists() else None)
+    if own is None:
+        yield Place("the user's own folder: this account has none; set HOME", None)
+        return
     personal = variable == "PGSTRATA_IDENTITY"
     text = keyfile.read_own(own) if os.path.lexists(own) else None
     yield Place(str(own), text, personal, own)

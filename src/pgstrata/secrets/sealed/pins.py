@@ -35,7 +35,7 @@ class Pin(NamedTuple):
 
 
 def path(access: Access) -> Path:
-    """Return the file that keeps this user's pin."""
+    """Return the file that keeps this user's pin. Raises ``SecretError`` where none can."""
     return access.config_folder / "pins" / access.project.name / f"{access.environment}.pin"
 
 
@@ -44,6 +44,8 @@ def find(access: Access) -> Pin | None:
     name = access.variable_name("KEY_ID")
     if access.variable(name):
         return _valid(_parse(access.variable(name), f"env {name}"), f"env {name}")
+    if access.own_folder is None:
+        return None
     kept = path(access)
     try:
         return _valid(_parse(kept.read_text("ascii"), str(kept)), str(kept))
@@ -57,17 +59,24 @@ def find(access: Access) -> Pin | None:
 
 def remember(document: Document, access: Access, *, revision: int = 0) -> None:
     """Keep the key of a verified document, and the oldest revision to accept from now on."""
+    if access.own_folder is None:
+        raise _forgotten(document, access, "this account has no home folder", "set HOME")
     target = path(access)
     try:
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with lock(target):
             write(target, f"{document.key.id}@{revision}\n".encode("ascii"), mode=0o600)
     except (OSError, SecretError):
-        raise SecretError(
-            f"the key of {document.source} cannot be remembered in {target}",
-            hint=f"make the folder writable, or set {access.variable_name('KEY_ID')} to "
-            f"{document.key.id} after comparing it with a team member's",
-        ) from None
+        why = f"{target} cannot be written"
+        raise _forgotten(document, access, why, "make the folder writable") from None
+
+
+def _forgotten(document: Document, access: Access, why: str, remedy: str) -> SecretError:
+    return SecretError(
+        f"the key of {document.source} cannot be remembered: {why}",
+        hint=f"{remedy}, or set {access.variable_name('KEY_ID')} to {document.key.id} after "
+        "comparing it with a team member's",
+    )
 
 
 def check(document: Document, access: Access, *, direct: bool) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
-from pgstrata.audit.model import Check, Fix, Outcome
+from pgstrata.audit.checks.roles.memberships import revoke, settable
+from pgstrata.audit.model import Check, Fix, Outcome, Row
 from pgstrata.audit.view import View
 from pgstrata.statements import identifier, literal
 
@@ -39,33 +41,61 @@ def predefined(view: View) -> Iterator[Outcome]:
 
 
 def owns_db(view: View) -> Iterator[Outcome]:
-    """Find a program that owns its database."""
-    owns = view.row("role")["owns_db"]
-    fix = Fix(f"ALTER DATABASE {identifier(view.dbname)} OWNER TO …;", "at once")
-    yield Outcome(
-        "info" if owns else "ok",
-        f"role {view.user} {'owns' if owns else 'does not own'} database {view.dbname}",
+    """Find a program that owns its database, or is a member of who does."""
+    said = Outcome(
+        "ok",
+        f"role {view.user} does not own database {view.dbname}",
         object=view.dbname,
-        observed="owner" if owns else "no owner",
+        observed="no owner",
         expected="a role that nobody logs in as",
         key="connection_settings.user",
-        fix=(fix,) if owns else (),
     )
+    for owner in [row["owner"] for row in _owned(view) if row["of_database"]]:
+        message = _says(view, owner, f"owns database {view.dbname}")
+        fix = Fix(f"ALTER DATABASE {identifier(view.dbname)} OWNER TO …;", "at once")
+        fixes = _fixes(view, owner, fix)
+        said = replace(said, status="info", message=message, observed="owner", fix=fixes)
+    yield said
 
 
 def owns_tables(view: View) -> Iterator[Outcome]:
-    """Find a program that owns tables."""
-    tables = view.row("owned")["tables"]
-    fix = Fix(f"REASSIGN OWNED BY {identifier(view.user)} TO …;", "at once")
-    yield Outcome(
-        "info" if tables else "ok",
-        f"role {view.user} owns {tables} tables",
+    """Find a program that owns tables, or is a member of who does."""
+    none = Outcome(
+        "ok",
+        f"role {view.user} owns 0 tables",
         object=view.user,
-        observed=f"{tables} tables",
+        observed="0 tables",
         expected="none",
         key="connection_settings.user",
-        fix=(fix,) if tables else (),
     )
+    owning = [(row["owner"], f"{row['tables']} tables") for row in _owned(view) if row["tables"]]
+    for owner, seen in owning:
+        message = _says(view, owner, f"owns {seen}")
+        fixes = _fixes(view, owner, Fix(f"REASSIGN OWNED BY {identifier(owner)} TO …;", "at once"))
+        found = replace(none, status="info", message=message, object=owner, observed=seen)
+        yield replace(found, fix=fixes)
+    if not owning:
+        yield none
+
+
+def _owned(view: View) -> list[Row]:
+    """Return the owners that the program is, has the rights of, or may SET ROLE to. Raises
+    ``UnreadError``.
+    """
+    view.row("role")  # where there is no such role, nothing is known of what it owns
+    may_become = settable(view)
+    rows = view.rows("owners")
+    return [row for row in rows if row["has_rights"] or row["owner"] in may_become]
+
+
+def _says(view: View, owner: str, what: str) -> str:
+    member = "" if owner == view.user else f"is a member of {owner}, which "
+    return f"role {view.user} {member}{what}"
+
+
+def _fixes(view: View, owner: str, own: Fix) -> tuple[Fix, ...]:
+    """Return what ends an ownership: where it is by membership, the membership ends."""
+    return (owner != view.user and revoke(view, owner)) or (own,)
 
 
 def shared(view: View) -> Iterator[Outcome]:
@@ -100,7 +130,7 @@ CHECKS = (
     Check(
         "role.owns_db",
         "info",
-        what="The program's role owns its database.",
+        what="The program's role owns its database, by itself or by a membership.",
         why="It may drop it, and change its settings for everybody.",
         verify="SELECT datname, datdba::regrole FROM pg_database;",
         fix="An owner that nobody logs in as; the program gets what it needs.",
@@ -112,9 +142,11 @@ CHECKS = (
     Check(
         "role.owns_tables",
         "info",
-        what="The program's role owns tables.",
-        why="An owner may drop and change them, and row-level security does not hold for it.",
-        verify="SELECT relname FROM pg_class WHERE relowner = '…'::regrole AND relkind = 'r';",
+        what="The program's role owns tables, by itself or by a membership.",
+        why="An owner may drop and change them, and row-level security does not hold for it. A"
+        " member of an owner has its rights, or takes them with SET ROLE.",
+        verify="SELECT relname, relowner::regrole FROM pg_class WHERE relkind = 'r'"
+        " AND pg_has_role('…', relowner, 'MEMBER');",
         fix="An owner that only migrations use.",
         ignore="When the program migrates its own schema.",
         cannot_see="Tables in other databases.",

@@ -17,9 +17,10 @@ from types import FrameType
 import click
 
 from pgstrata.cli import options
+from pgstrata.cli.commands.secret.set import require_declared
 from pgstrata.cli.output import tell
 from pgstrata.cli.sealed_file import key_file, require_storable, sealed_file
-from pgstrata.cli.secret_input import SecretCommand
+from pgstrata.cli.secret_input import SecretCommand, usable
 from pgstrata.errors import INTERRUPTED, UsageError
 from pgstrata.model import Secret
 
@@ -51,6 +52,9 @@ def command(session: options.Session, environment: str | None, key_file: Path | 
     with _private_folder() as folder:
         new = _edited(old, folder / f"{file.environment}.yaml")
     changed = {key: value for key, value in new.items() if key not in old or old[key] != value}
+    for key, value in changed.items():
+        require_declared(session, file, key)
+        usable(value, key)
     removed = old.keys() - new.keys()
     if not changed and not removed:
         tell("nothing was changed")

@@ -7,11 +7,11 @@ from pathlib import Path
 import click
 
 from pgstrata.cli import options
-from pgstrata.cli.commands.secret.set import KEEPERS
+from pgstrata.cli.commands.secret.set import KEEPERS, require_declared
 from pgstrata.cli.foreign import FORMATS
 from pgstrata.cli.output import tell
 from pgstrata.cli.sealed_file import kept_in, key_file, require_storable, sealed_file
-from pgstrata.cli.secret_input import SecretCommand
+from pgstrata.cli.secret_input import SecretCommand, usable
 from pgstrata.errors import SecretError, UsageError
 
 
@@ -65,6 +65,9 @@ def command(
             f"{path} holds nothing that is known to be a secret setting",
             hint="say what is one: --as NAME=connection_settings.password",
         )
+    for key, value in stored.items():
+        require_declared(session, file, key)
+        usable(value, f"{key} in {path}")
     for key, value in stored.items():
         tell(KEEPERS[store](file, key, value))
     for name in found.keys() - stored.keys():

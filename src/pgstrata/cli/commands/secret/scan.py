@@ -21,7 +21,7 @@ def command(session: options.Session, paths: tuple[Path, ...], output: str, *, s
     """Find secrets in clear text, in PATHS or in all files that git has.
 
     Found are literals of secret settings, URLs with passwords, private keys, and sealed files that
-    do not verify. The values are never shown.
+    do not verify. The values are never shown. Text that cannot be scanned is named, and fails.
     """
     from pgstrata.check import scan
     from pgstrata.render import findings as text
@@ -30,13 +30,17 @@ def command(session: options.Session, paths: tuple[Path, ...], output: str, *, s
     if staged and paths:
         raise UsageError("--staged and PATHS exclude each other")
     if staged:
-        files = list(scan.staged(session.folder))
+        files = scan.staged(session.folder)
     else:
-        files = list(scan.on_disk(paths) if paths else scan.tracked(session.folder))
-    found = scan.scan(files)
+        files = scan.on_disk(paths) if paths else scan.tracked(session.folder)
+    found, seen, binary, skipped = scan.scan(files)
     if output == "json":
-        print_json(files=len(files), findings=[finding.as_json() for finding in found])
+        shown = [finding.as_json() for finding in found]
+        print_json(files=seen, binary=binary, not_scanned=skipped, findings=shown)
     elif found:
         click.echo(github.text(found) if output == "github" else text.text(found))
-    tell(f"{len(files)} files, {text.counts(found)}")
-    return FINDINGS if found else OK
+    for name, why in skipped.items():
+        tell(f"not scanned: {name}: {why}")
+    counts = f"{seen} files, {text.counts(found)}"
+    tell(f"{counts}; {binary} binary files are not looked into" if binary else counts)
+    return FINDINGS if found or skipped else OK

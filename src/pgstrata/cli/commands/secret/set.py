@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -10,7 +11,8 @@ from pgstrata.cli import options
 from pgstrata.cli.output import tell
 from pgstrata.cli.sealed_file import SealedFile, kept_in, key_file, require_storable, sealed_file
 from pgstrata.cli.secret_input import Reader, SecretCommand, value_options
-from pgstrata.model import Secret
+from pgstrata.errors import InvalidConfigError, UsageError
+from pgstrata.model import Origin, Secret
 
 
 @click.command("set", cls=SecretCommand)
@@ -35,7 +37,26 @@ def command(
     """
     require_storable(key)
     file = sealed_file(session, environment, key_file)
+    require_declared(session, file, key)
     tell(KEEPERS[store](file, key, reader.read(key)))
+
+
+def require_declared(session: options.Session, file: SealedFile, key: str) -> None:
+    """Raise ``UsageError`` for a setting of a connection that no file of the environment has: with
+    a value for it, the environment could not be loaded.
+    """
+    from pgstrata.layers import stores
+    from pgstrata.layers.files import Reader as Files
+    from pgstrata.layers.folder import on_disk
+    from pgstrata.layers.variables import Environ
+
+    below, broken = Files(on_disk(session.folder), Environ(os.environ)).layers(file.environment)
+    stored = stores.Stored(key, Secret(""), Origin("sealed", file.name))
+    _, findings = stores.layer("sealed", file.name, [stored], below)
+    if findings and broken:
+        raise InvalidConfigError(broken)
+    for finding in findings:
+        raise UsageError(finding.message, hint=finding.hint)
 
 
 def _seal(file: SealedFile, key: str, value: Secret) -> str:
