@@ -18,6 +18,7 @@ from pgstrata import (
     ConfigError,
     EnvInterpolationError,
     EnvironmentNotFoundError,
+    InvalidConfigError,
     ProjectNotFoundError,
     Secret,
     SecretError,
@@ -521,6 +522,16 @@ def test_arguments_may_mix_sections_and_keys(tmp_path: Path) -> None:
     assert section == {"port": 1}
 
 
+def test_arguments_make_no_connections(tmp_path: Path) -> None:
+    """A name that no file has is most likely a misspelt one. It is called by its key."""
+    project = write(tmp_path, f"{SERVER}connections: {{replica: {{}}}}")
+    with pytest.raises(InvalidConfigError) as caught:
+        loaded(project, overrides={"connections.replca.connection_settings.host": "h"})
+    (finding,) = caught.value.findings
+    assert str(finding.origin) == "arguments connections.replca"
+    assert "replica" in finding.hint
+
+
 # One file, as in pgmonkey -------------------------------------------------------------------------
 
 TEMPLATE = """
@@ -593,6 +604,15 @@ def test_a_dictionary_loads_as_the_file_does(tmp_path: Path) -> None:
     before = json.dumps(data)
     assert load_mapping(data, environ={}) == load_file(path, environ={})
     assert json.dumps(data) == before
+
+
+def test_a_dictionary_may_have_connections() -> None:
+    """There is no file that would have to declare them."""
+    own = {"connection_settings": {"host": "two"}}
+    data = {"connection_settings": {"host": "one", "dbname": "d"}, "connections": {"a": own}}
+    config = load_mapping(data, environ={})
+    target = config.connection("a")
+    assert (target[HOST].value, target["connection_settings.dbname"].value) == ("two", "d")
 
 
 def test_the_old_wrapper_is_taken_off(tmp_path: Path) -> None:
