@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -284,6 +285,36 @@ def test_a_connections_own_url_hides_the_shared_one(tmp_path: Path) -> None:
     assert own[HOST].value == "two"
     assert own["connection_settings.application_name"].value == "app"
     assert inherited[HOST].value == "one"
+
+
+SHARED_KEYS = {
+    "connection_settings.sslmode": "verify-full",
+    "connection_settings.connect_timeout": 7,
+    "pool_settings.max_size": 20,
+    "session_settings.statement_timeout": "5s",
+}
+
+
+@pytest.mark.parametrize("through", ["overrides", "dictionary", "dictionary of a file"])
+def test_a_connections_own_url_hides_nothing_else(tmp_path: Path, through: str) -> None:
+    """What stands beside the shared URL is inherited as ever, also from code, where all has one
+    place.
+    """
+    url = "postgresql://u:secret@one/d?options=-cjit%3Doff"
+    own = {"a": {"connection_settings": {"url": "postgresql://v@two/e"}}}
+    if through == "overrides":
+        project = write(tmp_path, json.dumps({"connections": own}))
+        config = loaded(project, overrides={**SHARED_KEYS, "connection_settings.url": url})
+    else:
+        data: dict[str, Any] = {"connections": own, "connection_settings": {"url": url}}
+        for key, value in SHARED_KEYS.items():
+            section, _, name = key.partition(".")
+            data.setdefault(section, {})[name] = value
+        config = load_mapping(data, environ={}, source="one.yaml" if "file" in through else "")
+    target = config.connection("a")
+    assert {key: target[key].value for key in SHARED_KEYS} == SHARED_KEYS
+    assert target[HOST].value == "two"
+    assert not {PASSWORD, "connection_settings.options"} & target.keys()
 
 
 def test_a_url_from_a_variable_may_rotate_its_password_only(tmp_path: Path) -> None:
