@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -18,6 +19,7 @@ from pgstrata import (
     ConfigError,
     EnvInterpolationError,
     EnvironmentNotFoundError,
+    InvalidConfigError,
     ProjectNotFoundError,
     Secret,
     SecretError,
@@ -289,6 +291,36 @@ def test_a_connections_own_url_hides_the_shared_one(tmp_path: Path) -> None:
     assert inherited[HOST].value == "one"
 
 
+SHARED_KEYS = {
+    "connection_settings.sslmode": "verify-full",
+    "connection_settings.connect_timeout": 7,
+    "pool_settings.max_size": 20,
+    "session_settings.statement_timeout": "5s",
+}
+
+
+@pytest.mark.parametrize("through", ["overrides", "dictionary", "dictionary of a file"])
+def test_a_connections_own_url_hides_nothing_else(tmp_path: Path, through: str) -> None:
+    """What stands beside the shared URL is inherited as ever, also from code, where all has one
+    place.
+    """
+    url = "postgresql://u:secret@one/d?options=-cjit%3Doff"
+    own = {"a": {"connection_settings": {"url": "postgresql://v@two/e"}}}
+    if through == "overrides":
+        project = write(tmp_path, json.dumps({"connections": own}))
+        config = loaded(project, overrides={**SHARED_KEYS, "connection_settings.url": url})
+    else:
+        data: dict[str, Any] = {"connections": own, "connection_settings": {"url": url}}
+        for key, value in SHARED_KEYS.items():
+            section, _, name = key.partition(".")
+            data.setdefault(section, {})[name] = value
+        config = load_mapping(data, environ={}, source="one.yaml" if "file" in through else "")
+    target = config.connection("a")
+    assert {key: target[key].value for key in SHARED_KEYS} == SHARED_KEYS
+    assert target[HOST].value == "two"
+    assert not {PASSWORD, "connection_settings.options"} & target.keys()
+
+
 def test_a_url_from_a_variable_may_rotate_its_password_only(tmp_path: Path) -> None:
     """A new password is seen; a new host is an error, as it would get the new password wrongly."""
     project = write(tmp_path, "connection_settings: {url: {from_env: DATABASE_URL}}")
@@ -525,6 +557,16 @@ def test_arguments_may_mix_sections_and_keys(tmp_path: Path) -> None:
     assert section == {"port": 1}
 
 
+def test_arguments_make_no_connections(tmp_path: Path) -> None:
+    """A name that no file has is most likely a misspelt one. It is called by its key."""
+    project = write(tmp_path, f"{SERVER}connections: {{replica: {{}}}}")
+    with pytest.raises(InvalidConfigError) as caught:
+        loaded(project, overrides={"connections.replca.connection_settings.host": "h"})
+    (finding,) = caught.value.findings
+    assert str(finding.origin) == "arguments connections.replca"
+    assert "replica" in finding.hint
+
+
 # One file, as in pgmonkey -------------------------------------------------------------------------
 
 TEMPLATE = """
@@ -597,6 +639,15 @@ def test_a_dictionary_loads_as_the_file_does(tmp_path: Path) -> None:
     before = json.dumps(data)
     assert load_mapping(data, environ={}) == load_file(path, environ={})
     assert json.dumps(data) == before
+
+
+def test_a_dictionary_may_have_connections() -> None:
+    """There is no file that would have to declare them."""
+    own = {"connection_settings": {"host": "two"}}
+    data = {"connection_settings": {"host": "one", "dbname": "d"}, "connections": {"a": own}}
+    config = load_mapping(data, environ={})
+    target = config.connection("a")
+    assert (target[HOST].value, target["connection_settings.dbname"].value) == ("two", "d")
 
 
 def test_the_old_wrapper_is_taken_off(tmp_path: Path) -> None:

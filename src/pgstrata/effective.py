@@ -84,13 +84,12 @@ def _inherit(own: Stacks, shared: Stacks) -> Stacks:
 
     Its own URL hides all that came of the shared one: a password must not travel to another host.
     """
-    foreign = {leaf.origin for leaf in shared.get(_URL, ())} if _URL in own else set()
     result: Stacks = {}
     for path in (*own, *(path for path in shared if path not in own)):
         mine = own.get(path) or own.get(path[:1], [])
         theirs = shared.get(path, [])
-        if foreign and path != _URL:
-            theirs = [leaf for leaf in theirs if leaf.origin not in foreign]
+        if _URL in own:
+            theirs = [leaf for leaf in theirs if not leaf.from_url]
         if mine or theirs:
             result[path] = [*mine, *theirs]
     return result

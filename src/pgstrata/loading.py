@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -156,7 +156,17 @@ def _load(reader: Reader, environment: str, given: Document, merge: Merge) -> Co
         findings = findings + found
     home = Origin("overlay", f"{FOLDER}/{environment}.yaml", 1, 1)
     of = _Home(environment, reader.folder.project, home, reader.with_lines)
-    return _config(of, layers, findings, merge, reader.environ)
+    return _config(of, layers, [*findings, *_undeclared(layers)], merge, reader.environ)
+
+
+def _undeclared(layers: Sequence[Layer]) -> Iterator[Finding]:
+    """Yield a finding for each connection that no file has. An argument is called by its key."""
+    for finding in variables.undeclared(layers):
+        if finding.origin.layer == "arguments":
+            name = finding.origin.source.rpartition(f"{variables.PREFIX}CONNECTIONS__")[2].lower()
+            yield replace(finding, origin=Origin("arguments", f"connections.{name}"))
+        else:
+            yield finding
 
 
 def _load_shared(reader: Reader, environment: str) -> Config:
@@ -215,7 +225,7 @@ def _config(
     followed = [*malformed, *unresolved]
     if environ is None:
         followed = [_not_here(finding) for finding in followed]
-    findings = [*findings, *followed, *variables.undeclared(layers)]
+    findings = [*findings, *followed]
     default = targets["default"]
     if len(targets) > 1 and not describes_a_server(default):
         settings |= targets.pop("default")

@@ -185,12 +185,14 @@ class Leaf:
     ``value`` is decoded by the type of its key; None unsets the key, or all of a section. An
     ``Unresolved`` is a reference that leads nowhere, which is an error only if no stronger layer
     has a value. Leaves compare by identity: comparing values would reveal the secrets among them.
-    ``items`` are the places of the items of a list.
+    ``items`` are the places of the items of a list; ``from_url`` tells a part of a URL, whose place
+    is that of the URL.
     """
 
     value: Value | Unresolved
     origin: Origin
     items: tuple[Origin, ...] = ()
+    from_url: bool = False
 
 
 @dataclass(frozen=True, slots=True)

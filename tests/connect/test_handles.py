@@ -5,12 +5,14 @@ import asyncio
 import contextlib
 import gc
 import os
+import random
 import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from math import inf
 from typing import Any
 
 import psycopg
@@ -27,6 +29,7 @@ from pgstrata import (
     PoolHandle,
     PoolTimeoutError,
 )
+from pgstrata.connect.async_pool import AsyncPool
 
 SYNC, ASYNC = ("normal", "pool"), ("async", "async_pool")
 
@@ -261,32 +264,117 @@ async def test_rollback_fails(manager: PGConnectionManager, kind: str) -> None:
     await manager.clear_cache_async()
 
 
+async def storm(tasks: list[asyncio.Task[None]], moments: random.Random) -> None:
+    """Cancel tasks at every moment, some of them twice."""
+    for number, task in enumerate(moments.sample(tasks, len(tasks))):
+        await asyncio.sleep(moments.random() * 0.001)
+        task.cancel()
+        if number % 2:
+            await asyncio.sleep(0)
+            task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def lock_often(pool: Any) -> None:
+    """Hold the pool's lock every other moment, as a crowd of borrowers does."""
+    while True:
+        async with pool._lock:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("seconds", ["0", "0.01"])
+@pytest.mark.parametrize("changes", [False, True])
 async def test_cancellation_storm(
-    manager: PGConnectionManager, server: Server, database: str
+    manager: PGConnectionManager, server: Server, database: str, seconds: str, *, changes: bool
 ) -> None:
-    """Tasks cancelled at every moment, twice, leave the pool as it was."""
+    """Tasks cancelled at every moment, twice, leave the pool as it was: also while they give back
+    what they changed, and while others have its lock.
+    """
     handle = await manager.async_pool()
+    moments = random.Random(1)
 
     async def work() -> None:
         async with handle as connection:
-            await connection.execute("SELECT pg_sleep(0.01)")
+            if changes:
+                await connection.set_autocommit(True)
+            await connection.execute(f"SELECT pg_sleep({seconds})".encode())
 
-    for _ in range(3):
-        tasks = [asyncio.create_task(work()) for _ in range(40)]
-        for number, task in enumerate(tasks):
-            await asyncio.sleep(0.0005 * (number % 5))
-            task.cancel()
-            if number % 2:
-                await asyncio.sleep(0)
-                task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    busy = asyncio.create_task(lock_often(handle.pool))
+    for _ in range(5):
+        await storm([asyncio.create_task(work()) for _ in range(40)], moments)
+    busy.cancel()
     async with contextlib.AsyncExitStack() as stack:  # all four can be had at once
         for _ in range(4):
-            await stack.enter_async_context(handle)
+            connection = await stack.enter_async_context(handle)
+            assert not connection.autocommit
         assert handle.pool.get_stats()["pool_size"] == 4
     assert backends(server, database) == 4
     await manager.clear_cache_async()
     wait_for_backends(server, database, 0)
+
+
+async def smallest(make: Make, server: Server) -> tuple[AsyncPoolHandle, AsyncPool]:
+    """Return a handle with a pool of one connection, open and full."""
+    sizes = {"min_size": 1, "max_size": 1, "timeout": 5}
+    handle = make(settings(server), async_pool_settings=sizes).async_pool()
+    pool = await handle.open()
+    await pool.wait()
+    return handle, pool
+
+
+async def until(true: Callable[[], object]) -> None:
+    """Wait for something that psycopg_pool tells nobody."""
+    deadline = time.monotonic() + 10
+    while not true():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("by_pool", [False, True])
+@pytest.mark.parametrize("changes", [False, True])
+async def test_cancelled_while_giving_back(
+    make: Make, server: Server, *, by_pool: bool, changes: bool
+) -> None:
+    """A connection goes back although its borrower is cancelled while another task holds the pool's
+    lock.
+    """
+    handle, pool = await smallest(make, server)
+
+    async def work() -> None:
+        async with pool.connection() if by_pool else handle as connection:
+            if changes:
+                connection.row_factory = psycopg.rows.dict_row
+            await pool._lock.acquire()
+
+    task = asyncio.create_task(work())
+    await until(lambda: pool._lock._waiters)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    pool._lock.release()
+    assert await select(handle) == 1
+    await handle.aclose()
+
+
+async def test_cancelled_while_one_is_replaced(make: Make, server: Server) -> None:
+    """A connection that was found dead is replaced although the borrower who found it is cancelled
+    while another task holds the pool's lock.
+    """
+    handle, pool = await smallest(make, server)
+    pid = await select(handle, "SELECT pg_backend_pid()")
+    server.sql(f"SELECT pg_terminate_backend({pid}, 5000)")
+    pool._pool[0].state.used_at = -inf
+    task = asyncio.create_task(pool.getconn())
+    await until(lambda: not pool._pool)
+    await pool._lock.acquire()
+    await until(lambda: pool._lock._waiters)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    pool._lock.release()
+    assert await select(handle) == 1
+    await handle.aclose()
 
 
 async def test_cancelled_single_connections(

@@ -516,6 +516,34 @@ async def test_reload_after_shutdown(server: Server, database: str, kind: str) -
         await select(handle)
 
 
+def named(server: Server, *databases: str) -> dict[str, Any]:
+    """Return connections a, b, ... that lead to these databases."""
+    targets = {name: settings(server, each) for name, each in zip("abc", databases, strict=False)}
+    return {name: {"connection_settings": target} for name, target in targets.items()}
+
+
+@pytest.mark.parametrize("kind", TYPES)
+@pytest.mark.parametrize("same", [True, False])
+async def test_reload_keeps_connections_apart(
+    make: Make, server: Server, database: str, kind: str, *, same: bool
+) -> None:
+    """Handles follow the settings of their own connections: when two change places, and when two
+    that led to the same place do so no longer.
+    """
+    before = (database, database) if same else (database, "postgres")
+    manager = make({}, connections=named(server, *before))
+    held = [manager.get_database_connection(connection_type=kind, connection=n) for n in "ab"]
+    query = "SELECT current_database()"
+    assert [await select(handle, query) for handle in held] == list(before)
+    folder = manager.config.project / "environments"
+    write(folder / "base.yaml", {"connections": named(server, "postgres", database)})
+    await asyncio.to_thread(manager.reload)
+    assert [await select(handle, query) for handle in held] == ["postgres", database]
+    again = [manager.get_database_connection(connection_type=kind, connection=n) for n in "ab"]
+    assert again == held
+    await manager.clear_cache_async()
+
+
 def test_reload_splits_what_is_shared(server: Server, database: str, tmp_path: Path) -> None:
     """A handle that another file still leads to stays; whoever asks by the changed one gets a new
     one.

@@ -362,6 +362,17 @@ def test_named_connections(make: Make, server: Server, database: str) -> None:
         manager.pool("third")
 
 
+@pytest.mark.parametrize("kind", TYPES)
+async def test_named_connections_of_a_dictionary(server: Server, database: str, kind: str) -> None:
+    """A dictionary may have them too."""
+    manager = PGConnectionManager(environ={})
+    named = {"other": {"connection_settings": {"dbname": database}}}
+    data = {**content(server), "connections": named}
+    handle = manager.get_database_connection_from_dict(data, kind, connection="other")
+    assert await select(handle, "SELECT current_database()") == database
+    await manager.clear_cache_async()
+
+
 def test_environment_is_read_once(make: Make, server: Server) -> None:
     """The environment stays as it was first read, until a reload is forced."""
     manager = make(**content(server))

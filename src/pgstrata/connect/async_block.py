@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from psycopg.pq import TransactionStatus
 from psycopg_pool import PoolClosed
 
 from pgstrata.connect.async_connection import AsyncConnection
@@ -47,7 +45,7 @@ class AsyncPoolBlock:
             if kind is not None or not untouched(self._connection):
                 await self._end(self._connection, kind, error, trace)
         finally:
-            await self._give_back()
+            await self._pool.putconn(self._connection)
 
     async def _end(self, connection: AsyncConnection, kind: Any, error: Any, trace: Any) -> None:
         try:
@@ -58,13 +56,3 @@ class AsyncPoolBlock:
         finally:
             if connection.closed:
                 self._pool.lost()
-
-    async def _give_back(self) -> None:
-        """Return the connection to its pool. One that the pool must first roll back is returned by
-        a task of its own, as a second cancellation would lose it on the way.
-        """
-        returning = self._pool.putconn(self._connection)
-        if self._connection.pgconn.transaction_status == TransactionStatus.IDLE:
-            await returning
-        else:
-            await asyncio.shield(returning)

@@ -18,7 +18,8 @@ from pgstrata.connect.meter import QUICK
 from pgstrata.connect.outage import Outage
 from pgstrata.connect.plan import Plan
 from pgstrata.connect.pool import TRUSTED, timed_out
-from pgstrata.connect.state import changed
+from pgstrata.connect.state import changed, idle
+from pgstrata.connect.unbroken import unbroken, unbroken_if_it_waits
 from pgstrata.connect.upkeep import AsyncUpkeep, period
 
 CLOSING = 0.9  # seconds to wait for the workers
@@ -101,19 +102,23 @@ class AsyncPool(AsyncConnectionPool[Any]):
             use.add(held)
         if self.leaks is not None and self.leaks.reported:
             self.leaks.returned(connection, loan)
+        connection.state.used_at = now
+        if changed(connection) or not idle(connection):
+            await unbroken(self._returned(connection))
+        else:
+            await unbroken_if_it_waits(AsyncConnectionPool.putconn(self, connection))
+
+    async def _returned(self, connection: AsyncConnection) -> None:
         if changed(connection):
             if connection.state.misplaced:
                 await self.drain_once(connection)
             await connection.restore()
-        connection.state.used_at = now
         await AsyncConnectionPool.putconn(self, connection)
 
     async def _tested(self, connection: AsyncConnection, until: float) -> AsyncConnection:
         """Return this connection if it lives, or another one that does."""
         while await self._is_dead(connection):
-            self.lost()
-            await self.drain_once(connection)
-            await super().putconn(connection)
+            await unbroken(self._replaced(connection))
             connection = await super().getconn(max(until - monotonic(), 0.001))
             if monotonic() - connection.state.used_at <= TRUSTED:
                 break
@@ -122,9 +127,14 @@ class AsyncPool(AsyncConnectionPool[Any]):
     async def _is_dead(self, connection: AsyncConnection) -> bool:
         try:
             return not await connection.answers()
-        except BaseException:  # a cancellation must not lose the connection
-            await super().putconn(connection)
+        except BaseException:
+            await unbroken(self._returned(connection))
             raise
+
+    async def _replaced(self, connection: AsyncConnection) -> None:
+        self.lost()
+        await self.drain_once(connection)
+        await AsyncConnectionPool.putconn(self, connection)
 
     def lost(self) -> None:
         """Take note of a connection that broke."""

@@ -26,9 +26,9 @@ _PROCESS_KEY = secrets.token_bytes(32)
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The plan of one handle. ``key`` is equal for plans that connect to the same with the same
-    settings. ``patience`` is how many seconds a pool tries to replace a connection,
-    ``leak_threshold`` how many one may be held before that is reported, or None.
+    """The plan of one handle. ``key`` is equal for plans of the same connection that lead to the
+    same with the same settings. ``patience`` is how many seconds a pool tries to replace a
+    connection, ``leak_threshold`` how many one may be held before that is reported, or None.
     """
 
     connection_type: ConnectionType
@@ -55,7 +55,7 @@ class Plan:
         """
         made_with = self.conninfo
         parts = (
-            self.connection_type,
+            (self.connection_type, made_with.name),
             sorted((name, _identity(value)) for name, value in made_with.keywords.items()),
             (made_with.autocommit, made_with.prepare, made_with.session, made_with.local),
             sorted(self.pool_options.items()),

@@ -42,6 +42,11 @@ class State:
         self.writes = _target(connection) in _WRITABLE
 
 
+def idle(connection: Borrowed) -> bool:
+    """Tell whether no transaction is open, and the server has nothing to do."""
+    return connection.pgconn.transaction_status == _IDLE
+
+
 def untouched(connection: Borrowed) -> bool:
     """Tell whether there is nothing to commit or roll back."""
     pgconn = connection.pgconn

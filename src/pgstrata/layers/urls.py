@@ -77,7 +77,7 @@ def _settings(leaf: Leaf, key: str) -> tuple[dict[str, Leaf], list[Finding]]:
     except MalformedUrlError as error:
         message = f"{key}: {error}"
         return {}, [Finding("invalid-url", message, leaf.origin, key=key, hint=error.hint)]
-    return {name: Leaf(value, leaf.origin) for name, value in values.items()}, []
+    return {name: Leaf(value, leaf.origin, from_url=True) for name, value in values.items()}, []
 
 
 def keywords(url: Secret) -> dict[str, Value]:
