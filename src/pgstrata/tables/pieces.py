@@ -6,15 +6,15 @@ from bisect import bisect_right
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from pgstrata.tables.locate import Record, records_at, split_block
+from pgstrata.tables.locate import Record, records_at, report, split_block
 from pgstrata.tables.records import Block
-from pgstrata.tables.results import Reject
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from pgstrata.tables.job import Job
     from pgstrata.tables.records import Piece, Scanner
+    from pgstrata.tables.results import Reject
 
 PART = 4 * 2**20  # bytes sent under one savepoint, as long as no row is bad
 
@@ -183,15 +183,6 @@ def _misshapen(job: Job, record: Record, delimiters: int) -> Reject:
     columns = job.target.columns
     missing = delimiters < len(columns) - 1
     column = columns[delimiters + 1] if missing else ""
-    return Reject(
-        file=job.file.name,
-        line=record.line,
-        record=record.number,
-        offset=record.offset,
-        sqlstate="22P04",
-        message=f'missing data for column "{column}"'
-        if missing
-        else "extra data after last expected column",
-        column=column,
-        data=record.data,
-    )
+    extra = "extra data after last expected column"
+    message = f'missing data for column "{column}"' if missing else extra
+    return report(job.file, record, "22P04", message, column)
