@@ -214,3 +214,32 @@ def test_a_limit_is_restored_while_others_lift_it(csv_file: Any) -> None:
         found = list(threads.map(lambda _: inferred(path, ImportOptions()), range(20)))
     assert found == [[("a", "integer"), ("b", "text")]] * 20
     assert csv.field_size_limit() == before
+
+
+UUID = "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"
+
+
+@pytest.mark.parametrize("value", [UUID, "NaN", "-Infinity", "2026-01-31"])
+@pytest.mark.parametrize("create", [False, True])
+def test_a_value_that_begins_as_a_name_does(
+    connection: psycopg.Connection[Any], csv_file: Any, value: str, *, create: bool
+) -> None:
+    """The first record is data for a new table and for one that is there, and that is said."""
+    if not create:
+        connection.execute("CREATE TABLE t (column_1 text, column_2 text)")
+    path = csv_file(f"alice,{value}\nbob,{value}\n")
+    result = import_csv(connection, "t", path, ImportOptions(create=create))
+    assert (result.rows_loaded, result.plans[0].header) == (2, False)
+    assert any("read as data" in doubt for doubt in result.plans[0].doubts)
+
+
+@pytest.mark.parametrize(
+    "chosen", [{"rename": {"#": "number", "1st": "first", "2nd": "second"}}, {"columns": ["#"]}, {}]
+)
+def test_names_that_begin_as_no_name_does(
+    connection: psycopg.Connection[Any], csv_file: Any, chosen: dict[str, Any]
+) -> None:
+    """What made the names of the table is the header, whatever the columns are called now."""
+    path = csv_file("#,1st,2nd\n1,2,3\n")
+    result = import_csv(connection, "t", path, ImportOptions(create=True, **chosen))
+    assert (result.rows_loaded, result.plans[0].header) == (1, True)

@@ -126,7 +126,7 @@ class Table(NamedTuple):
     def identifier(self) -> sql.Composable:
         """What stands behind FROM: the qualified name, safe to compose, or the query."""
         if self.query:
-            return sql.SQL("({}\n) AS q").format(sql.SQL(self.query))
+            return as_relation(self.query)
         return sql.Identifier(self.schema, self.name)
 
     def __str__(self) -> str:
@@ -179,15 +179,21 @@ def get_table(
 
 def of_query(connection: AnyConnection, text: str) -> Steps[Table]:
     """Return the table that a query makes. Raises ``InputError`` for columns of one name."""
-    bare = text.rstrip().rstrip("; \n")
-    whole = sql.SQL("SELECT * FROM ({}\n) AS q LIMIT 0").format(sql.SQL(bare))
+    whole = sql.SQL("SELECT * FROM {} LIMIT 0").format(as_relation(text))
     described = yield Describe(connection, whole)
     rows = yield from query(connection, _TYPES, [oid for _, oid in described])
     types = {oid: dict(zip(_TYPE_OF, about, strict=True)) for oid, *about in rows}
     columns = tuple(Column(name, **types[oid], **_OF_A_QUERY) for name, oid in described)
     if len({column.name for column in columns}) < len(columns):
         raise InputError("two columns of the query have one name", hint="name them with AS")
-    return Table(0, "", "", "", False, False, False, False, columns, (), bare)
+    return Table(0, "", "", "", False, False, False, False, columns, (), text)
+
+
+def as_relation(text: str) -> sql.Composed:
+    """Return what stands behind FROM for a query, which may end in a semicolon, or in a comment:
+    without the newline that would take the rest with it.
+    """
+    return sql.SQL("({}\n) AS q").format(sql.SQL(text.rstrip().rstrip("; \n")))
 
 
 def server_version(connection: AnyConnection) -> int:

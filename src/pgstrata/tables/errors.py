@@ -3,7 +3,7 @@
 ::
 
     PgstrataError
-    ├── InputError               the input does not fit; nothing was sent              exit 3
+    ├── InputError               the input does not fit; nothing was kept              exit 3
     └── TransferError            the server or the data said no; nothing was kept      exit 1
         ├── RowError             one row did, and here it is
         ├── TooManyRejectsError  more bad rows than allowed
@@ -27,7 +27,7 @@ SHOWN = 100  # characters of a value that a message shows
 
 
 class InputError(PgstrataError):
-    """The input does not fit the table or the options. Nothing was sent."""
+    """The input does not fit the table or the options, or cannot be read. Nothing was kept."""
 
     exit_code = CONFIG
 

@@ -88,7 +88,9 @@ def is_header(fields: Sequence[str | None], table: Table) -> tuple[bool, str]:
 
 
 def _is_name(field: str) -> bool:
-    return field.strip()[:1].isalpha() or field.startswith("_")
+    from pgstrata.tables.infer import is_value  # rarely needed
+
+    return (field.strip()[:1].isalpha() or field.startswith("_")) and not is_value(field)
 
 
 def _column_of(name: str, table: Table) -> str | None:

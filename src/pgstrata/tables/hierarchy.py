@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from psycopg import sql
 
 from pgstrata.tables import wire
-from pgstrata.tables.locate import Record, value_of
+from pgstrata.tables.locate import Record, report, value_of
 from pgstrata.tables.modes import Merge, drop_target, open_target
-from pgstrata.tables.results import Reject
 from pgstrata.tables.statement import Target, copy_in
 from pgstrata.tables.steps import AnyConnection, Steps, Wire, query
 
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 
     from pgstrata.tables.catalog import Table
     from pgstrata.tables.job import Job
+    from pgstrata.tables.results import Reject
 
 _KEYS = """
 SELECT k.conname,
@@ -98,17 +98,9 @@ def take_orphans(
 def orphan(job: Job, record: Record, key: OwnKey) -> Reject:
     """Return what is to be reported of a record that refers to a row that is not there."""
     column = key.columns[0]
-    return Reject(
-        file=job.file.name,
-        line=record.line,
-        record=record.number,
-        offset=record.offset,
-        sqlstate="23503",
-        message=f'the row that "{key.name}" refers to is neither in the table nor in the file',
-        column=column,
-        value=value_of(job.file, record, job.target.columns, column),
-        data=record.data,
-    )
+    message = f'the row that "{key.name}" refers to is neither in the table nor in the file'
+    value = value_of(job.file, record, job.target.columns, column)
+    return report(job.file, record, "23503", message, column, value)
 
 
 def _delete(table: Table, staging: Target, key: OwnKey, shown: int) -> sql.Composed:

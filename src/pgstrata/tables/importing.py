@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, cast
 
@@ -197,7 +197,10 @@ def ready_table(run: Run) -> Steps[Table]:
 
         table = yield from find_table(run.connection, run.name)
         if table is None:
-            run.ddl = yield from create_table(run.connection, run.name, run.sources[0], run.options)
+            made = yield from create_table(run.connection, run.name, run.sources[0], run.options)
+            run.ddl = made.statement
+            if made.header and len(run.sources) == 1:  # of several each is looked at by itself
+                run.options = replace(run.options, header=True)
     return (yield from get_table(run.connection, run.name, advice="--create makes it for the file"))
 
 

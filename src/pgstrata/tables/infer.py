@@ -78,11 +78,18 @@ TYPES = (
 )
 
 
+class Created(NamedTuple):
+    """The statement that made a table, and whether its names are those of the file's header."""
+
+    statement: str
+    header: bool
+
+
 def create_table(
     connection: AnyConnection, name: str, source: Source | Replay, options: ImportOptions
-) -> Steps[str]:
-    """Create the table that a file needs, and return the statement."""
-    columns = yield Local(partial(inferred, source, options))
+) -> Steps[Created]:
+    """Create the table that a file needs."""
+    columns, header = yield Local(partial(_inferred, source, options))
     rows = yield from query(connection, "SELECT pg_catalog.parse_ident(%s)", name)
     fields = [sql.SQL("{} " + kind).format(sql.Identifier(column)) for column, kind in columns]
     statement = sql.SQL("CREATE TABLE {} (\n  {}\n)").format(
@@ -92,14 +99,12 @@ def create_table(
         yield from query(connection, statement)
     except psycopg.Error as error:
         raise refused(error, f"cannot create {name}") from error
-    return statement.as_string(None)
+    return Created(statement.as_string(None), header)
 
 
 def inferred(source: Source | Replay, options: ImportOptions) -> list[tuple[str, str]]:
     """Return names and types of the columns, from ``options.sample`` records or all."""
-    file = open_file(source, options)
-    with closing(file.input):
-        return _columns(file, options)
+    return _inferred(source, options)[0]
 
 
 def fitting(values: Iterable[str], among: Sequence[Type] = TYPES) -> Sequence[Type]:
@@ -113,10 +118,26 @@ def fitting(values: Iterable[str], among: Sequence[Type] = TYPES) -> Sequence[Ty
     return found
 
 
-def _columns(file: Opened, options: ImportOptions) -> list[tuple[str, str]]:
+def is_value(field: str) -> bool:
+    """Return whether a field is a number, a date or the like, which no column is called."""
+    return fitting([field])[0].name not in ("text", "boolean")
+
+
+def _inferred(
+    source: Source | Replay, options: ImportOptions
+) -> tuple[list[tuple[str, str]], bool]:
+    """Return names and types of the columns, and whether the file has a header."""
+    file = open_file(source, options)
+    with closing(file.input):
+        return _columns(file, options)
+
+
+def _columns(file: Opened, options: ImportOptions) -> tuple[list[tuple[str, str]], bool]:
     names = [field or "" for field in file.first]
-    header = options.header is not False and all(not _is_value(name) for name in names)
-    if options.header or header:
+    header = options.header
+    if header is None:
+        header = all(name and not is_value(name) for name in names)
+    if header:
         file.take_header()
     else:
         names = [f"column_{number}" for number in range(1, len(names) + 1)]
@@ -126,7 +147,7 @@ def _columns(file: Opened, options: ImportOptions) -> list[tuple[str, str]]:
     if len({name for name, _ in chosen}) < len(chosen) or not all(name for name, _ in chosen):
         raise InputError(f"{file.name}: the header has empty or doubled names: {', '.join(names)}")
     types = _types(file, len(names), options)
-    return [(name, types[index]) for name, index in chosen]
+    return [(name, types[index]) for name, index in chosen], header
 
 
 def _types(file: Opened, width: int, options: ImportOptions) -> list[str]:
@@ -171,7 +192,3 @@ def _fields_of_any_length() -> Iterator[None]:
             yield
         finally:
             csv.field_size_limit(before)
-
-
-def _is_value(name: str) -> bool:
-    return fitting([name])[0].name not in ("text", "boolean") or not name

@@ -164,15 +164,29 @@ def reject(
     file: Opened, record: Record, target: Target, error: psycopg.Error, column: str
 ) -> Reject:
     """Return what is to be reported of a record that the server refused."""
+    value = value_of(file, record, target.columns, column)
+    message = said(error).replace(target.name, target.table or target.name)
+    return report(file, record, error.sqlstate or "", message, column, value)
+
+
+def report(  # what is known of a record that is bad
+    file: Opened,
+    record: Record,
+    sqlstate: str,
+    message: str,
+    column: str,
+    value: str | None = None,
+) -> Reject:
+    """Return what is to be reported of a record, for whatever reason it is bad."""
     return Reject(
         file=file.name,
         line=record.line,
         record=record.number,
         offset=record.offset,
-        sqlstate=error.sqlstate or "",
-        message=said(error).replace(target.name, target.table or target.name),
+        sqlstate=sqlstate,
+        message=message,
         column=column,
-        value=value_of(file, record, target.columns, column),
+        value=value,
         data=record.data,
     )
 

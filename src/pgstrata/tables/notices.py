@@ -6,9 +6,8 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from pgstrata.tables.locate import Complaint, Record, value_of
+from pgstrata.tables.locate import Complaint, Record, report, value_of
 from pgstrata.tables.pieces import Lines
-from pgstrata.tables.results import Reject
 from pgstrata.tables.steps import Steps, query
 from pgstrata.tables.strict import check_count
 
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from pgstrata.tables.catalog import Table
     from pgstrata.tables.job import Job
     from pgstrata.tables.records import Piece, Scanner
+    from pgstrata.tables.results import Reject
 
 _REASONS = """
 SELECT e.sql_error_code, e.message
@@ -73,17 +73,7 @@ def _explained(
     values = [value for *_, value in found]
     reasons = yield from query(job.connection, _REASONS, values, asked)
     return [
-        Reject(
-            file=job.file.name,
-            line=record.line,
-            record=record.number,
-            offset=record.offset,
-            sqlstate=sqlstate or "22P02",
-            message=message or notice,
-            column=column,
-            value=value,
-            data=record.data,
-        )
+        report(job.file, record, sqlstate or "22P02", message or notice, column, value)
         for notice, (record, column, value), (sqlstate, message) in zip(
             notices, found, reasons, strict=True
         )

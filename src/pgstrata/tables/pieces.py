@@ -7,15 +7,15 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from pgstrata.tables.errors import TransferError
-from pgstrata.tables.locate import Record, records_at, split_block
+from pgstrata.tables.locate import Record, records_at, report, split_block
 from pgstrata.tables.records import Block
-from pgstrata.tables.results import Reject
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from pgstrata.tables.job import Job
     from pgstrata.tables.records import Piece, Scanner
+    from pgstrata.tables.results import Reject
 
 PART = 4 * 2**20  # bytes sent under one savepoint, as long as no row is bad
 
@@ -214,14 +214,5 @@ def _misshapen(delimiters: int, columns: Sequence[str]) -> str:
 
 def _misread(job: Job, record: Record, message: str, delimiters: int) -> Reject:
     columns = job.target.columns
-    missing = message.startswith("missing")
-    return Reject(
-        file=job.file.name,
-        line=record.line,
-        record=record.number,
-        offset=record.offset,
-        sqlstate="22P04",
-        message=message,
-        column=columns[delimiters + 1] if missing else "",
-        data=record.data,
-    )
+    column = columns[delimiters + 1] if message.startswith("missing") else ""
+    return report(job.file, record, "22P04", message, column)

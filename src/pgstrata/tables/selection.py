@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from psycopg import sql
 
-from pgstrata.tables.catalog import get_table, names
+from pgstrata.tables.catalog import as_relation, get_table, names
 from pgstrata.tables.steps import AnyConnection, Describe, Steps, query
 
 if TYPE_CHECKING:
@@ -22,8 +22,7 @@ def selected(connection: AnyConnection, what: str, options: ExportOptions) -> St
     Raises ``InputError`` if there is no such table or column.
     """
     if options.query:
-        # What ends with a comment would else take the rest of the line with it.
-        inner = sql.SQL("({}\n) AS q").format(sql.SQL(what.rstrip().rstrip("; \n")))
+        inner = as_relation(what)
         columns = (yield from _described(connection, inner)) if options.spreadsheet_safe else []
         chosen_rows: sql.Composable = sql.SQL("SELECT * FROM {}").format(inner)
     else:
