@@ -157,6 +157,21 @@ def test_a_number_without_its_unit_is_a_warning(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("password: [abcsecret", "did not find expected ',' or ']'"),
+        ("password: {abcsecret", "did not find expected ',' or '}'"),
+        ('password: "\\q"', "found unknown escape character"),
+    ],
+)
+def test_what_yaml_expects_is_said(text: str, message: str, tmp_path: Path) -> None:
+    """And nothing of what it found."""
+    (finding,) = refused(write(tmp_path, f"connection_settings:\n  {text}\n"))[:1]
+    assert finding.message.startswith(message)
+    assert "secret" not in finding.message + finding.excerpt
+
+
+@pytest.mark.parametrize(
     ("variable", "hint"),
     [
         ("PGSTRATA_CONNECTION_SETTINGS__HOTS", "PGSTRATA_CONNECTION_SETTINGS__HOST?"),
