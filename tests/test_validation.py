@@ -191,6 +191,13 @@ def test_unknown_variables(variable: str, hint: str, tmp_path: Path) -> None:
     assert "CaNaRy" not in repr(finding)
 
 
+@pytest.mark.parametrize("name", ["EXTENDS", "POLICY__A", "EXTEND__A"])
+def test_what_only_files_say_is_not_what_was_meant(name: str, tmp_path: Path) -> None:
+    """No variable can say it."""
+    (finding,) = refused(write(tmp_path, SERVER), {f"PGSTRATA_{name}": "x"})
+    assert (finding.rule, finding.hint) == ("unknown-variable", "")
+
+
 def test_other_variables_are_none_of_our_business(tmp_path: Path) -> None:
     """PGSTRATA_ENV and its like, and an age key, are no settings."""
     environ = {"PGSTRATA_ENV": "x", "PGSTRATA_KEY": "x", "PGSTRATA": "x", "OTHER__X": "x"}
