@@ -191,6 +191,23 @@ def test_unknown_variables(variable: str, hint: str, tmp_path: Path) -> None:
     assert "CaNaRy" not in repr(finding)
 
 
+@pytest.mark.parametrize(
+    ("url", "rules"),
+    [
+        ("postgresql://u:Hun@ter2@a.example.com/d", ["invalid-url"]),
+        ("postgresql://u@a.example.com:x/d", ["invalid-url"]),
+        ("{from_env: ABSENT}", ["interpolation"]),
+        ("postgresql:///d", ["missing-setting"] * 2),
+    ],
+)
+def test_what_a_url_would_have_said_is_not_missing(
+    url: str, rules: list[str], tmp_path: Path
+) -> None:
+    """Nobody has to add beside it what is in it."""
+    project = write(tmp_path, f"connection_settings:\n  url: {url}\n")
+    assert [finding.rule for finding in refused(project)] == rules
+
+
 @pytest.mark.parametrize("name", ["EXTENDS", "POLICY__A", "EXTEND__A"])
 def test_what_only_files_say_is_not_what_was_meant(name: str, tmp_path: Path) -> None:
     """No variable can say it."""

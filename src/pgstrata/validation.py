@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeAlias, cast
 
+from pgstrata.errors import ConfigError
 from pgstrata.home import home
-from pgstrata.model import Finding, Origin, Setting
+from pgstrata.layers.urls import keywords as url_keywords
+from pgstrata.model import Finding, Origin, Secret, Setting
 from pgstrata.schema.keys import CONNECTION
 from pgstrata.schema.libpq import OURS, complain, complain_of_service, keywords
 
@@ -120,7 +122,7 @@ def keyword_texts(target: Target) -> dict[str, str]:
 
 
 def _missing(target: Target, home: Origin) -> Iterator[Finding]:
-    if is_local(target) or _present(target, "service"):
+    if is_local(target) or _present(target, "service") or _has_unreadable_url(target):
         return
     if not any(_present(target, name) for name in WHERE):
         yield _missing_finding(target, "host", "libpq would choose a server by itself", home)
@@ -128,6 +130,18 @@ def _missing(target: Target, home: Origin) -> Iterator[Finding]:
         if not _present(target, name):
             why = f"libpq would choose the {name} by itself"
             yield _missing_finding(target, name, why, home)
+
+
+def _has_unreadable_url(target: Target) -> bool:
+    """Tell whether there is a URL that says nothing, which is a finding of its own."""
+    url = target.get("connection_settings.url")
+    if url is None or not isinstance(url.value, Secret):
+        return False
+    try:
+        url_keywords(url.value)
+    except ConfigError:
+        return True
+    return False
 
 
 def _missing_finding(target: Target, name: str, why: str, home: Origin) -> Finding:
