@@ -295,6 +295,39 @@ def test_missing_certificates(tmp_path: Path) -> None:
     assert files(project) == [("file-missing", f"{key}cert")]
 
 
+@pytest.mark.parametrize("name", ["sslcert", "sslkey", "sslrootcert", "sslcrl", "passfile"])
+def test_a_folder_is_no_certificate(name: str, tmp_path: Path) -> None:
+    """As a mount makes where a file is missing."""
+    project = write(tmp_path, settings(f"  {name}: there\n"))
+    (project / "there").mkdir()
+    key = f"connection_settings.{name}"
+    (finding,) = file_problems(loaded(project).connection(), project)
+    assert (finding.rule, finding.key) == ("file-missing", key)
+    assert finding.message == f"{key}: {project / 'there'} is a folder"
+
+
+def test_a_folder_of_revoked_certificates_is_fine(tmp_path: Path) -> None:
+    """It is what sslcrldir asks for."""
+    project = write(tmp_path, settings("  sslcrldir: there\n"))
+    (project / "there").mkdir()
+    assert files(project) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("sslkey", [("file-missing", "connection_settings.sslkey")]),
+        ("sslcert", []),
+        ("sslrootcert", []),
+    ],
+)
+def test_of_devices_a_key_is_refused(
+    name: str, expected: list[tuple[str, str]], tmp_path: Path
+) -> None:
+    """As libpq does; a certificate may come by a device or a pipe."""
+    assert files(write(tmp_path, settings(f"  {name}: {os.devnull}\n"))) == expected
+
+
 @pytest.mark.skipif(os.name != "posix", reason="libpq looks at modes on POSIX only")
 @pytest.mark.parametrize(("mode", "fine"), [(0o600, True), (0o644, False), (0o660, False)])
 def test_the_mode_of_a_key_file(mode: int, fine: bool, tmp_path: Path) -> None:  # noqa: FBT001  # a column of the table

@@ -19,6 +19,7 @@ from pgstrata.schema.libpq import OURS, complain, complain_of_service, keywords
 Target: TypeAlias = Mapping[str, Setting]
 
 WHERE = ("host", "hostaddr", "service")
+_REGULAR = ("sslkey", "passfile")  # of which libpq takes no pipe and no device
 _PER_SESSION = (
     *("session_settings.", "sync_settings.", "async_settings."),
     "connection_settings.options",
@@ -52,7 +53,7 @@ def file_problems(target: Target, project: Path) -> list[Finding]:
 
 
 def _file(name: str, setting: Setting, path: Path) -> Finding | None:
-    rule, problem = "file-missing", _unreadable(path)
+    rule, problem = "file-missing", _unreadable(name, path)
     if not problem and name == "sslkey":
         rule, problem = "file-permissions", _too_open(path)
     if not problem:
@@ -60,13 +61,17 @@ def _file(name: str, setting: Setting, path: Path) -> Finding | None:
     return Finding(rule, f"{setting.key}: {path} {problem}", setting.origin, key=setting.key)
 
 
-def _unreadable(path: Path) -> str:
+def _unreadable(name: str, path: Path) -> str:
     try:
-        path.stat()
+        mode = path.stat().st_mode
     except FileNotFoundError:
         return "does not exist"
     except OSError as error:
         return f"cannot be read: {error.strerror}"
+    if stat.S_ISDIR(mode) and name != "sslcrldir":
+        return "is a folder"
+    if name in _REGULAR and not stat.S_ISREG(mode):
+        return "is no regular file"
     return "" if os.access(path, os.R_OK) else "cannot be read"
 
 
