@@ -157,6 +157,21 @@ def test_a_number_without_its_unit_is_a_warning(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("password: [abcsecret", "did not find expected ',' or ']'"),
+        ("password: {abcsecret", "did not find expected ',' or '}'"),
+        ('password: "\\q"', "found unknown escape character"),
+    ],
+)
+def test_what_yaml_expects_is_said(text: str, message: str, tmp_path: Path) -> None:
+    """And nothing of what it found."""
+    (finding,) = refused(write(tmp_path, f"connection_settings:\n  {text}\n"))[:1]
+    assert finding.message.startswith(message)
+    assert "secret" not in finding.message + finding.excerpt
+
+
+@pytest.mark.parametrize(
     ("variable", "hint"),
     [
         ("PGSTRATA_CONNECTION_SETTINGS__HOTS", "PGSTRATA_CONNECTION_SETTINGS__HOST?"),
@@ -174,6 +189,30 @@ def test_unknown_variables(variable: str, hint: str, tmp_path: Path) -> None:
     assert finding.rule == "unknown-variable"
     assert hint in finding.hint
     assert "CaNaRy" not in repr(finding)
+
+
+@pytest.mark.parametrize(
+    ("url", "rules"),
+    [
+        ("postgresql://u:Hun@ter2@a.example.com/d", ["invalid-url"]),
+        ("postgresql://u@a.example.com:x/d", ["invalid-url"]),
+        ("{from_env: ABSENT}", ["interpolation"]),
+        ("postgresql:///d", ["missing-setting"] * 2),
+    ],
+)
+def test_what_a_url_would_have_said_is_not_missing(
+    url: str, rules: list[str], tmp_path: Path
+) -> None:
+    """Nobody has to add beside it what is in it."""
+    project = write(tmp_path, f"connection_settings:\n  url: {url}\n")
+    assert [finding.rule for finding in refused(project)] == rules
+
+
+@pytest.mark.parametrize("name", ["EXTENDS", "POLICY__A", "EXTEND__A"])
+def test_what_only_files_say_is_not_what_was_meant(name: str, tmp_path: Path) -> None:
+    """No variable can say it."""
+    (finding,) = refused(write(tmp_path, SERVER), {f"PGSTRATA_{name}": "x"})
+    assert (finding.rule, finding.hint) == ("unknown-variable", "")
 
 
 def test_other_variables_are_none_of_our_business(tmp_path: Path) -> None:
@@ -254,6 +293,39 @@ def test_missing_certificates(tmp_path: Path) -> None:
     ]
     (project / "ca.pem").write_text("")
     assert files(project) == [("file-missing", f"{key}cert")]
+
+
+@pytest.mark.parametrize("name", ["sslcert", "sslkey", "sslrootcert", "sslcrl", "passfile"])
+def test_a_folder_is_no_certificate(name: str, tmp_path: Path) -> None:
+    """As a mount makes where a file is missing."""
+    project = write(tmp_path, settings(f"  {name}: there\n"))
+    (project / "there").mkdir()
+    key = f"connection_settings.{name}"
+    (finding,) = file_problems(loaded(project).connection(), project)
+    assert (finding.rule, finding.key) == ("file-missing", key)
+    assert finding.message == f"{key}: {project / 'there'} is a folder"
+
+
+def test_a_folder_of_revoked_certificates_is_fine(tmp_path: Path) -> None:
+    """It is what sslcrldir asks for."""
+    project = write(tmp_path, settings("  sslcrldir: there\n"))
+    (project / "there").mkdir()
+    assert files(project) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("sslkey", [("file-missing", "connection_settings.sslkey")]),
+        ("sslcert", []),
+        ("sslrootcert", []),
+    ],
+)
+def test_of_devices_a_key_is_refused(
+    name: str, expected: list[tuple[str, str]], tmp_path: Path
+) -> None:
+    """As libpq does; a certificate may come by a device or a pipe."""
+    assert files(write(tmp_path, settings(f"  {name}: {os.devnull}\n"))) == expected
 
 
 @pytest.mark.skipif(os.name != "posix", reason="libpq looks at modes on POSIX only")

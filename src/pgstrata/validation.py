@@ -9,14 +9,17 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeAlias, cast
 
+from pgstrata.errors import ConfigError
 from pgstrata.home import home
-from pgstrata.model import Finding, Origin, Setting
+from pgstrata.layers.urls import keywords as url_keywords
+from pgstrata.model import Finding, Origin, Secret, Setting
 from pgstrata.schema.keys import CONNECTION
 from pgstrata.schema.libpq import OURS, complain, complain_of_service, keywords
 
 Target: TypeAlias = Mapping[str, Setting]
 
 WHERE = ("host", "hostaddr", "service")
+_REGULAR = ("sslkey", "passfile")  # of which libpq takes no pipe and no device
 _PER_SESSION = (
     *("session_settings.", "sync_settings.", "async_settings."),
     "connection_settings.options",
@@ -50,7 +53,7 @@ def file_problems(target: Target, project: Path) -> list[Finding]:
 
 
 def _file(name: str, setting: Setting, path: Path) -> Finding | None:
-    rule, problem = "file-missing", _unreadable(path)
+    rule, problem = "file-missing", _unreadable(name, path)
     if not problem and name == "sslkey":
         rule, problem = "file-permissions", _too_open(path)
     if not problem:
@@ -58,13 +61,17 @@ def _file(name: str, setting: Setting, path: Path) -> Finding | None:
     return Finding(rule, f"{setting.key}: {path} {problem}", setting.origin, key=setting.key)
 
 
-def _unreadable(path: Path) -> str:
+def _unreadable(name: str, path: Path) -> str:
     try:
-        path.stat()
+        mode = path.stat().st_mode
     except FileNotFoundError:
         return "does not exist"
     except OSError as error:
         return f"cannot be read: {error.strerror}"
+    if stat.S_ISDIR(mode) and name != "sslcrldir":
+        return "is a folder"
+    if name in _REGULAR and not stat.S_ISREG(mode):
+        return "is no regular file"
     return "" if os.access(path, os.R_OK) else "cannot be read"
 
 
@@ -120,7 +127,7 @@ def keyword_texts(target: Target) -> dict[str, str]:
 
 
 def _missing(target: Target, home: Origin) -> Iterator[Finding]:
-    if is_local(target) or _present(target, "service"):
+    if is_local(target) or _present(target, "service") or _has_unreadable_url(target):
         return
     if not any(_present(target, name) for name in WHERE):
         yield _missing_finding(target, "host", "libpq would choose a server by itself", home)
@@ -128,6 +135,18 @@ def _missing(target: Target, home: Origin) -> Iterator[Finding]:
         if not _present(target, name):
             why = f"libpq would choose the {name} by itself"
             yield _missing_finding(target, name, why, home)
+
+
+def _has_unreadable_url(target: Target) -> bool:
+    """Tell whether there is a URL that says nothing, which is a finding of its own."""
+    url = target.get("connection_settings.url")
+    if url is None or not isinstance(url.value, Secret):
+        return False
+    try:
+        url_keywords(url.value)
+    except ConfigError:
+        return True
+    return False
 
 
 def _missing_finding(target: Target, name: str, why: str, home: Origin) -> Finding:

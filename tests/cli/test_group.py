@@ -60,6 +60,13 @@ def test_wrong_usage(cli: Cli, arguments: tuple[str, ...], said: tuple[str, str]
     assert all(word in done.err for word in said)
 
 
+def test_choices_are_listed_as_they_are_meant(cli: Cli) -> None:
+    """A line for each."""
+    done = cli("render")
+    assert done.code == 2
+    assert "choose from:\n  dotenv,\n  json,\n" in done.err.lower()
+
+
 @pytest.mark.parametrize("command", ["show", "test"])
 def test_a_misspelt_environment(cli: Cli, write: Callable[..., None], command: str) -> None:
     """It ends with 3 and suggests the right one, also by its beginning."""

@@ -33,7 +33,8 @@ def exit_code_of(error: BaseException, *, verbose: bool) -> int:
 
 def _misused(error: click.ClickException) -> int:
     """Tell about a wrong command line in the words of click, in the form of all other errors."""
-    message = error.format_message().rstrip(".")
+    # Click indents choices by tabs, which would be shown as what they are in a text.
+    message = error.format_message().rstrip(".").replace("\t", "  ")
     context = error.ctx if isinstance(error, click.UsageError) else None
     hint = f"{context.command_path if context else 'pgstrata'} --help"
     if isinstance(error, click.NoSuchOption) and error.option_name in BEFORE_THE_COMMAND:

@@ -17,6 +17,7 @@ MAX_BYTES = 4 * 1024 * 1024
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C one is missing from some builds
 _BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")  # YAML's own, and not those of splitlines
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x84\x86-\x9f\ufffe\uffff]")
+_QUOTED = re.compile(r"""'[^']*'|"[^"]*\"""")
 _KEY = re.compile(r"\s*(?:- )?([\w-]+)\s*:")
 
 
@@ -97,12 +98,18 @@ def _syntax_finding(error: Exception, layer: LayerName, source: str, text: str) 
         number, column = _control_character(lines)
     return Finding(
         "yaml-syntax",
-        # A quoted character may be part of a password that broke the syntax, but not these.
-        re.sub(r"'(?![:,\]}]')[^']*'", "a character", problem),
+        _QUOTED.sub(_unless_telling, problem),
         Origin(layer, source, number + 1, column + 1),
         hint="put texts with special characters in quotes",
         excerpt=_key_only(lines[number]) if number < len(lines) else "",
     )
+
+
+def _unless_telling(quoted: re.Match[str]) -> str:
+    """Return a quoted character as it is if YAML itself would have it there: any other may be part
+    of a password that broke the syntax.
+    """
+    return quoted[0] if quoted[0] in ("','", "']'", "'}'", "':'") else "a character"
 
 
 def _control_character(lines: list[str]) -> tuple[int, int]:

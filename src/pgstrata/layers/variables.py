@@ -80,7 +80,8 @@ def _put(
 ) -> list[Finding]:
     section = known.get(path[0])
     if section is None or section.only_in is not None:
-        return [_unknown(variable, path[0], known)]
+        settable = (name for name, it in known.items() if it.only_in is None)
+        return [_unknown(variable, path[0], settable)]
     if section.key is not None and len(path) == 1:
         key = section.key
     elif section.has_keys and len(path) == 2:  # noqa: PLR2004  # section, key
