@@ -54,6 +54,12 @@ def narrowest(*batches: list[str]) -> str:
         (["Infinity", "1e300"], "text"),
         (["1", "1e1000"], "text"),
         (["2026-01-31"], "date"),
+        (["2024-02-29", "2000-02-29"], "date"),
+        (["2024-02-30"], "text"),
+        (["2023-02-29"], "text"),
+        (["1900-02-29"], "text"),
+        (["0000-01-01"], "text"),
+        (["2026-04-31 12:00"], "text"),
         (["2026-01-31 12:00", "2026-01-31T12:00:00.5"], "timestamp"),
         (["2026-01-31 12:00:00+02"], "timestamptz"),
         (["6F9619FF-8B86-D011-B42D-00CF4FC964FF"], "uuid"),
@@ -243,3 +249,25 @@ def test_names_that_begin_as_no_name_does(
     path = csv_file("#,1st,2nd\n1,2,3\n")
     result = import_csv(connection, "t", path, ImportOptions(create=True, **chosen))
     assert (result.rows_loaded, result.plans[0].header) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("body", "options", "kind"),
+    [
+        ('"1","5"\n"2",""\n', ImportOptions(create=True), "text"),
+        ('"1","5"\n"2",""\n', ImportOptions(create=True, empty_as_null=True), "integer"),
+        ('"1","5"\n"2",\n', ImportOptions(create=True), "integer"),
+        ('"1","a ""x"""\n"2","b"\n', ImportOptions(create=True), "text"),
+    ],
+)
+def test_a_file_fits_the_table_that_is_made_for_it(
+    connection: psycopg.Connection[Any],
+    csv_file: Any,
+    body: str,
+    options: ImportOptions,
+    kind: str,
+) -> None:
+    """Empty text in quotes is a value, and no number has it."""
+    path = csv_file('"id","n"\n' + body)
+    assert dict(inferred(path, options))["n"] == kind
+    assert import_csv(connection, "made", path, options).rows_loaded == 2
