@@ -86,7 +86,7 @@ def planned(copy: Copy) -> Steps[tuple[CopyPlan, Table, Table]]:
     columns = chosen(origin, copy.options)
     goal, ddl = yield from _goal(copy, origin, columns)
     yield from _refuse_same(copy, origin, goal)
-    placed = matched([column.name for column in columns], goal)
+    placed = matched([column.name for column in columns], goal, what=str(origin))
     lag = () if ddl or copy.options.sync_sequences else doubts(goal, placed)
     plan = CopyPlan(
         source=endpoint(copy.source),

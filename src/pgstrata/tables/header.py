@@ -22,8 +22,9 @@ def matched(
     *,
     renamed: Mapping[str, str] | None = None,
     only: Sequence[str] | None = None,
+    what: str = "the file",
 ) -> tuple[str, ...]:
-    """Return the column of each field of the header, in the order of the file.
+    """Return the column of each field of the header, in the order of the file, or ``what`` it is.
 
     A name matches exactly, else without regard to case and outer blanks if that is one column only.
     ``renamed`` maps names of the file to names of the table; ``only`` are the names (of either) to
@@ -50,7 +51,7 @@ def matched(
     problems += _problems(columns, table)
     if problems:
         raise InputError(
-            f"the file does not fit {table}: {'; '.join(problems)}",
+            f"{what} does not fit {table}: {'; '.join(problems)}",
             hint=f"fields: {', '.join(header)};"
             f" columns: {', '.join(c.name for c in table.columns)}",
         )
