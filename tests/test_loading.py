@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -188,6 +192,61 @@ def test_a_secret_takes_no_fallback(tmp_path: Path) -> None:
     (finding,) = refused(write(tmp_path, settings("  password: ${X:-hunter2}\n")))
     assert "a secret cannot have a fallback" in finding.message
     assert "hunter2" not in finding.message + finding.hint + finding.excerpt
+
+
+needs_pipes = pytest.mark.skipif(
+    not hasattr(os, "mkfifo"), reason="there are no pipes in the file system"
+)
+
+
+@needs_pipes
+def test_a_pipe_that_nobody_writes_to_ends(tmp_path: Path) -> None:
+    """Or a check of a folder with one that was left over would hang."""
+    project = write(tmp_path, settings("  password: {from_file: pipe}\n"))
+    os.mkfifo(project / "pipe")
+    with pytest.raises(EnvInterpolationError, match="it is a pipe, and nobody wrote"):
+        revealed(loaded(project))
+
+
+@needs_pipes
+@pytest.mark.parametrize("pause", [0, 0.3])
+def test_a_pipe_gives_what_is_written(tmp_path: Path, pause: float) -> None:
+    """By a writer that waits for its reader, and takes its time."""
+    project = write(tmp_path, settings("  password: {from_file: pipe}\n"))
+    pipe = project / "pipe"
+    os.mkfifo(pipe)
+
+    def serve() -> None:
+        with pipe.open("wb", buffering=0) as file:
+            time.sleep(pause)
+            file.write(b"hunter")
+            time.sleep(pause)
+            file.write(b"2\n")
+
+    config = loaded(project)
+    with ThreadPoolExecutor(1) as threads:
+        served = threads.submit(serve)
+        assert revealed(config) == "hunter2"
+        served.result()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there is no /dev/stdin")
+@pytest.mark.parametrize("given", ["/dev/stdin", "linked"])
+def test_what_a_shell_hands_on_is_read(given: str, tmp_path: Path) -> None:
+    """Standard input by its name, and links, as Kubernetes mounts secrets."""
+    project = write(tmp_path, settings(f"  password: {{from_file: {given}}}\n"))
+    (project / "..data").mkdir()
+    (project / "..data" / "password").write_text("hunter2\n")
+    (project / "linked").symlink_to("..data/password")
+    code = "print(pgstrata.load('production', project=sys.argv[1])[sys.argv[2]].reveal())"
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys, pgstrata\n{code}", str(project), PASSWORD],
+        input="hunter2\n",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "hunter2\n"
 
 
 def test_secrets_are_resolved_at_their_use(tmp_path: Path) -> None:

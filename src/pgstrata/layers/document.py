@@ -8,6 +8,7 @@ from pathlib import Path
 
 import yaml
 
+from pgstrata.layers.content import read_at_most
 from pgstrata.layers.nodes import EMPTY, Builder, Map, Problem, Span
 from pgstrata.model import Finding, LayerName, Origin
 from pgstrata.schema.keys import CONNECTION, POOL, SECTIONS
@@ -67,8 +68,7 @@ def parse(content: bytes, layer: LayerName, source: str) -> Document:
 
 def content_of(path: Path) -> bytes:
     """Return what a file holds, of a large one only enough to refuse it. Raises ``OSError``."""
-    with path.open("rb") as file:
-        return file.read(MAX_BYTES + 1)
+    return read_at_most(path, MAX_BYTES)
 
 
 def _decode(content: bytes) -> tuple[str, Problem | None]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pgstrata.errors import EnvInterpolationError
+from pgstrata.layers.content import read_at_most
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 _REFERENCE = re.compile(
@@ -105,8 +106,7 @@ class References:
     def _content(self, path: str) -> bytes:
         if self.read is not None and not Path(path).is_absolute():
             return self.read(path)
-        with (self.folder / path).open("rb") as file:
-            return file.read(MAX_FILE_BYTES + 1)
+        return read_at_most(self.folder / path, MAX_FILE_BYTES)
 
 
 def _read(read: Callable[[], bytes]) -> tuple[str, str]:
