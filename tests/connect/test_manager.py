@@ -339,6 +339,7 @@ def test_probing_a_handle_leaves_nothing(server: Server, database: str) -> None:
         assert hasattr(handle, "__exit__")
         assert hasattr(handle, "__enter__")
         assert hasattr(type(handle), "__enter__")
+    assert hasattr(handle, "__exit__")
     with handle as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
     gone = weakref.ref(handle)
