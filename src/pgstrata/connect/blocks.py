@@ -21,6 +21,8 @@ from functools import partial
 from typing import Any, TypeAlias
 from weakref import ref
 
+ENTERED = "this block is already entered"
+
 # An enter and an exit that were loaded together: their block once it is entered, and whether both
 # were loaded. A list, as it is made for each block, and an object takes ten times as long.
 _Pair: TypeAlias = "list[Any]"
