@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+from datetime import timedelta
+from decimal import Decimal
+from enum import Enum, IntEnum
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -551,6 +555,83 @@ def test_arguments_may_mix_sections_and_keys(tmp_path: Path) -> None:
     assert config["session_settings.app.user"] == "x"
     assert config["connections.a.session_settings.app.user"] == "y"
     assert section == {"port": 1}
+
+
+def token() -> str:
+    """Return what the next token is."""
+    return f"token {next(TOKENS)}"
+
+
+TOKENS = count()
+
+
+class Mode(str, Enum):
+    """Texts with names, as settings of web frameworks have."""
+
+    FULL = "verify-full"
+
+
+class Port(IntEnum):
+    """Numbers with names."""
+
+    POOLER = 6432
+
+
+DATA: dict[str, dict[str, object]] = {"connection_settings": {"host": "h", "dbname": "d"}}
+
+
+@pytest.mark.parametrize("by_key", [False, True])
+def test_a_function_may_stand_for_a_secret(tmp_path: Path, *, by_key: bool) -> None:
+    """Bare, as in a Secret: it is called at each use, and not taken for a text."""
+    if by_key:
+        config = loaded(write(tmp_path, SERVER), overrides={PASSWORD: token})
+    else:
+        data = {"connection_settings": {**DATA["connection_settings"], "password": token}}
+        config = load_mapping(data, environ={})
+    first, second = revealed(config), revealed(config)
+    assert first.startswith("token ")
+    assert first != second
+
+
+@pytest.mark.parametrize("by_key", [False, True])
+@pytest.mark.parametrize(
+    ("key", "value", "kind"),
+    [
+        (PASSWORD, b"secret", "bytes"),
+        (PASSWORD, object(), "object"),
+        (HOST, token, "function"),
+        (HOST, {"secret"}, "set"),
+        (HOST, ["a", b"secret"], "bytes"),
+        (HOST, ["a", None], "null"),
+        ("session_settings.statement_timeout", timedelta(seconds=5), "timedelta"),
+    ],
+)
+def test_what_no_file_could_hold_is_refused(
+    tmp_path: Path, key: str, value: object, kind: str, *, by_key: bool
+) -> None:
+    """Its text would be an address in memory or a quoted one. The value is not quoted."""
+    section, _, name = key.partition(".")
+    data = {**DATA, section: {**DATA.get(section, {}), name: value}}
+    project = write(tmp_path, SERVER)
+    with pytest.raises(InvalidConfigError) as caught:
+        loaded(project, overrides={key: value}) if by_key else load_mapping(data, environ={})
+    (finding,) = caught.value.findings
+    assert (finding.rule, finding.key) == ("invalid-type", key)
+    assert kind in finding.message
+    assert "secret" not in str(caught.value)
+
+
+def test_texts_of_values(tmp_path: Path) -> None:
+    """Paths, exact numbers and named values arrive as what they stand for."""
+    given = {
+        "connection_settings.sslmode": Mode.FULL,
+        "connection_settings.port": Port.POOLER,
+        "connection_settings.sslrootcert": Path("ca.pem"),
+        "connection_settings.client_deadline": Decimal("2.50"),
+        "connection_settings.autocommit": True,
+    }
+    config = loaded(write(tmp_path, SERVER), overrides=given)
+    assert [config[key] for key in given] == ["verify-full", 6432, "ca.pem", 2.5, True]
 
 
 def test_arguments_make_no_connections(tmp_path: Path) -> None:
