@@ -634,6 +634,19 @@ def test_texts_of_values(tmp_path: Path) -> None:
     assert [config[key] for key in given] == ["verify-full", 6432, "ca.pem", 2.5, True]
 
 
+@pytest.mark.parametrize("key_first", [False, True])
+@pytest.mark.parametrize("prefix", ["", "connections.a."])
+def test_arguments_add_up(tmp_path: Path, prefix: str, *, key_first: bool) -> None:
+    """A section and a key of it say both, in whatever order they are given."""
+    port: tuple[str, object] = (f"{prefix}connection_settings.port", 6432)
+    section: tuple[str, object] = (f"{prefix}connection_settings", {"host": "x"})
+    given = dict([port, section] if key_first else [section, port])
+    project = write(tmp_path, f"{SERVER}connections: {{a: {{}}}}")
+    config = loaded(project, overrides=given)
+    assert config[f"{prefix}{HOST}"] == "x"
+    assert config[f"{prefix}connection_settings.port"] == 6432
+
+
 def test_arguments_make_no_connections(tmp_path: Path) -> None:
     """A name that no file has is most likely a misspelt one. It is called by its key."""
     project = write(tmp_path, f"{SERVER}connections: {{replica: {{}}}}")
@@ -737,6 +750,23 @@ def test_the_old_wrapper_is_taken_off(tmp_path: Path) -> None:
     with pytest.warns(DeprecationWarning, match="wrapper is not needed"):
         wrapped = load_mapping({"postgresql": yaml.safe_load(TEMPLATE)}, environ={})
     assert config == wrapped == load_mapping(yaml.safe_load(TEMPLATE), environ={})
+
+
+@pytest.mark.parametrize("by_file", [False, True])
+def test_a_section_inside_and_outside_the_old_wrapper(tmp_path: Path, *, by_file: bool) -> None:
+    """It cannot be seen which of them is meant, and one would be lost."""
+    text = (
+        "connection_settings: {sslmode: verify-full}\n"
+        "postgresql: {connection_settings: {host: h, dbname: d}}\n"
+    )
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    wrapper = pytest.warns(DeprecationWarning, match="wrapper")
+    with wrapper, pytest.raises(InvalidConfigError) as caught:
+        load_file(path, environ={}) if by_file else load_mapping(yaml.safe_load(text), environ={})
+    (finding,) = caught.value.findings
+    assert (finding.rule, finding.key) == ("duplicate-key", "connection_settings")
+    assert "outside of postgresql" in finding.message
 
 
 def test_a_lone_file_follows_references_only_when_asked(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from pgstrata.layers.nodes import Map, Node, Scalar, Sequence, Span
 from pgstrata.layers.references import References
 from pgstrata.layers.shape import shape
 from pgstrata.model import Finding, Layer, Origin, Secret
+from pgstrata.schema.keys import SECTIONS
 from pgstrata.schema.libpq import connection_keys
 from pgstrata.schema.names import is_showable
 
@@ -27,7 +28,9 @@ _LITERAL = References({}, Folder(), followed=False)
 
 
 def overrides(values: Mapping[str, object]) -> Document:
-    """Return ``values`` as a document, e.g. ``{"connection_settings.host": "db"}``."""
+    """Return ``values`` as a document, e.g. ``{"connection_settings.host": "db"}``. What is said of
+    one section in several of them adds up.
+    """
     reader = _Reader(Origin("arguments"))
     root = _empty()
     for key, value in values.items():
@@ -36,7 +39,7 @@ def overrides(values: Mapping[str, object]) -> Document:
         for part in path:
             inner = target.entries.get(part)
             target = inner if isinstance(inner, Map) else _put(target, part, _empty())
-        _put(target, name, reader.node(value, (*path, name)))
+        _add(target, name, reader.node(value, (*path, name)))
     return Document("arguments", "", root, findings=tuple(reader.findings))
 
 
@@ -62,14 +65,24 @@ def document(data: Mapping[str, Any], source: str = "") -> Document:
 
 def unwrap(wrapped: Document) -> Document:
     """Return a document without the ``postgresql:`` around its sections that old pgmonkey files
-    have.
+    have. A section both inside and outside is a finding.
     """
     inner = wrapped.root.entries["postgresql"]
     outer = {name: node for name, node in wrapped.root.entries.items() if name != "postgresql"}
     if not isinstance(inner, Map):
         return wrapped
     root = Map({**outer, **inner.entries}, {**wrapped.root.keys, **inner.keys}, wrapped.root.span)
-    return replace(wrapped, root=root)
+    twice = [
+        Finding(
+            "duplicate-key",
+            f"{name} is also given outside of postgresql",
+            wrapped.origin(inner.keys[name]),
+            key=name,
+        )
+        for name in inner.entries
+        if name in outer and name in SECTIONS
+    ]
+    return replace(wrapped, root=root, findings=(*wrapped.findings, *twice))
 
 
 def _empty() -> Map:
@@ -79,6 +92,16 @@ def _empty() -> Map:
 def _put(target: Map, name: str, node: Any) -> Any:
     target.entries[name], target.keys[name] = node, _NOWHERE
     return node
+
+
+def _add(target: Map, name: str, node: Node) -> None:
+    """Put a node into a map; a map is added to the one that is there."""
+    known = target.entries.get(name)
+    if not isinstance(known, Map) or not isinstance(node, Map):
+        _put(target, name, node)
+        return
+    for inner, each in node.entries.items():
+        _add(known, inner, each)
 
 
 class _Reader:
