@@ -8,6 +8,10 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from decimal import Decimal
+from enum import Enum, IntEnum
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -616,6 +620,96 @@ def test_arguments_may_mix_sections_and_keys(tmp_path: Path) -> None:
     assert section == {"port": 1}
 
 
+def token() -> str:
+    """Return what the next token is."""
+    return f"token {next(TOKENS)}"
+
+
+TOKENS = count()
+
+
+class Mode(str, Enum):
+    """Texts with names, as settings of web frameworks have."""
+
+    FULL = "verify-full"
+
+
+class Port(IntEnum):
+    """Numbers with names."""
+
+    POOLER = 6432
+
+
+DATA: dict[str, dict[str, object]] = {"connection_settings": {"host": "h", "dbname": "d"}}
+
+
+@pytest.mark.parametrize("by_key", [False, True])
+def test_a_function_may_stand_for_a_secret(tmp_path: Path, *, by_key: bool) -> None:
+    """Bare, as in a Secret: it is called at each use, and not taken for a text."""
+    if by_key:
+        config = loaded(write(tmp_path, SERVER), overrides={PASSWORD: token})
+    else:
+        data = {"connection_settings": {**DATA["connection_settings"], "password": token}}
+        config = load_mapping(data, environ={})
+    first, second = revealed(config), revealed(config)
+    assert first.startswith("token ")
+    assert first != second
+
+
+@pytest.mark.parametrize("by_key", [False, True])
+@pytest.mark.parametrize(
+    ("key", "value", "kind"),
+    [
+        (PASSWORD, b"secret", "bytes"),
+        (PASSWORD, object(), "object"),
+        (HOST, token, "function"),
+        (HOST, {"secret"}, "set"),
+        (HOST, ["a", b"secret"], "bytes"),
+        (HOST, ["a", None], "null"),
+        ("session_settings.statement_timeout", timedelta(seconds=5), "timedelta"),
+    ],
+)
+def test_what_no_file_could_hold_is_refused(
+    tmp_path: Path, key: str, value: object, kind: str, *, by_key: bool
+) -> None:
+    """Its text would be an address in memory or a quoted one. The value is not quoted."""
+    section, _, name = key.partition(".")
+    data = {**DATA, section: {**DATA.get(section, {}), name: value}}
+    project = write(tmp_path, SERVER)
+    with pytest.raises(InvalidConfigError) as caught:
+        loaded(project, overrides={key: value}) if by_key else load_mapping(data, environ={})
+    (finding,) = caught.value.findings
+    assert (finding.rule, finding.key) == ("invalid-type", key)
+    assert kind in finding.message
+    assert "secret" not in str(caught.value)
+
+
+def test_texts_of_values(tmp_path: Path) -> None:
+    """Paths, exact numbers and named values arrive as what they stand for."""
+    given = {
+        "connection_settings.sslmode": Mode.FULL,
+        "connection_settings.port": Port.POOLER,
+        "connection_settings.sslrootcert": Path("ca.pem"),
+        "connection_settings.client_deadline": Decimal("2.50"),
+        "connection_settings.autocommit": True,
+    }
+    config = loaded(write(tmp_path, SERVER), overrides=given)
+    assert [config[key] for key in given] == ["verify-full", 6432, "ca.pem", 2.5, True]
+
+
+@pytest.mark.parametrize("key_first", [False, True])
+@pytest.mark.parametrize("prefix", ["", "connections.a."])
+def test_arguments_add_up(tmp_path: Path, prefix: str, *, key_first: bool) -> None:
+    """A section and a key of it say both, in whatever order they are given."""
+    port: tuple[str, object] = (f"{prefix}connection_settings.port", 6432)
+    section: tuple[str, object] = (f"{prefix}connection_settings", {"host": "x"})
+    given = dict([port, section] if key_first else [section, port])
+    project = write(tmp_path, f"{SERVER}connections: {{a: {{}}}}")
+    config = loaded(project, overrides=given)
+    assert config[f"{prefix}{HOST}"] == "x"
+    assert config[f"{prefix}connection_settings.port"] == 6432
+
+
 def test_arguments_make_no_connections(tmp_path: Path) -> None:
     """A name that no file has is most likely a misspelt one. It is called by its key."""
     project = write(tmp_path, f"{SERVER}connections: {{replica: {{}}}}")
@@ -719,6 +813,23 @@ def test_the_old_wrapper_is_taken_off(tmp_path: Path) -> None:
     with pytest.warns(DeprecationWarning, match="wrapper is not needed"):
         wrapped = load_mapping({"postgresql": yaml.safe_load(TEMPLATE)}, environ={})
     assert config == wrapped == load_mapping(yaml.safe_load(TEMPLATE), environ={})
+
+
+@pytest.mark.parametrize("by_file", [False, True])
+def test_a_section_inside_and_outside_the_old_wrapper(tmp_path: Path, *, by_file: bool) -> None:
+    """It cannot be seen which of them is meant, and one would be lost."""
+    text = (
+        "connection_settings: {sslmode: verify-full}\n"
+        "postgresql: {connection_settings: {host: h, dbname: d}}\n"
+    )
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    wrapper = pytest.warns(DeprecationWarning, match="wrapper")
+    with wrapper, pytest.raises(InvalidConfigError) as caught:
+        load_file(path, environ={}) if by_file else load_mapping(yaml.safe_load(text), environ={})
+    (finding,) = caught.value.findings
+    assert (finding.rule, finding.key) == ("duplicate-key", "connection_settings")
+    assert "outside of postgresql" in finding.message
 
 
 def test_a_lone_file_follows_references_only_when_asked(tmp_path: Path) -> None:

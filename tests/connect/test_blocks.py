@@ -98,15 +98,48 @@ async def test_by_hand_in_tasks() -> None:
     assert len(handle.log) == 20
 
 
+HALVES = ("__enter__", "__exit__")
+
+
+@pytest.mark.parametrize("half", HALVES)
+def test_looked_at(half: str) -> None:
+    """Who asks whether a handle has a half begins and ends no block, and is not taken for one."""
+    handle = Handle()
+    assert hasattr(handle, half)
+    with handle:
+        assert hasattr(handle, half)
+        with handle:
+            pass
+    assert handle.log == NESTED
+    assert hasattr(handle, half)
+    handle.__enter__()
+    handle.__exit__(*NOTHING)
+    assert handle.log[4:] == [("enter", 3), ("exit", 3)]
+
+
+@pytest.mark.parametrize("half", ["__aenter__", "__aexit__"])
+async def test_looked_at_async(half: str) -> None:
+    """The same, asynchronous."""
+    handle = Handle()
+    assert hasattr(handle, half)
+    async with handle:
+        assert hasattr(handle, half)
+        async with handle:
+            pass
+    assert handle.log == NESTED
+
+
+@pytest.mark.parametrize("looked_at", ["", *HALVES])
 @pytest.mark.parametrize("exit_first", [False, True])
 @pytest.mark.parametrize("by_class", [False, True])
-def test_either_half_may_be_loaded_first(exit_first: Any, by_class: Any) -> None:
+def test_either_half_may_be_loaded_first(exit_first: Any, by_class: Any, looked_at: str) -> None:
     """Versions of Python differ in the order; contextlib loads from the class."""
     handle = Handle()
     holder: Any = Handle if by_class else handle
     arguments = (handle,) if by_class else ()
 
     def load() -> tuple[Any, Any]:
+        assert not looked_at or hasattr(holder, looked_at)
         if exit_first:
             leave = holder.__exit__
             return holder.__enter__, leave

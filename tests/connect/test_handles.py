@@ -132,6 +132,32 @@ async def test_nested_async_blocks(
 
 
 @pytest.mark.parametrize("kind", SYNC)
+def test_one_block_is_entered_once(manager: PGConnectionManager, kind: str) -> None:
+    """A block has one connection at a time, and may be entered again when it has ended."""
+    handle = sync_handle(manager, kind)
+    block = handle.connection()
+    for _ in range(2):
+        with block as connection, pytest.raises(RuntimeError, match="already entered"), block:
+            raise AssertionError
+        assert connection.closed == (kind == "normal")
+        assert handle.in_use() == 0
+
+
+@pytest.mark.parametrize("kind", ASYNC)
+async def test_one_async_block_is_entered_once(manager: PGConnectionManager, kind: str) -> None:
+    """The same, asynchronous."""
+    handle = async_handle(manager, kind)
+    block = handle.connection()
+    for _ in range(2):
+        async with block as connection:
+            with pytest.raises(RuntimeError, match="already entered"):
+                await block.__aenter__()
+        assert connection.closed == (kind == "async")
+        assert handle.in_use() == 0
+    await manager.clear_cache_async()
+
+
+@pytest.mark.parametrize("kind", SYNC)
 def test_shared_by_threads(
     manager: PGConnectionManager, server: Server, database: str, kind: str
 ) -> None:

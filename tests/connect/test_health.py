@@ -306,7 +306,7 @@ async def test_lifetime_of_idle_connections(
     make: Make, server: Server, database: str, kind: str
 ) -> None:
     """A connection that nobody uses is replaced when it is too old."""
-    handle = pooled(make, server, kind, {"database": database}, max_lifetime=0.2)
+    handle = pooled(make, server, kind, {"database": database}, max_lifetime=1)
     await filled(handle, 1)
     state = f"SELECT pid FROM pg_stat_activity WHERE datname = '{database}'"
     first = server.sql(state)
@@ -316,12 +316,17 @@ async def test_lifetime_of_idle_connections(
         await asyncio.sleep(0.05)
 
 
+def test_upkeep_rests() -> None:
+    """However short a life is, rounds do not follow upon each other without a pause."""
+    assert [upkeep.period(seconds) for seconds in (0.1, 1, 40, 3600)] == [1, 1, 10, 30]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 async def test_upkeep_goes_on(
     make: Make, server: Server, database: str, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A round of upkeep that fails for whatever reason is not the last one."""
-    handle = pooled(make, server, kind, {"database": database}, max_lifetime=0.2)
+    handle = pooled(make, server, kind, {"database": database}, max_lifetime=1)
     pool = await filled(handle, 1)
     (connection,) = pool._pool
     connection.state.used_at = None

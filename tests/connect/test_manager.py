@@ -278,6 +278,32 @@ def test_force_reload(make: Make, server: Server, tmp_path: Path, source: str) -
     assert manager.cache_info["size"] == 1
 
 
+@pytest.mark.parametrize("how", ["force_reload", "changed", "reload"])
+def test_rotated_variable(server: Server, tmp_path: Path, how: str) -> None:
+    """What was opened before a secret in the variables changed is closed when it is replaced."""
+    environ = {"PHRASE": "one"}
+    manager = PGConnectionManager(environ=environ)
+    data = content(server, sslpassword="${PHRASE}")
+    path = write(tmp_path / "one.yaml", data)
+
+    def ask(*, force_reload: bool = False) -> PoolHandle:
+        return manager.get_database_connection(path, "pool", force_reload, resolve_env=True)
+
+    first = ask()
+    pool = first.pool
+    environ["PHRASE"] = "two"
+    if how == "changed":
+        write(path, {**data, "connection_type": "pool"})
+    elif how == "reload":
+        manager.reload()
+    second = ask(force_reload=how == "force_reload")
+    assert (second is first) == (how == "reload")
+    assert second.pool is not pool
+    assert pool.closed
+    assert manager.cache_info["size"] == 1
+    manager.clear_cache()
+
+
 async def test_clear_cache_async(server: Server, database: str) -> None:
     """It closes the pools of both kinds, and the manager can be used again."""
     manager, data = PGConnectionManager(), content(server, database)
@@ -339,6 +365,7 @@ def test_probing_a_handle_leaves_nothing(server: Server, database: str) -> None:
         assert hasattr(handle, "__exit__")
         assert hasattr(handle, "__enter__")
         assert hasattr(type(handle), "__enter__")
+    assert hasattr(handle, "__exit__")
     with handle as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
     gone = weakref.ref(handle)

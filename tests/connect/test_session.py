@@ -106,6 +106,16 @@ async def test_keywords_arrive(make: Make, server: Server) -> None:
         assert connection.prepare_threshold is None
 
 
+@pytest.mark.parametrize("autocommit", [False, True])
+def test_keywords_for_others(make: Make, server: Server, autocommit: Any) -> None:
+    """What other libraries are given connects as the handles do."""
+    manager = make(settings(server, autocommit=autocommit), session_settings={"work_mem": "7MB"})
+    with psycopg.connect(**manager.keywords()) as theirs, manager.normal() as ours:
+        assert theirs.autocommit == ours.autocommit == autocommit
+        for connection in (theirs, ours):
+            assert connection.execute("SHOW work_mem").fetchone() == ("7MB",)
+
+
 def test_handles_of_both_kinds_are_told_apart(make: Make, server: Server) -> None:
     """Nothing asynchronous can be entered by a plain ``with``."""
     manager = make(settings(server))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from psycopg_pool import PoolClosed
 
 from pgstrata.connect.async_connection import AsyncConnection
+from pgstrata.connect.blocks import ENTERED
 from pgstrata.connect.state import untouched
 
 if TYPE_CHECKING:
@@ -23,16 +24,20 @@ class AsyncPoolBlock:
 
     def __init__(self, handle: AsyncPoolHandle) -> None:
         self._handle = handle
+        self._connection: Any = None
 
     async def __aenter__(self) -> psycopg.AsyncConnection:
+        if self._connection is not None:
+            raise RuntimeError(ENTERED)
         self._pool = pool = await self._handle.open()
         try:
-            self._connection = await pool.getconn()
+            connection = await pool.getconn()
         except PoolClosed:
             if not self._handle.replaced(pool):
                 raise
         else:
-            return self._connection
+            self._connection = connection
+            return connection
         return await self.__aenter__()
 
     async def __aexit__(
@@ -41,11 +46,12 @@ class AsyncPoolBlock:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        connection, self._connection = self._connection, None
         try:
-            if kind is not None or not untouched(self._connection):
-                await self._end(self._connection, kind, error, trace)
+            if kind is not None or not untouched(connection):
+                await self._end(connection, kind, error, trace)
         finally:
-            await self._pool.putconn(self._connection)
+            await self._pool.putconn(connection)
 
     async def _end(self, connection: AsyncConnection, kind: Any, error: Any, trace: Any) -> None:
         try:

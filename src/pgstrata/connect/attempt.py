@@ -63,7 +63,8 @@ def keywords(made_with: Conninfo) -> dict[str, Any]:
     """
     local = start_local(made_with) if made_with.local else {}
     without = {} if made_with.prepare else {"prepare_threshold": None}
-    return {**made_with.resolve(), **local, **without}
+    autocommit = {"autocommit": True} if made_with.autocommit else {}
+    return {**made_with.resolve(), **local, **without, **autocommit}
 
 
 def start_local(made_with: Conninfo) -> dict[str, str]:

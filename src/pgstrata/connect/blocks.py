@@ -5,7 +5,8 @@ thread and left in another, as web frameworks do with generators. So ``__exit__`
 block it ends, and is told only the exception. The language gives a way: a ``with`` statement loads
 ``__enter__`` and ``__exit__`` before it calls either, and nothing of this thread runs in between.
 Both are descriptors here, and the two that are loaded together share one block. contextlib's
-stacks load them from the class, and some versions of Python the exit first; both are fine.
+stacks load them from the class, and some versions of Python the exit first; both are fine. A half
+that is loaded and dropped, as ``hasattr`` does, belongs to no block.
 
 Whoever calls ``__enter__`` and ``__exit__`` by hand ends the block that was begun last with this
 handle in the same thread or task.
@@ -18,6 +19,9 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from functools import partial
 from typing import Any, TypeAlias
+from weakref import ref
+
+ENTERED = "this block is already entered"
 
 # An enter and an exit that were loaded together: their block once it is entered, and whether both
 # were loaded. A list, as it is made for each block, and an object takes ten times as long.
@@ -26,29 +30,34 @@ _BLOCK, _COMPLETE = 0, 1
 
 
 class _LastLoad(threading.local):
-    """What was loaded last in this thread: whose (by id), which half, for which pair."""
+    """What was loaded last in this thread: whose (by id), which half, and the load itself, as long
+    as somebody has it.
+    """
 
-    load: tuple[int, str, _Pair] | None = None
+    load: tuple[int, str, ref[partial[Any]]] | None = None
 
 
 _last = _LastLoad()
 _begun_by_hand: ContextVar[tuple[tuple[object, Any], ...]] = ContextVar("begun", default=())
 
 
-def _pair(holder: object, half: str) -> _Pair:
-    """Return the pair of the load just before, if that was the holder's other half, or a new one.
+def _load(call: Callable[..., Any], half: str, handle: object | None, owner: type) -> partial[Any]:
+    """Return a half with the pair of the load just before, if that was the other half of the same
+    holder, or with a new one.
 
     A pair that is complete, or in use, is in ``_last`` no longer, so it is never given out again.
     """
+    holder = owner if handle is None else handle
     last = _last.load
-    if last is not None and last[0] == id(holder) and last[1] != half:
-        pair = last[2]
+    if last is not None and last[0] == id(holder) and last[1] != half and (other := last[2]()):
+        pair: _Pair = other.args[0]
         pair[_COMPLETE] = True
         _last.load = None
-    else:
-        pair = [None, False]
-        _last.load = (id(holder), half, pair)
-    return pair
+        return partial(call, pair) if handle is None else partial(call, pair, handle)
+    pair = [None, False]
+    load = partial(call, pair) if handle is None else partial(call, pair, handle)
+    _last.load = id(holder), half, ref(load)
+    return load
 
 
 class Enter:
@@ -61,9 +70,7 @@ class Enter:
         self.enter = enter if begin == "connection" else _beginning(enter, begin)
 
     def __get__(self, handle: object | None, owner: type) -> Callable[..., Any]:
-        if handle is None:
-            return partial(self.enter, _pair(owner, "enter"))
-        return partial(self.enter, _pair(handle, "enter"), handle)
+        return _load(self.enter, "enter", handle, owner)
 
 
 class Exit:
@@ -73,9 +80,7 @@ class Exit:
         self.leave = _aexit if method == "__aexit__" else _exit
 
     def __get__(self, handle: object | None, owner: type) -> Callable[..., Any]:
-        if handle is None:
-            return partial(self.leave, _pair(owner, "exit"))
-        return partial(self.leave, _pair(handle, "exit"), handle)
+        return _load(self.leave, "exit", handle, owner)
 
 
 # Each is there twice, as looking up a method by its name would cost as much as all the rest.

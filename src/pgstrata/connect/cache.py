@@ -82,7 +82,7 @@ class Cache:
                 return newest  # another thread was faster
             source = Source(read(), state, read)
             self._sources[name] = source
-            unused = set() if newest is None else _keys(newest.config)
+            unused = set() if newest is None else _keys_of(newest)
             kept = set() if force_reload else self._keys_in_use()
             closing = self._forget(unused - kept)
         _close(closing)
@@ -219,7 +219,7 @@ class Cache:
         """Leave it to the handles."""
 
     def _keys_in_use(self) -> set[str]:
-        return {key for source in self._sources.values() for key in _keys(source.config)}
+        return {key for source in self._sources.values() for key in _keys_of(source)}
 
     def _forget(self, keys: Iterable[str]) -> list[Handle]:
         """Take these handles out of the cache, and return them."""
@@ -247,6 +247,13 @@ def _close(handles: Iterable[Handle]) -> None:
     """Close handles; never under the lock, as a pool that hangs takes seconds."""
     for handle in handles:
         handle.close()
+
+
+def _keys_of(source: Source) -> set[str]:
+    """Return the keys of the handles that a configuration leads to, and of those that it led to
+    before a secret in it changed.
+    """
+    return _keys(source.config) | {handle.plan.key for handle in source.handles.values()}
 
 
 def _keys(config: Config) -> set[str]:

@@ -89,7 +89,9 @@ class PGConnectionManager(PgmonkeyCalls):
     def keywords(self, connection: str = "default") -> dict[str, Any]:
         """Return what ``psycopg.connect`` takes, for libraries that connect by themselves.
 
-        Secrets are in it in clear: give it to the library, and nobody else. Raises ``ConfigError``.
+        Secrets are in it in clear: give it to the library, and nobody else. Not in it is what
+        psycopg knows nothing of: ``client_deadline``, and session settings where a pooler is named,
+        which are set when a connection is open. Raises ``ConfigError``.
         """
         return keywords(self._conninfo(connection, "normal"))
 

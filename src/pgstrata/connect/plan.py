@@ -27,8 +27,9 @@ _PROCESS_KEY = secrets.token_bytes(32)
 @dataclass(frozen=True, slots=True)
 class Plan:
     """The plan of one handle. ``key`` is equal for plans of the same connection that lead to the
-    same with the same settings. ``patience`` is how many seconds a pool tries to replace a
-    connection, ``leak_threshold`` how many one may be held before that is reported, or None.
+    same with the same settings; a plan's own stays when one of its secrets changes. ``patience`` is
+    how many seconds a pool tries to replace a connection, ``leak_threshold`` how many one may be
+    held before that is reported, or None.
     """
 
     connection_type: ConnectionType
@@ -37,6 +38,10 @@ class Plan:
     check: bool = False
     patience: float = 0.0
     leak_threshold: float | None = None
+    key: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", self._key())
 
     @property
     def name(self) -> str:
@@ -48,10 +53,9 @@ class Plan:
         """How many seconds a caller waits for a connection of the pool."""
         return float(self.pool_options.get("timeout", 0))
 
-    @property
-    def key(self) -> str:
-        """A name for the plan, made with a key that only this process has, so that it tells nothing
-        outside.
+    def _key(self) -> str:
+        """Return a name for the plan, made with a key that only this process has, so that it tells
+        nothing outside.
         """
         made_with = self.conninfo
         parts = (

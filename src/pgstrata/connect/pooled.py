@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from psycopg_pool import ConnectionPool, PoolClosed
 
 from pgstrata.connect import lifecycle
-from pgstrata.connect.blocks import Enter, Exit
+from pgstrata.connect.blocks import ENTERED, Enter, Exit
 from pgstrata.connect.connection import Connection
 from pgstrata.connect.failure import (
     ConnectionFailedError,
@@ -223,17 +223,20 @@ class PoolBlock:
 
     def __init__(self, handle: PoolHandle) -> None:
         self._handle = handle
+        self._connection: Any = None
 
     def __enter__(self) -> psycopg.Connection:
+        if self._connection is not None:
+            raise RuntimeError(ENTERED)
         handle = self._handle
         self._pool = pool = handle._pool or handle.open()  # noqa: SLF001  # the handle's own block
         try:
-            self._connection = pool.getconn()
+            self._connection = connection = pool.getconn()
         except PoolClosed:
             if not self._handle.replaced(pool):
                 raise
         else:
-            return self._connection
+            return connection
         return self.__enter__()
 
     def __exit__(
@@ -242,7 +245,7 @@ class PoolBlock:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        connection = self._connection
+        connection, self._connection = self._connection, None
         try:
             if kind is not None or not untouched(connection):
                 self._end(connection, kind, error, trace)

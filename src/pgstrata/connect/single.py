@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pgstrata.connect import lifecycle
 from pgstrata.connect.async_connection import AsyncConnection
-from pgstrata.connect.blocks import Enter, Exit
+from pgstrata.connect.blocks import ENTERED, Enter, Exit
 from pgstrata.connect.connection import Connection
 from pgstrata.connect.failure import shut_down
 from pgstrata.connect.plan import Plan
@@ -108,10 +108,13 @@ class NormalBlock:
 
     def __init__(self, handle: NormalHandle) -> None:
         self._handle = handle
+        self._connection: Any = None
 
     def __enter__(self) -> psycopg.Connection:
-        self._connection = self._handle.connect()
-        return self._connection
+        if self._connection is not None:
+            raise RuntimeError(ENTERED)
+        self._connection = connection = self._handle.connect()
+        return connection
 
     def __exit__(
         self,
@@ -119,10 +122,11 @@ class NormalBlock:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        connection, self._connection = self._connection, None
         try:
-            self._connection.__exit__(kind, error, trace)
+            connection.__exit__(kind, error, trace)
         finally:
-            self._handle.disconnect(self._connection)  # psycopg does not when its commit fails
+            self._handle.disconnect(connection)  # psycopg does not when its commit fails
 
 
 class AsyncHandle:
@@ -224,10 +228,13 @@ class AsyncBlock:
 
     def __init__(self, handle: AsyncHandle) -> None:
         self._handle = handle
+        self._connection: Any = None
 
     async def __aenter__(self) -> psycopg.AsyncConnection:
-        self._connection = await self._handle.connect()
-        return self._connection
+        if self._connection is not None:
+            raise RuntimeError(ENTERED)
+        self._connection = connection = await self._handle.connect()
+        return connection
 
     async def __aexit__(
         self,
@@ -235,7 +242,8 @@ class AsyncBlock:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        connection, self._connection = self._connection, None
         try:
-            await self._connection.__aexit__(kind, error, trace)
+            await connection.__aexit__(kind, error, trace)
         finally:
-            await self._handle.disconnect(self._connection)  # psycopg does not, as above
+            await self._handle.disconnect(connection)  # psycopg does not, as above

@@ -28,8 +28,8 @@ KEEPALIVE = 120.0  # a connection that was idle for longer is asked whether it l
 
 
 def period(max_lifetime: float) -> float:
-    """Return how many seconds lie between two rounds: there are several in a connection's life."""
-    return min(PERIOD, max_lifetime / 4)
+    """Return how many seconds lie between two rounds: several are in a life that is not short."""
+    return max(1.0, min(PERIOD, max_lifetime / 4))
 
 
 class Upkeep(MaintenanceTask):

@@ -232,9 +232,10 @@ POOL = _by_name(
         "number",
         "Seconds to wait for a connection of the pool.",
         default=30.0,
-        minimum=0,
+        minimum=0.1,
         example="30",
-        why="A restart or a failover is over by then, so callers wait instead of failing.",
+        why="A restart or a failover is over by then, so callers wait instead of failing. 0 is "
+        "refused: it would be no time at all, not time without end.",
     ),
     Key(
         "max_waiting",
@@ -249,18 +250,19 @@ POOL = _by_name(
         "number",
         "Seconds that a connection is used, or idles; then it is replaced.",
         default=1800.0,
-        minimum=0,
+        minimum=1,
         why="Half of psycopg_pool's own: what is connected to an old host, or takes ever more "
-        "memory on the server, ends before proxies and firewalls end it.",
+        "memory on the server, ends before proxies and firewalls end it. 0 is refused: each "
+        "connection would be replaced as soon as it is made.",
     ),
     Key(
         "max_idle",
         "number",
         "Seconds that a spare connection is kept.",
         default=600.0,
-        minimum=0,
+        minimum=1,
         why="The next peak of the load finds it, and a quiet night gives the server its memory "
-        "back.",
+        "back. 0 is refused: the pool would do nothing but look for one to close.",
     ),
     Key(
         "reconnect_timeout",
