@@ -40,12 +40,12 @@ def far(server: Server, database: str) -> Iterator[psycopg.Connection[Any]]:
             yield connection
 
 
-def spoken_to(connection: psycopg.Connection[Any], row: bytes) -> bool:
+def spoken_to(connection: psycopg.Connection[Any], row: bytes, *, to_end: bool) -> bool:
     """Send a row and, when an answer begins to come, others; return what writing them does."""
     pgconn = connection.pgconn
     assert connection.wait(wire.write(pgconn, row + ROWS), 0.01) is False
     select.select([pgconn.socket], [], [], 10)
-    return connection.wait(wire.write(pgconn, ROWS), 0.01)
+    return connection.wait(wire.write(pgconn, ROWS, to_end=to_end), 0.01)
 
 
 def test_a_block_goes_on_after_ctrl_c(connection: psycopg.Connection[Any]) -> None:
@@ -91,31 +91,25 @@ async def test_a_connection_with_tls_delivers_the_same(tls_server: Server) -> No
     assert len(set(came)) == 1
 
 
-@pytest.mark.parametrize("slack", [0, wire.SLACK])
+@pytest.mark.parametrize("to_end", [False, True])
 def test_a_notice_that_comes_in_parts_is_no_error(
-    far: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch, slack: int
+    far: psycopg.Connection[Any], *, to_end: bool
 ) -> None:
     """Also where its parts are far from each other; and it reaches who wants to hear it."""
-    monkeypatch.setattr(wire, "SLACK", slack)
     heard: list[str | None] = []
     far.add_notice_handler(lambda said: heard.append(said.message_primary))
-    assert spoken_to(far, b"1\n") is False
-    assert far.wait(wire.write(far.pgconn, ROWS), 0.01) is False
-    assert far.wait(wire.finish(far.pgconn)) == 3001
+    assert spoken_to(far, b"1\n", to_end=to_end) is False
+    assert far.wait(wire.finish(far.pgconn)) == 2001
     assert [len(text or "") for text in heard] == [300_000]
 
 
-def test_an_error_is_one_as_soon_as_more_than_a_little_would_be_sent(
-    far: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("to_end", [False, True])
+def test_an_error_is_one_when_nothing_more_comes(
+    far: psycopg.Connection[Any], *, to_end: bool
 ) -> None:
-    """Nothing more comes after it, which is waited for only then; and the next COPY knows nothing
-    of it.
-    """
-    monkeypatch.setattr(wire, "SLACK", 3 * len(ROWS))
+    """Who sends the rest in any case does not wait; and the next COPY knows nothing of it."""
     pgconn = far.pgconn
-    assert spoken_to(far, b"x\n") is False
-    said = [far.wait(wire.write(pgconn, ROWS), 0.01) for _ in range(3)]
-    assert said == [False, False, True]
+    assert spoken_to(far, b"x\n", to_end=to_end) is not to_end
     with pytest.raises(psycopg.DataError):
         far.wait(wire.finish(pgconn))
     far.rollback()

@@ -64,7 +64,7 @@ class Run:
 
     @property
     def settings(self) -> dict[str, str]:
-        """The session settings of this import; the server's notices are wanted with rejects."""
+        """The session settings of this import. With rejects notices tell which rows are skipped."""
         chosen = {"DateStyle": self.options.datestyle} if self.options.datestyle else {}
         heard = {"client_min_messages": "notice"} if self.options.rejects is not None else {}
         return {**WRITING, **heard, **chosen}

@@ -147,13 +147,11 @@ class Sieve:
         job, connection = self.job, self.job.connection
         self._skipped = skipped = Skipped(job, self._scanner)
         yield from begin(job, self._before + self._statement)
-        spoke = False
         try:
             while (piece := (yield Local(lambda: next(pieces, None)))) is not None:
                 sent.append(piece)
-                if not spoke:  # what comes after a complaint the server would throw away
-                    data = accepted(piece.data, job, self._scanner)
-                    spoke = yield Wire(connection, wire.write(connection.pgconn, data))
+                data = accepted(piece.data, job, self._scanner)
+                yield Wire(connection, wire.write(connection.pgconn, data, to_end=True))
             yield Wire(connection, wire.end(connection.pgconn))
             yield Local(self._meanwhile)
             look = partial(skipped.look, sent)

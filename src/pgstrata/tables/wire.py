@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn, PGresult
 
 GULP = 256 * 1024  # bytes
-SLACK = 1024 * 1024  # bytes that go out while it is unclear whether the server has complained
 PATIENCE = 0.25  # seconds; a packet that was lost is sent again sooner
 _COPYING = (pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT)
 _NONE_YET, _DATA = (0, b""), itemgetter(1)  # of what get_copy_data returns: length and row
@@ -44,7 +43,7 @@ def start(pgconn: PGconn, statement: bytes) -> PQGen[None]:
     yield from _flush(pgconn)
     while (result := (yield from _result(pgconn))) is not None:
         if result.status in _COPYING:
-            _ear(pgconn).clear()
+            _ear(pgconn).unclear = False
             return
         if result.status in _FAILED:
             yield from leave(pgconn)
@@ -52,11 +51,11 @@ def start(pgconn: PGconn, statement: bytes) -> PQGen[None]:
     raise psycopg.ProgrammingError("the statement is no COPY")
 
 
-def write(pgconn: PGconn, data: bytes) -> PQGen[bool]:
+def write(pgconn: PGconn, data: bytes, *, to_end: bool = False) -> PQGen[bool]:
     """Send ``data``; return whether the server has spoken meanwhile, which is of an error.
 
-    Whether it has is certain only after ``PATIENCE``, for which it waits once ``SLACK`` went out in
-    vain: so COPYs that are short, as those around bad rows, need not wait.
+    It may also be a part of a long notice, of which libpq says nothing before all of it is there.
+    So what is unclear is waited for, unless the rest of the data is sent ``to_end`` in any case.
     """
     ear = _ear(pgconn)
     while pgconn.put_copy_data(data) == 0:
@@ -66,37 +65,29 @@ def write(pgconn: PGconn, data: bytes) -> PQGen[bool]:
         if ready & Ready.R:
             ear.listen(pgconn)
         if ready & Ready.W and pgconn.flush() == 0:
-            break
-    ear.sent += len(data)
-    return ear.unclear and ear.sent > SLACK and (yield from _silent(pgconn, ear))
+            return ear.unclear and not to_end and (yield from _silent(pgconn, ear))
 
 
 class _Ear:
-    """Hands notices on, which a trigger may raise at any time.
-
-    ``unclear``: what has come last is an error, or else a part of a long notice, of which libpq
-    says nothing before all of it is there. ``sent`` bytes have gone out since.
+    """Hands notices on, which a trigger may raise at any time; ``unclear`` is what came last, if it
+    was none.
     """
 
     def __init__(self, hand_on: Callable[[PGresult], None] | None) -> None:
         self.hand_on = hand_on
-        self.clear()
+        self.unclear = False
 
     def __call__(self, notice: PGresult) -> None:
-        self.clear()
+        self.unclear = False
         if self.hand_on is not None:
             self.hand_on(notice)
-
-    def clear(self) -> None:
-        self.unclear, self.sent = False, 0
 
     def listen(self, pgconn: PGconn) -> None:
         """Take what has come. libpq looks for notices, and only for them, when it is asked whether
         it is busy.
         """
         pgconn.consume_input()
-        if not self.unclear:
-            self.unclear, self.sent = True, 0
+        self.unclear = True
         pgconn.is_busy()
 
 
