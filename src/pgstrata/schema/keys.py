@@ -74,7 +74,7 @@ CONNECTION = _by_name(
     Key(
         "connect_timeout",
         "integer",
-        "Seconds to wait for each host; 0 waits without end.",
+        "Seconds to wait for each host; 0 is 130 s, and the least is 2.",
         default=5,
         minimum=0,
         example="5",
