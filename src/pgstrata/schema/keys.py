@@ -400,7 +400,11 @@ SECTIONS = {
         Section(
             "server", "server", "What is known of the server, for recommend and audit.", target=True
         ),
-        Section("secret_stores", "list", "Stores that secrets are looked up in, weakest first."),
+        Section(
+            "secret_stores",
+            "list",
+            "Stores that secrets are looked up in, weakest first; only in a project.",
+        ),
         Section(
             "connection_limit",
             "scalar",
