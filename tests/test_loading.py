@@ -816,6 +816,18 @@ def test_the_old_wrapper_is_taken_off(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("by_file", [False, True])
+def test_stores_belong_to_a_project(tmp_path: Path, *, by_file: bool) -> None:
+    """In a single file or a dictionary nobody would look into them."""
+    text = f"{SERVER}secret_stores: [keyring]\n"
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    with pytest.raises(InvalidConfigError) as caught:
+        load_file(path, environ={}) if by_file else load_mapping(yaml.safe_load(text), environ={})
+    (finding,) = caught.value.findings
+    assert (finding.rule, finding.key) == ("misplaced-section", "secret_stores")
+
+
+@pytest.mark.parametrize("by_file", [False, True])
 def test_a_section_inside_and_outside_the_old_wrapper(tmp_path: Path, *, by_file: bool) -> None:
     """It cannot be seen which of them is meant, and one would be lost."""
     text = (

@@ -194,12 +194,22 @@ def _single(document: Document, references: References, environ: Mapping[str, st
         )
         document = arguments.unwrap(document)
     layer, findings = shape(document, references)
+    findings = [*findings, *_only_in_a_project(layer)]
     origin = Origin("file", document.source, 1, 1)
 
     def lines(found: Iterable[Finding]) -> list[Finding]:
         return attach_lines(found, lambda at: document if at.source == document.source else None)
 
     return _config(_Home("", Path(), origin, lines), [layer], findings, fold, environ)
+
+
+def _only_in_a_project(layer: Layer) -> Iterator[Finding]:
+    """Yield a finding about stores, in which nobody would look."""
+    named = layer.tree.get("secret_stores")
+    if named is not None and named.value is not None:
+        message = "secret_stores: stores belong to a project, and to no single file"
+        hint = "refer to secrets: {from_env: NAME} or {from_file: path}"
+        yield Finding("misplaced-section", message, named.origin, key="secret_stores", hint=hint)
 
 
 class _Home(NamedTuple):

@@ -226,6 +226,17 @@ sys.stdin.readline()
 ending()
 sys.exit(7)
 """,
+    "on a connection that the program closes": """
+from pathlib import Path
+def work():
+    own = PGConnectionManager(project=Path(sys.argv[1]).parents[1], environ={}).connect()
+    own.execute("SELECT pg_sleep(600) /* left behind */")
+threading.Thread(target=work, daemon=True).start()
+print("running", flush=True)
+sys.stdin.readline()
+ending()
+sys.exit(7)
+""",
     "when a signal comes": """
 import signal
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
@@ -244,7 +255,9 @@ def test_query_does_not_outlive_the_program(
     server: Server, tmp_path: Path, program: str, environ: dict[str, str]
 ) -> None:
     """What runs on the server when the program ends is cancelled."""
-    config = write(tmp_path / "config.yaml", {"connection_settings": settings(server)})
+    folder = tmp_path / "environments"
+    config = write(folder / "base.yaml", {"connection_settings": settings(server)})
+    write(folder / "development.yaml", {})
     left = running("left behind")
     with subprocess.Popen(
         [sys.executable, "-c", START + program, str(config)],

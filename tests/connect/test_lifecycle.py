@@ -119,6 +119,17 @@ def test_fork_in_a_block(server: Server, database: str, kind: str) -> None:
 
 @forks
 @forking
+def test_fork_with_own_connections(make: Make, server: Server, database: str) -> None:
+    """A connection that the program itself closes is closed to the child, and not disturbed."""
+    manager = make(settings(server, database))
+    with manager.connect() as connection:
+        connection.execute("CREATE TEMP TABLE t ON COMMIT DROP AS SELECT 1 AS n")
+        assert in_child(lambda: connection.closed) == 0
+        assert connection.execute("SELECT n FROM t").fetchone() == (1,)
+
+
+@forks
+@forking
 @while_others_connect
 def test_fork_under_load(server: Server, database: str) -> None:
     """Children that are forked while threads work get right rows, and cost the parent none."""

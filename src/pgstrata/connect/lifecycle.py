@@ -21,6 +21,7 @@ from pgstrata.connect.connection import Connection
 
 Borrowed: TypeAlias = Connection | AsyncConnection
 Made = TypeVar("Made")
+Lent = TypeVar("Lent", Connection, AsyncConnection)
 
 QUICK = 5.0  # seconds in which an event loop does what needs no waiting
 
@@ -59,6 +60,37 @@ def inherit(pool: Any, connections: Iterable[psycopg.Connection | psycopg.AsyncC
         _inherited.append(connection.pgconn)
         connection.pgconn = _closed_pgconn()
     _inherited.append(pool)
+
+
+class _Callers:
+    """The connections that their callers close, for as long as these have them."""
+
+    def __init__(self) -> None:
+        self.known: set[weakref.ref[Any]] = set()  # of which a copy is made at once, unlike WeakSet
+
+    def borrowed(self) -> list[Borrowed]:
+        """Return those that are open."""
+        connections = [known() for known in list(self.known)]
+        return [each for each in connections if each is not None and not each.closed]
+
+    def after_fork(self) -> None:
+        """Leave the parent's connections alone."""
+        inherit(None, self.borrowed())
+        self.known = set()
+
+    def at_exit(self) -> None:
+        """Leave the connections to those who use them."""
+
+
+_callers = _Callers()
+watch(_callers)
+
+
+def lend(connection: Lent) -> Lent:
+    """Give out a connection that its caller closes."""
+    known = _callers.known
+    known.add(weakref.ref(connection, known.discard))
+    return connection
 
 
 def _closed_pgconn() -> pq.abc.PGconn:

@@ -16,7 +16,7 @@ from pgstrata.connect.cancelling import CANCEL_SECONDS, cancel
 from pgstrata.connect.connection import Connection
 from pgstrata.connect.conninfo import ConnectionType, Conninfo, conninfo
 from pgstrata.connect.handles import AsyncHandle, AsyncPoolHandle, Handle, NormalHandle, PoolHandle
-from pgstrata.connect.lifecycle import Borrowed
+from pgstrata.connect.lifecycle import Borrowed, lend
 from pgstrata.connect.meter import Listener
 from pgstrata.connect.pgmonkey import PathLike, PgmonkeyCalls
 from pgstrata.connect.stats import Stats, stats
@@ -78,13 +78,14 @@ class PGConnectionManager(PgmonkeyCalls):
     def connect(self, connection: str = "default") -> psycopg.Connection:
         """Return a new connection that the caller closes, for libraries with pools of their own.
 
-        Raises ``ConnectionFailedError``.
+        ``shutdown`` does not wait for it, nor end it. In a forked child it is closed, and what it
+        still runs when the program ends is cancelled. Raises ``ConnectionFailedError``.
         """
-        return Connection.connect(made_with=self._conninfo(connection, "normal"))
+        return lend(Connection.connect(made_with=self._conninfo(connection, "normal")))
 
     async def connect_async(self, connection: str = "default") -> psycopg.AsyncConnection:
         """Return a new asynchronous connection that the caller closes."""
-        return await AsyncConnection.connect(made_with=self._conninfo(connection, "async"))
+        return lend(await AsyncConnection.connect(made_with=self._conninfo(connection, "async")))
 
     def keywords(self, connection: str = "default") -> dict[str, Any]:
         """Return what ``psycopg.connect`` takes, for libraries that connect by themselves.

@@ -74,7 +74,7 @@ CONNECTION = _by_name(
     Key(
         "connect_timeout",
         "integer",
-        "Seconds to wait for each host; 0 waits without end.",
+        "Seconds to wait for each host; 0 is 130 s, and the least is 2.",
         default=5,
         minimum=0,
         example="5",
@@ -400,7 +400,11 @@ SECTIONS = {
         Section(
             "server", "server", "What is known of the server, for recommend and audit.", target=True
         ),
-        Section("secret_stores", "list", "Stores that secrets are looked up in, weakest first."),
+        Section(
+            "secret_stores",
+            "list",
+            "Stores that secrets are looked up in, weakest first; only in a project.",
+        ),
         Section(
             "connection_limit",
             "scalar",
