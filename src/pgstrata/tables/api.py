@@ -55,7 +55,7 @@ def import_csv(  # three callbacks and helpers by keyword
     is sent, ``progress`` about every 0.1 s and at the end. ``workers`` are further connections to
     the same database that load at the same time.
 
-    Raises ``InputError`` if the file does not fit (nothing was sent), ``RowError`` for a bad row,
+    Raises ``InputError`` if the file does not fit (nothing was kept), ``RowError`` for a bad row,
     ``TooManyRejectsError``, ``VerificationError`` or another ``TransferError`` (nothing was kept),
     ``PartialTransferError`` or ``OutcomeUnknownError`` (the message says what is in the table).
     """
