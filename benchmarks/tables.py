@@ -161,8 +161,8 @@ def main() -> int:
         kept &= early(new, big)
         print(f"\nPython takes {start_up():.2f} s to start and import psycopg, in each process of")
         print("ours but the running programs, and not in those of psql and pg_dump.")
-        print("`psycopg alone` is the least that a Python program does for it: nothing is found out,")
-        print("counted, verified or undone there.")
+        print("`psycopg alone` is the least that a Python program does for it: nothing is found")
+        print("out, counted, verified or undone there.")
     return 0 if kept else 1
 
 
