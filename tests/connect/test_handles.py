@@ -357,6 +357,17 @@ async def until(true: Callable[[], object]) -> None:
         await asyncio.sleep(0)
 
 
+async def cancelled_at_the_lock(task: asyncio.Task[Any], handle: Any, pool: Any) -> None:
+    """Cancel what waits for a pool's lock; its only connection can be borrowed again."""
+    await until(lambda: pool._lock._waiters)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    pool._lock.release()
+    assert await select(handle) == 1
+    await handle.aclose()
+
+
 @pytest.mark.parametrize("by_pool", [False, True])
 @pytest.mark.parametrize("changes", [False, True])
 async def test_cancelled_while_giving_back(
@@ -374,13 +385,7 @@ async def test_cancelled_while_giving_back(
             await pool._lock.acquire()
 
     task = asyncio.create_task(work())
-    await until(lambda: pool._lock._waiters)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    pool._lock.release()
-    assert await select(handle) == 1
-    await handle.aclose()
+    await cancelled_at_the_lock(task, handle, pool)
 
 
 async def test_cancelled_while_one_is_replaced(make: Make, server: Server) -> None:
@@ -394,13 +399,7 @@ async def test_cancelled_while_one_is_replaced(make: Make, server: Server) -> No
     task = asyncio.create_task(pool.getconn())
     await until(lambda: not pool._pool)
     await pool._lock.acquire()
-    await until(lambda: pool._lock._waiters)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    pool._lock.release()
-    assert await select(handle) == 1
-    await handle.aclose()
+    await cancelled_at_the_lock(task, handle, pool)
 
 
 async def test_cancelled_single_connections(

@@ -89,11 +89,9 @@ def in_batches(copy: Copy) -> Steps[CopyResult]:
             _count(run, *counts)
             ended = batch.ends
         return _result(run)
-    except Interrupted as error:
-        if error.committed:
+    except KeyboardInterrupt as error:
+        if was_committed(error):
             run.state = run.next
-        raise Interrupted(f"{_kept(run)}; it can be resumed") from error
-    except KeyboardInterrupt as error:  # while the source was asked
         raise Interrupted(f"{_kept(run)}; it can be resumed") from error
     except Exception as error:  # also what nobody has foreseen
         if was_committed(error):

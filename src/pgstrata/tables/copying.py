@@ -121,8 +121,9 @@ def _filled(copy: Copy, *, committed: bool) -> Steps[CopyResult]:
     yield from salt(source, options)
     merge = merge_for(goal, options.mode, options.on_conflict, options.key)
     into = yield from open_target(target, goal, plan.columns, merge)
-    read = _plain(origin, chosen(origin, options), options) or rows_of
-    rows = yield from piped(copy, read, into, plan.format)
+    whole = not (options.where or options.masks)
+    read = origin.as_copied([c.name for c in chosen(origin, options)]) if whole else None
+    rows = yield from piped(copy, read or rows_of, into, plan.format)
     merged = yield from close_target(target, goal, into, merge, rows)
     if plan.ddl or (options.sync_sequences and not options.dry_run):
         yield from sequences.follow(target, goal, plan.columns)
@@ -172,17 +173,6 @@ def conditions(options: CopyOptions, within: Sequence[sql.Composable] = ()) -> s
     if not (every := [*own, *within]):
         return sql.SQL("")
     return sql.SQL(" WHERE {}").format(sql.SQL(" AND ").join(every))
-
-
-def _plain(table: Table, columns: Sequence[Column], options: CopyOptions) -> sql.Composed | None:
-    """Return the table as COPY reads it without a query, which is faster, if the rows are the same.
-
-    COPY leaves out what inherits from a table, and refuses row security and generated columns.
-    """
-    special = table.kind != "r" or table.has_children or table.row_security or not columns
-    if special or options.where or options.masks or any(column.generated for column in columns):
-        return None
-    return sql.SQL("{} ({})").format(table.identifier, names([column.name for column in columns]))
 
 
 def piped(copy: Copy, rows: sql.Composed, into: Target, form: str) -> Steps[int]:

@@ -16,6 +16,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from pgstrata.errors import CONFIG, PARTIAL, PgstrataError
@@ -90,6 +92,17 @@ def part_kept(kept: str, error: Exception, failed: str = "the next batch failed"
         return OutcomeUnknownError(message, xid=error.xid, hint=error.hint)
     hint = "mend what is wrong and resume: it goes on after the last committed record"
     return PartialTransferError(message, hint=hint)
+
+
+@contextmanager
+def refusing(name: object, *others: type[OSError]) -> Iterator[None]:
+    """Raise ``TransferError`` for an ``OSError``, but not for some ``others``."""
+    try:
+        yield
+    except others:
+        raise
+    except OSError as error:
+        raise TransferError(f"cannot write {name}: {error.strerror or error}") from error
 
 
 def shorten(text: str) -> str:

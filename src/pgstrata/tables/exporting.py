@@ -15,8 +15,8 @@ from psycopg import sql
 from pgstrata.tables import wire
 from pgstrata.tables.catalog import Table, get_table
 from pgstrata.tables.encoding import find_encoding
-from pgstrata.tables.errors import InputError, TransferError
-from pgstrata.tables.outfile import chosen_codec, encoder, refusing, written
+from pgstrata.tables.errors import InputError, TransferError, refusing
+from pgstrata.tables.outfile import chosen_codec, encoder, written
 from pgstrata.tables.results import ExportResult
 from pgstrata.tables.selection import selected
 from pgstrata.tables.session import READING, refused, snapshot

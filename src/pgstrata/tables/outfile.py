@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
 
-from pgstrata.tables.errors import InputError, TransferError
+from pgstrata.tables.errors import InputError, TransferError, refusing
 from pgstrata.tables.source import AUTO, NONE, Codec, codec_for, codec_named
 
 if TYPE_CHECKING:
@@ -80,17 +80,6 @@ def written(target: Any, codec: Codec | None, *, overwrite: bool) -> Iterator[Ou
             return
         with _named(path, overwrite=overwrite) as part, _compressed(part, codec) as out:
             yield Out(out, partial(_finish, out, part, partial(_sync, part)))
-
-
-@contextmanager
-def refusing(name: object, *others: type[OSError]) -> Iterator[None]:
-    """Raise ``TransferError`` for an ``OSError``, but not for some ``others``."""
-    try:
-        yield
-    except others:
-        raise
-    except OSError as error:
-        raise TransferError(f"cannot write {name}: {error.strerror or error}") from error
 
 
 @contextmanager

@@ -65,16 +65,16 @@ class Reader:
             return [block], []
         records = split_block(block, self._scanner)
         wrong = [
-            ("" if even else _misended(record.data, self._scanner))
+            (None if even else _misended(record.data, self._scanner))
             or _misshapen(len(shape), self._job.target.columns)
             for record, shape in zip(records, shapes, strict=False)
         ]
         bad = [
-            _misread(self._job, record, message, len(shape))
-            for record, message, shape in zip(records, wrong, shapes, strict=False)
-            if message
+            report(self._job.file, record, "22P04", *what)
+            for record, what in zip(records, wrong, strict=False)
+            if what
         ]
-        return _runs(records, [not message for message in wrong], self._scanner), bad
+        return _runs(records, [not what for what in wrong], self._scanner), bad
 
 
 def without(pieces: Iterable[Piece], rejected: set[int], scanner: Scanner) -> Iterator[Piece]:
@@ -196,23 +196,19 @@ def _even(data: bytes) -> bool:
     return data.count(b"\r\n") == data.count(b"\n") == data.count(b"\r")
 
 
-def _misended(record: bytes, scanner: Scanner) -> str:
-    """Return what the server says of a record that is not one to it, where they end in CRLF. It
-    would count other lines than those of the file from there on.
+def _misended(record: bytes, scanner: Scanner) -> tuple[str, str] | None:
+    """Return what the server says of a record that is not one to it, where they end in CRLF, and of
+    no column. It would count other lines than those of the file from there on.
     """
     bare = b"".join(scanner.blank(record).split(scanner.quote)[::2]).removesuffix(b"\r\n")
     signs = (("newline", b"\n"), ("carriage return", b"\r"))
-    return next((f"unquoted {name} found in data" for name, sign in signs if sign in bare), "")
+    found = next((name for name, sign in signs if sign in bare), None)
+    return (f"unquoted {found} found in data", "") if found else None
 
 
-def _misshapen(delimiters: int, columns: Sequence[str]) -> str:
-    """Return what the server says of a record with so many delimiters, or nothing."""
+def _misshapen(delimiters: int, columns: Sequence[str]) -> tuple[str, str] | None:
+    """Return what the server says of a record with so many delimiters, and of which column."""
     if delimiters < len(columns) - 1:
-        return f'missing data for column "{columns[delimiters + 1]}"'
-    return "extra data after last expected column" if delimiters >= len(columns) else ""
-
-
-def _misread(job: Job, record: Record, message: str, delimiters: int) -> Reject:
-    columns = job.target.columns
-    column = columns[delimiters + 1] if message.startswith("missing") else ""
-    return report(job.file, record, "22P04", message, column)
+        missing = columns[delimiters + 1]
+        return f'missing data for column "{missing}"', missing
+    return ("extra data after last expected column", "") if delimiters >= len(columns) else None

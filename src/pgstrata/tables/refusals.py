@@ -17,7 +17,7 @@ from psycopg import sql
 from pgstrata.tables.errors import InputError
 from pgstrata.tables.hierarchy import OwnKey, take_orphans
 from pgstrata.tables.locate import Record, of_row, split_block
-from pgstrata.tables.modes import Merge, Merged, empty, move, unmoved
+from pgstrata.tables.modes import Merge, Merged, empty, move, refuse_doubled, unmoved
 from pgstrata.tables.prepare import chunks_again
 from pgstrata.tables.records import Scanner
 from pgstrata.tables.steps import AnyConnection, Steps, query
@@ -173,12 +173,5 @@ def _prepare(connection: AnyConnection, table: Table, target: Target, merge: Mer
     number = sql.Identifier(target.number)
     index = sql.SQL("CREATE INDEX ON {} ({})").format(target.relation, number)
     yield from query(connection, index)
-    if merge.on_conflict != "update":
-        return
-    key = sql.SQL(", ").join(map(sql.Identifier, merge.key))
-    given = sql.SQL(" AND ").join(
-        sql.SQL("{} IS NOT NULL").format(sql.Identifier(c)) for c in merge.key
-    )
-    text = sql.SQL("SELECT 1 FROM {} WHERE {} GROUP BY {} HAVING count(*) > 1 LIMIT 1")
-    if (yield from query(connection, text.format(target.relation, given, key))):
-        raise unmoved(psycopg.errors.CardinalityViolation(), table, merge)
+    if merge.on_conflict == "update":
+        yield from refuse_doubled(connection, table, target, merge)

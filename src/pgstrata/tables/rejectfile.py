@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -15,10 +15,11 @@ from pgstrata.tables.errors import (
     OutcomeUnknownError,
     TooManyRejectsError,
     TransferError,
+    refusing,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from pgstrata.tables.ledger import State
     from pgstrata.tables.prepare import Opened
@@ -100,7 +101,7 @@ class RejectFile:
                     f"more than {self._maximum} bad rows undo the transaction; the next is {bad}",
                     hint=f"the first {self._maximum} are in {self.path}; --max-rejects allows more",
                 )
-            with self._writing():
+            with refusing(self.path):
                 records, details = self._files or self._open(file)
                 records.write(_with_newline(file.original(bad.data), file))
                 details.write(_ENCODE(bad.as_json()).encode() + b"\n")
@@ -108,7 +109,7 @@ class RejectFile:
 
     def sync(self) -> tuple[int, int]:
         """Bring everything to disk; return the sizes of the two files."""
-        with self._writing():
+        with refusing(self.path):
             for file in self._files or ():
                 file.flush()
                 os.fsync(file.fileno())
@@ -183,13 +184,6 @@ class RejectFile:
         file.truncate(size)
         file.seek(size)
         return file
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise TransferError(f"cannot write {self.path}: {error.strerror}") from error
 
     def refuse_inputs(self, sources: Iterable[Source]) -> None:
         """Raise ``InputError`` if one of the imported files would be overwritten by bad records."""

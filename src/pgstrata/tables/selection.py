@@ -29,12 +29,9 @@ def selected(connection: AnyConnection, what: str, options: ExportOptions) -> St
         table = yield from get_table(connection, what)
         chosen = [table.column(c).name for c in options.columns or ()]
         own = chosen or [c.name for c in table.columns if not c.generated]
-        generated = any(table.column(c).generated for c in own)
-        # COPY itself leaves out what inherits from a table, and refuses row security.
-        special = table.has_children or table.row_security
-        plain = table.kind == "r" and not (options.where or options.order or special)
-        if plain and not generated and not options.spreadsheet_safe and own:
-            return sql.SQL("{} ({})").format(table.identifier, names(own))
+        whole = not (options.where or options.order or options.spreadsheet_safe)
+        if whole and (plain := table.as_copied(own)):
+            return plain
         columns = [(c, table.column(c).category) for c in own]
         inner = sql.SQL("{}").format(table.identifier)
         chosen_rows = sql.SQL("SELECT {} FROM {}").format(names(own), inner)
